@@ -1,0 +1,1 @@
+"""Words -> RunSpec -> pipeline -> report; the only place that knows exit codes."""

@@ -1,0 +1,33 @@
+"""Rows -> Score, Comparison, Verdict: numpy in, records out. Knows no metric by name, no files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuneval.types import StatisticKind, Unit
+
+
+class Statistic(Protocol):
+    """What comparison needs of a metric: the corridor hands over the metric itself."""
+
+    name: str
+    unit: Unit
+    higher_is_better: bool
+    statistic: StatisticKind
+
+    def from_totals(self, totals: NDArray[np.float64]) -> NDArray[np.float64]: ...
+    def signature(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How uncertainty is computed. ``margin_points`` is the margin of equivalence, in points."""
+
+    confidence: float = 0.95
+    resamples: int = 10_000
+    resampling_seed: int = 0
+    margin_points: float = 2.0

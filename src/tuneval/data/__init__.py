@@ -1,0 +1,1 @@
+"""Files -> Cases, with line numbers. Knows nothing of prompts and models."""

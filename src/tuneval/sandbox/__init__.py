@@ -1,0 +1,1 @@
+"""Program + limits -> outcome: the only place that runs foreign code. Knows no benchmark."""
