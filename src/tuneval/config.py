@@ -1,0 +1,335 @@
+"""run.yaml -> RunSpec: the guarded border. Errors name file, line and key, and offer the nearest key.
+
+Holds no default that belongs to a room: "auto" means that the room decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from tuneval.errors import ConfigError, gather
+from tuneval.registry import unknown
+
+MAX_NODES = 20_000
+"""A run.yaml whose aliases unfold to more nodes than this is refused as an alias bomb."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _one_or_many(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+
+
+class VariantSpec(_Strict):
+    """One arm: a model, or one or several adapters (training seeds of one recipe) of a base."""
+
+    name: str = Field(min_length=1)
+    model: str | None = None
+    adapter: Texts = ()
+    revision: str | None = None
+    training_log: str | None = "auto"
+    training_seeds: tuple[int, ...] | None = None
+    trust_remote_code: bool = False
+
+    @model_validator(mode="after")
+    def _has_weights(self) -> VariantSpec:
+        if self.model is None and not self.adapter:
+            raise ValueError(f'variant "{self.name}" has neither "model" nor "adapter"')
+        if self.training_seeds is not None and len(self.training_seeds) != len(self.adapter):
+            raise ValueError(
+                f'variant "{self.name}" names {len(self.training_seeds)} training seeds '
+                f"for {len(self.adapter)} adapters"
+            )
+        return self
+
+
+class CasesSpec(_Strict):
+    """One test file (or data set folder or hub id)."""
+
+    file: str
+    name: str | None = None
+    task: str = "auto"
+    columns: Mapping[str, str] = Field(default_factory=dict)
+    labels: tuple[str, ...] | Mapping[str, str] | None = None
+    groups: Texts = ()
+    limit: float | None = None
+    split: str = "test"
+    few_shot_file: str | None = None
+    skip_bad_rows: bool = False
+    template: str | None = None
+
+
+class PromptingSpec(_Strict):
+    """How a case becomes a prompt."""
+
+    chat_template: Literal["auto", "on", "off"] = "auto"
+    system: str | None = None
+    few_shot: int = Field(default=0, ge=0)
+    selection_seed: int = 0
+
+
+class MetricsSpec(_Strict):
+    """Which numbers; ``auto`` takes the task's own list."""
+
+    primary: str = "auto"
+    also: Literal["auto"] | Texts = "auto"
+    options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+
+
+class PerturbationSpec(_Strict):
+    """One way to change the inputs."""
+
+    name: str
+    level: str = "medium"
+
+
+def _perturbation(value: Any) -> Any:
+    if isinstance(value, str):
+        name, _, level = value.partition(":")
+        return {"name": name, **({"level": level} if level else {})}
+    return value
+
+
+class StatisticsSpec(_Strict):
+    """How uncertainty is computed."""
+
+    confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    resamples: int = Field(default=10_000, ge=100)
+    resampling_seed: int = 0
+    perturbation_seed: int = 0
+    margin_points: float = Field(default=2.0, gt=0)
+
+
+class BackendSpec(_Strict):
+    """What runs the models, and on what."""
+
+    kind: str = "hf"
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    batch_size: Literal["auto"] | int = "auto"
+    threads: Literal["auto"] | int = "auto"
+    offline: bool = False
+    allow_base_mismatch: bool = False
+    allow_pickle_weights: bool = False
+    tokenizer_from: Literal["auto", "base", "adapter"] = "auto"
+
+
+class OutputSpec(_Strict):
+    """Where the run goes and what is written beside ``result.json``."""
+
+    dir: str = "tuneval-runs"
+    reports: Texts = ("html",)
+
+
+class RunSpec(_Strict):
+    """A whole run. Every key has a default except ``variants`` and ``cases``."""
+
+    name: str | None = None
+    variants: tuple[VariantSpec, ...] = Field(min_length=1)
+    baseline: str | None = None
+    cases: tuple[CasesSpec, ...] = Field(min_length=1)
+    task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    prompting: PromptingSpec = PromptingSpec()
+    metrics: MetricsSpec = MetricsSpec()
+    perturbations: tuple[Annotated[PerturbationSpec, BeforeValidator(_perturbation)], ...] = ()
+    statistics: StatisticsSpec = StatisticsSpec()
+    backend: BackendSpec = BackendSpec()
+    output: OutputSpec = OutputSpec()
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> RunSpec:
+        names = [variant.name for variant in self.variants]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f'two variants are called "{twice[0]}"; give each a name of its own')
+        if self.baseline is not None and self.baseline not in names:
+            raise ValueError(f"baseline: {unknown(self.baseline, names)}")
+        return self
+
+    @classmethod
+    def from_yaml(cls, path: str | Path, overrides: Sequence[str] = ()) -> RunSpec:
+        """Read a run.yaml; ``overrides`` are "dotted.key=value" words from the command line.
+
+        Relative paths in the file start at the file. Raises ConfigError with file and line.
+        """
+        path = Path(path)
+        content, lines = _read_yaml(path)
+        for word in overrides:
+            _override(content, word)
+        spec = _validate(content, str(path), lines)
+        return _anchor(spec, path.parent)
+
+    @classmethod
+    def from_dict(
+        cls, content: Mapping[str, Any], *, source: str = "the run's description"
+    ) -> RunSpec:
+        """Validate a plain mapping. Raises ConfigError naming every wrong key."""
+        return _validate(dict(content), source, {})
+
+    def to_yaml(self) -> str:
+        """Return the spec as text that ``from_yaml`` reads back to an equal spec."""
+        content = self.model_dump(mode="json", exclude_none=True)
+        return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
+
+
+def _validate(content: Any, source: str, lines: Mapping[tuple[str | int, ...], int]) -> RunSpec:
+    if not isinstance(content, dict):
+        raise ConfigError(
+            f'{source}: expected keys such as "variants" and "cases", found {content!r}.'
+        )
+    try:
+        return RunSpec.model_validate(content)
+    except ValidationError as error:
+        faults = [_explain(fault, source, lines) for fault in error.errors()]
+        raise ConfigError(
+            gather(f"{source}: {len(faults)} key(s) cannot be used.", faults)
+        ) from None
+
+
+def _explain(fault: Any, source: str, lines: Mapping[tuple[str | int, ...], int]) -> str:
+    place = tuple(part for part in fault["loc"] if not _is_union_branch(part))
+    line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), None)
+    where = f"line {line}: " if line else ""
+    key = ".".join(str(part) for part in place)
+    if fault["type"] == "extra_forbidden":
+        return f"{where}{key}: {unknown(str(place[-1]), _known_keys(place[:-1]))}"
+    text = fault["msg"].removeprefix("Value error, ")
+    if fault["type"] == "missing":
+        text = "this key is missing"
+    elif "input" in fault and isinstance(fault["input"], str | int | float | bool):
+        text = f'{text} (found "{fault["input"]}")'
+    return f"{where}{key}: {text}" if key else f"{where}{text}"
+
+
+def _is_union_branch(part: str | int) -> bool:
+    """Pydantic adds the tried branch of a union to the place of an error; no user typed it."""
+    return isinstance(part, str) and (
+        "[" in part or part in {"str", "int", "float", "tuple", "literal", "dict", "mapping"}
+    )
+
+
+def _known_keys(place: tuple[str | int, ...]) -> list[str]:
+    """Keys that the section at ``place`` has, following the models down from RunSpec."""
+    sections: dict[str, type[BaseModel]] = {
+        "variants": VariantSpec,
+        "cases": CasesSpec,
+        "prompting": PromptingSpec,
+        "metrics": MetricsSpec,
+        "perturbations": PerturbationSpec,
+        "statistics": StatisticsSpec,
+        "backend": BackendSpec,
+        "output": OutputSpec,
+    }
+    model = sections.get(str(place[0]), RunSpec) if place else RunSpec
+    return list(model.model_fields)
+
+
+def _read_yaml(path: Path) -> tuple[Any, dict[tuple[str | int, ...], int]]:
+    """Parse safely: no object tags, no duplicate keys, no alias bombs. Returns content and lines."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(f'"{path}" does not exist. Give the path of a run.yaml.') from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f'"{path}" cannot be read: {error}.') from None
+    lines: dict[tuple[str | int, ...], int] = {}
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is None:
+            raise ConfigError(f'{path} is empty. It needs at least "variants" and "cases".')
+        _walk(root, (), lines, path, [0])
+        return yaml.safe_load(text), lines
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        what = getattr(error, "problem", None) or str(error).splitlines()[0]
+        raise ConfigError(f"{path}{where}: not YAML that can be read: {what}.") from None
+
+
+def _walk(
+    node: yaml.Node,
+    place: tuple[str | int, ...],
+    lines: dict[tuple[str | int, ...], int],
+    path: Path,
+    seen: list[int],
+) -> None:
+    seen[0] += 1
+    if seen[0] > MAX_NODES:
+        raise ConfigError(
+            f"{path}: aliases unfold to more than {MAX_NODES} values; write them out."
+        )
+    lines.setdefault(place, node.start_mark.line + 1)
+    if isinstance(node, yaml.MappingNode):
+        keys: dict[str, int] = {}
+        for key, value in node.value:
+            line = key.start_mark.line + 1
+            if key.value in keys:
+                raise ConfigError(
+                    f'{path}, line {line}: key "{key.value}" stands twice '
+                    f"(first in line {keys[key.value]}). Keep one."
+                )
+            keys[key.value] = line
+            lines[(*place, key.value)] = line
+            _walk(value, (*place, key.value), lines, path, seen)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            _walk(value, (*place, index), lines, path, seen)
+
+
+def _override(content: Any, word: str) -> None:
+    """Set "a.b.0.c=value" in place; the value is read as YAML."""
+    key, equals, value = word.partition("=")
+    if not equals or not key:
+        raise ConfigError(f'"{word}": an override looks like statistics.resamples=2000.')
+    *parents, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+    target = content
+    try:
+        for part in parents:
+            target = target.setdefault(part, {}) if isinstance(target, dict) else target[part]
+        target[last] = yaml.safe_load(value)
+    except (IndexError, TypeError, KeyError):
+        raise ConfigError(f'"{word}": there is no place "{key}" in this run.yaml.') from None
+
+
+def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
+    """Make relative paths of a run.yaml start at its folder. A name that is no path stays a hub id."""
+
+    def place(text: str | None) -> str | None:
+        if text is None or Path(text).is_absolute():
+            return text
+        beside = folder / text
+        return str(beside) if beside.exists() or text.startswith((".", "..")) else text
+
+    def path_of(text: str) -> str:
+        return str(folder / text)
+
+    variants = tuple(
+        variant.model_copy(
+            update={
+                "model": place(variant.model),
+                "adapter": tuple(str(place(adapter)) for adapter in variant.adapter),
+                "training_log": variant.training_log
+                if variant.training_log in (None, "auto")
+                else path_of(str(variant.training_log)),
+            }
+        )
+        for variant in spec.variants
+    )
+    cases = tuple(
+        case.model_copy(
+            update={"file": place(case.file), "few_shot_file": place(case.few_shot_file)}
+        )
+        for case in spec.cases
+    )
+    output = spec.output.model_copy(update={"dir": path_of(spec.output.dir)})
+    return spec.model_copy(update={"variants": variants, "cases": cases, "output": output})
