@@ -67,6 +67,7 @@ class CasesSpec(_Strict):
     few_shot_file: str | None = None
     skip_bad_rows: bool = False
     template: str | None = None
+    options: Mapping[str, Any] = Field(default_factory=dict)
 
 
 class PromptingSpec(_Strict):

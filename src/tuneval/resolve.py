@@ -102,7 +102,11 @@ def _expand(text: str, flag: str) -> list[tuple[str | None, str]]:
     if not equals or Path(text).exists():
         name, path = "", text
     if any(mark in path for mark in "*?[") and not Path(path).exists():
-        matches = [match for match in sorted(glob.glob(path)) if Path(match).is_dir()]
+        matches = [
+            match
+            for match in sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - keeps the path as typed
+            if Path(match).is_dir()
+        ]
         if not matches:
             raise ConfigError(f'--{flag} "{path}" matches no folder.')
         return [(name or None, match) for match in matches]
@@ -121,8 +125,7 @@ def _adapter_arms(words: Sequence[tuple[str | None, str]]) -> list[tuple[str, li
     unnamed = _distinct_names(
         [paths[0] for paths in recipes.values()], default="lora", taken=set(arms)
     )
-    for name, paths in zip(unnamed, recipes.values(), strict=True):
-        arms[name] = paths
+    arms |= dict(zip(unnamed, recipes.values(), strict=True))
     for name, paths in arms.items():
         twice = {path for path in paths if paths.count(path) > 1}
         if twice:
@@ -302,7 +305,7 @@ def _training_seeds(one: VariantSpec) -> tuple[tuple[int | None, ...], str]:
         return one.training_seeds, "seeds as given"
     found = [re.findall(r"\d+", Path(path).name) for path in one.adapter]
     numbers = [int(digits[-1]) for digits in found if digits]
-    if len(numbers) == len(one.adapter) and len(set(numbers)) == len(numbers):
+    if 1 < len(numbers) == len(one.adapter) and len(set(numbers)) == len(numbers):
         return tuple(numbers), "seeds from the folder names"
     return (None,) * len(one.adapter), "seeds unknown"
 

@@ -1,0 +1,5 @@
+"""``python -m tuneval``."""
+
+from tuneval.cli.main import main
+
+main()

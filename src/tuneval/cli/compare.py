@@ -1,0 +1,70 @@
+"""``tuneval compare``: everything inferred and shown, then one run."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from tuneval.cli.options import OUTPUT, takes_comparison, to_options
+from tuneval.cli.progress import progress_for
+
+if TYPE_CHECKING:
+    from tuneval.api import RunResult
+    from tuneval.config import RunSpec
+    from tuneval.resolve import Plan
+    from tuneval.types import VariantFacts
+
+
+@takes_comparison
+def compare(
+    words: dict[str, Any],
+    json: Annotated[
+        bool, typer.Option("--json", help="print the result as JSON", rich_help_panel=OUTPUT)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="no progress", rich_help_panel=OUTPUT)
+    ] = False,
+) -> int:
+    """tuneval compare --adapter out/lora --full out/full --data test.jsonl
+
+    Compare a base model, adapters and full fine-tunes on the same cases.
+    Everything left out is inferred, shown before the first case, and written
+    to run.yaml in the run's folder. The same command continues after a stop.
+    """
+    from tuneval.resolve import describe_run
+
+    return walk(describe_run(**to_options(words)), as_json=json, quiet=quiet)
+
+
+def walk(spec: RunSpec, *, as_json: bool, quiet: bool) -> int:
+    """Run a spec, show its result, and say how it ended as an exit code."""
+    from tuneval.api import run
+
+    result = run(
+        spec, progress=progress_for(quiet=quiet), announce=None if quiet else show_inferred
+    )
+    show(result, as_json=as_json)
+    return 0 if result.is_complete else 1
+
+
+def show(result: RunResult, *, as_json: bool) -> None:
+    """Print the summary (or one JSON object) to stdout."""
+    if as_json:
+        from tuneval.report.results_json import render
+
+        print(render(result))
+    else:
+        print(result)
+
+
+def show_inferred(plan: Plan, facts: Mapping[str, VariantFacts], folder: Path) -> None:
+    """Say before the first case what was inferred and found, on stderr."""
+    from tuneval.cli.inferred import lines_about
+    from tuneval.report.escape import terminal
+
+    for line in lines_about(plan, facts, folder):
+        print(terminal(line), file=sys.stderr)

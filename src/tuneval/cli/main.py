@@ -1,0 +1,129 @@
+"""The command line's front door: finds the command, turns errors into exit codes and words.
+
+Exit codes: 0 done, 1 a gate failed or units are missing, 2 the user can mend it, 3 our bug (with a
+log), 130/143 interrupted and resumable.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import typer
+
+from tuneval import __version__
+from tuneval.cli import compare, demo, doctor, listing, report, run
+from tuneval.cli.layout import PlainCommand, PlainGroup
+from tuneval.errors import TunevalError
+
+app = typer.Typer(
+    cls=PlainGroup,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "compare": compare.compare,
+    "run": run.run,
+    "demo": demo.demo,
+    "doctor": doctor.doctor,
+    "list": listing.list_,
+    "report": report.report,
+}
+
+for _name, _command in COMMANDS.items():
+    app.command(_name, cls=PlainCommand)(_command)
+
+
+USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
+CLICK_ERROR: Any = typer.BadParameter.__mro__[2]
+"""Typer carries its own copy of click from 0.20 on and the installed one before: ask typer."""
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a batch system sends it: stop like Ctrl-C, with its own exit code."""
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"tuneval {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _top(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="print the version"
+    ),
+) -> None:
+    """Did the fine-tune work? Base, LoRA adapters and full fine-tune on the same cases."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    sys.exit(exit_code(list(sys.argv[1:] if argv is None else argv)))
+
+
+def exit_code(words: Sequence[str]) -> int:
+    """Run the words of one command line; everything that can go wrong ends here."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        outcome = app(
+            [with_hyphens(word) for word in words], standalone_mode=False, prog_name="tuneval"
+        )
+    except TunevalError as error:
+        _say(f"tuneval: {error}")
+        return 2
+    except CLICK_ERROR as error:
+        _say(f"tuneval: {error.format_message()}")
+        if isinstance(error, USAGE_ERROR) and error.ctx is not None:
+            _say(f"See: {error.ctx.command_path} --help")
+        return 2
+    except (KeyboardInterrupt, typer.Abort) as stop:
+        _say("interrupted. What was answered is kept: the same command goes on from there.")
+        return 143 if isinstance(stop, Terminated) else 130
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lets the interpreter flush
+        return 0
+    except Exception:  # noqa: BLE001 - the one place where our own bugs become exit code 3
+        _say(f"tuneval: a bug of ours, sorry. The log to paste into a report: {_write_log()}")
+        return 3
+    return outcome if isinstance(outcome, int) else 0
+
+
+def with_hyphens(word: str) -> str:
+    """Accept --batch_size for --batch-size: fingers know underscores."""
+    if not word.startswith("--"):
+        return word
+    flag, equals, value = word.partition("=")
+    return flag.replace("_", "-") + equals + value
+
+
+def _say(text: str) -> None:
+    from tuneval.report.escape import terminal
+
+    print("\n".join(terminal(line) for line in text.split("\n")), file=sys.stderr)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _write_log() -> Path:
+    descriptor, name = tempfile.mkstemp(prefix="tuneval-bug-", suffix=".log")
+    with os.fdopen(descriptor, "w", encoding="utf-8") as log:
+        log.write(f"tuneval {__version__}, Python {sys.version}\n\n{traceback.format_exc()}")
+    return Path(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""The words of a comparison: declared once, shared by every command that takes them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+VARIANTS, DATA, HOW, MACHINE, OUTPUT = "variants", "data", "how", "machine", "output"
+
+
+def _option(
+    panel: str, help_text: str, *names: str, metavar: str | None = None, rare: bool = False
+) -> Any:
+    return typer.Option(*names, help=help_text, rich_help_panel=panel, metavar=metavar, hidden=rare)
+
+
+def _words(
+    base: Annotated[
+        str | None,
+        typer.Argument(help="folder or hub id (left out: the adapters' own)"),
+    ] = None,
+    adapter: Annotated[
+        list[str] | None,
+        _option(VARIANTS, "adapter folder or glob; repeatable", metavar="[NAME=]DIR"),
+    ] = None,
+    full: Annotated[
+        list[str] | None,
+        _option(VARIANTS, "full fine-tune; repeatable", metavar="[NAME=]DIR"),
+    ] = None,
+    revision: Annotated[
+        str | None, _option(VARIANTS, "revision of the base on the hub", metavar="REV", rare=True)
+    ] = None,
+    training_log: Annotated[
+        str,
+        _option(VARIANTS, "trainer_state.json or its folder", metavar="auto|none|FILE", rare=True),
+    ] = "auto",
+    trust_remote_code: Annotated[
+        bool,
+        _option(VARIANTS, "run code that comes with a model", "--trust-remote-code", rare=True),
+    ] = False,
+    data: Annotated[
+        list[str] | None,
+        _option(DATA, "test cases (jsonl, csv, tsv, json, .gz, ...)", metavar="FILE"),
+    ] = None,
+    task: Annotated[
+        str,
+        _option(DATA, "see: tuneval list tasks", metavar="auto|NAME"),
+    ] = "auto",
+    input: Annotated[str | None, _option(DATA, "column with the input", metavar="COLUMN")] = None,
+    reference: Annotated[
+        str | None, _option(DATA, "column with what is expected", metavar="COLUMN")
+    ] = None,
+    labels: Annotated[
+        str | None, _option(DATA, "label set, or names of numbers", metavar="a,b|0=a,1=b")
+    ] = None,
+    group: Annotated[
+        list[str] | None, _option(DATA, "column for subgroups; repeatable", metavar="COLUMN")
+    ] = None,
+    limit: Annotated[
+        float | None, _option(DATA, "that many cases (below 1: that share)", metavar="N")
+    ] = None,
+    split: Annotated[
+        str, _option(DATA, "split of a data set folder or hub id", metavar="NAME", rare=True)
+    ] = "test",
+    skip_bad_rows: Annotated[
+        bool, _option(DATA, "count and list unreadable rows, go on", "--skip-bad-rows")
+    ] = False,
+    prompt: Annotated[
+        str | None, _option(HOW, 'template, e.g. "{text}\\nLabel:", or a file', metavar="TEXT")
+    ] = None,
+    system: Annotated[
+        str | None, _option(HOW, "system message of chat prompts", metavar="TEXT")
+    ] = None,
+    chat_template: Annotated[
+        str, _option(HOW, "use each model's chat template", metavar="auto|on|off")
+    ] = "auto",
+    scoring: Annotated[
+        str | None, _option(HOW, "of labels: likelihood or generate", metavar="KIND")
+    ] = None,
+    few_shot: Annotated[int, _option(HOW, "examples before every question", metavar="K")] = 0,
+    few_shot_file: Annotated[
+        str | None, _option(HOW, "where the examples come from", metavar="FILE", rare=True)
+    ] = None,
+    max_tokens: Annotated[int | None, _option(HOW, "longest completion", metavar="N")] = None,
+    stop: Annotated[
+        list[str] | None, _option(HOW, "end of a completion; repeatable", metavar="TEXT", rare=True)
+    ] = None,
+    metrics: Annotated[str, _option(HOW, "see: tuneval list metrics", metavar="auto|A,B")] = "auto",
+    primary: Annotated[str, _option(HOW, "the metric that decides", metavar="NAME")] = "auto",
+    perturb: Annotated[
+        str, _option(HOW, "changed inputs too, e.g. typos:medium,long", metavar="NAME[:LEVEL],..")
+    ] = "none",
+    device: Annotated[
+        str, _option(MACHINE, "cpu, mps, cuda, cuda:1, ...", metavar="auto|NAME")
+    ] = "auto",
+    dtype: Annotated[
+        str, _option(MACHINE, "float32, bfloat16, float16", metavar="auto|NAME")
+    ] = "auto",
+    batch_size: Annotated[str, _option(MACHINE, "requests per batch", metavar="auto|N")] = "auto",
+    threads: Annotated[
+        str, _option(MACHINE, "CPU threads (auto: 1 for small models)", metavar="auto|N")
+    ] = "auto",
+    offline: Annotated[bool, _option(MACHINE, "never ask the hub", "--offline")] = False,
+    allow_base_mismatch: Annotated[
+        bool,
+        _option(MACHINE, "adapter may name another base", "--allow-base-mismatch", rare=True),
+    ] = False,
+    allow_pickle_weights: Annotated[
+        bool, _option(MACHINE, "load .bin weights, data only", "--allow-pickle-weights", rare=True)
+    ] = False,
+    tokenizer_from: Annotated[
+        str,
+        _option(MACHINE, "whose tokenizer an adapter uses", metavar="auto|base|adapter", rare=True),
+    ] = "auto",
+    output_dir: Annotated[
+        str, _option(OUTPUT, "where run folders go", "--output-dir", "-o", metavar="DIR")
+    ] = "tuneval-runs",
+    name: Annotated[str | None, _option(OUTPUT, "name of the run", metavar="TEXT")] = None,
+    report: Annotated[
+        str, _option(OUTPUT, "html, md, csv beside result.json", metavar="KIND,..")
+    ] = "html",
+    resamples: Annotated[
+        int, _option(OUTPUT, "bootstrap and permutation draws", metavar="N", rare=True)
+    ] = 10_000,
+    resampling_seed: Annotated[int, _option(OUTPUT, "their seed", metavar="N", rare=True)] = 0,
+) -> None:
+    """Carry the signature; nothing calls it."""
+
+
+def takes_comparison(command: Callable[..., int]) -> Callable[..., int]:
+    """Give ``command(words, **own)`` the options of a comparison, gathered in one mapping."""
+    shared = inspect.signature(_words, eval_str=True).parameters
+    own = {
+        name: one
+        for name, one in inspect.signature(command, eval_str=True).parameters.items()
+        if name != "words"
+    }
+
+    def wrapper(**given: Any) -> int:
+        return command(
+            {name: given[name] for name in shared}, **{name: given[name] for name in own}
+        )
+
+    wrapper.__doc__ = command.__doc__
+    wrapper.__name__ = command.__name__
+    parameters = [*shared.values(), *own.values()]
+    wrapper.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in parameters]
+    )
+    wrapper.__annotations__ = {one.name: one.annotation for one in parameters}
+    return wrapper
+
+
+def to_options(words: dict[str, Any]) -> dict[str, Any]:
+    """Command-line words -> keyword arguments of ``resolve.describe_run``."""
+    task_options = {
+        key: words[key]
+        for key in ("scoring", "max_tokens", "stop")
+        if words[key] not in (None, [], ())
+    }
+    cases = {
+        "task": words["task"],
+        "columns": {key: words[key] for key in ("input", "reference") if words[key] is not None},
+        "labels": _labels(words["labels"]),
+        "groups": words["group"] or (),
+        "limit": words["limit"],
+        "split": words["split"],
+        "few_shot_file": words["few_shot_file"],
+        "skip_bad_rows": words["skip_bad_rows"],
+        "template": _text_or_file(words["prompt"]),
+        "options": task_options,
+    }
+    return {
+        "base": words["base"],
+        "adapters": words["adapter"] or (),
+        "full": words["full"] or (),
+        "data": words["data"] or (),
+        "revision": words["revision"],
+        "trust_remote_code": words["trust_remote_code"],
+        "training_log": None if words["training_log"] == "none" else words["training_log"],
+        "cases": cases,
+        "name": words["name"],
+        "prompting": {
+            "chat_template": words["chat_template"],
+            "system": words["system"],
+            "few_shot": words["few_shot"],
+        },
+        "metrics": {
+            "primary": words["primary"],
+            "also": _listed(words["metrics"]) if words["metrics"] != "auto" else "auto",
+        },
+        "perturbations": [] if words["perturb"] == "none" else _listed(words["perturb"]),
+        "statistics": {
+            "resamples": words["resamples"],
+            "resampling_seed": words["resampling_seed"],
+        },
+        "backend": {
+            key: _number_or_text(words[key])
+            for key in (
+                "device",
+                "dtype",
+                "batch_size",
+                "threads",
+                "offline",
+                "allow_base_mismatch",
+                "allow_pickle_weights",
+                "tokenizer_from",
+            )
+        },
+        "output": {"dir": words["output_dir"], "reports": _listed(words["report"])},
+    }
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _number_or_text(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isdigit() else value
+
+
+def _labels(text: str | None) -> list[str] | dict[str, str] | None:
+    """Read "a,b" as a set of labels and "0=a,1=b" as names of raw values."""
+    if text is None:
+        return None
+    parts = _listed(text)
+    if all("=" in part for part in parts):
+        return {key.strip(): name.strip() for key, name in (part.split("=", 1) for part in parts)}
+    return parts
+
+
+def _text_or_file(text: str | None) -> str | None:
+    """A prompt may be given as a file; anything with a line break or a column in braces is text."""
+    from pathlib import Path
+
+    if text is None or "\n" in text or "{" in text:
+        return text.replace("\\n", "\n") if text else text
+    path = Path(text)
+    return path.read_text(encoding="utf-8") if path.is_file() else text

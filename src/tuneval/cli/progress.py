@@ -1,0 +1,95 @@
+"""Progress on stderr: a bar in a terminal, one line every ten seconds elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def progress_for(*, quiet: bool) -> Any:
+    """Choose what fits stderr."""
+    from tuneval.types import NoProgress
+
+    if quiet:
+        return NoProgress()
+    return Bars() if sys.stderr.isatty() else Lines()
+
+
+class Bars:
+    """A rich progress bar per stage: what runs, how far, how long still."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        self._bars = Progress(
+            TextColumn("{task.description:<12}", markup=False),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[reused]}", markup=False),
+            console=Console(stderr=True),
+        )
+        self._task: Any = None
+        self._n_reused = 0
+
+    def begin(self, stage: str, total: int) -> None:
+        """Start a bar."""
+        self._bars.start()
+        self._n_reused = 0
+        self._task = self._bars.add_task(stage, total=total, reused="")
+
+    def advance(self, n: int, *, n_reused: int = 0) -> None:
+        """Move the bar; say what came from the journal."""
+        self._n_reused += n_reused
+        reused = f"{self._n_reused} known" if self._n_reused else ""
+        self._bars.update(self._task, advance=n, reused=reused)
+
+    def end(self) -> None:
+        """Leave the finished bar on the screen."""
+        self._bars.stop()
+
+
+class Lines:
+    """Plain lines for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._stage, self._total, self._done, self._n_reused = "", 0, 0, 0
+        self._started = self._spoken = 0.0
+
+    def begin(self, stage: str, total: int) -> None:
+        """Name the stage."""
+        self._stage, self._total, self._done, self._n_reused = stage, total, 0, 0
+        self._started = self._spoken = time.monotonic()
+
+    def advance(self, n: int, *, n_reused: int = 0) -> None:
+        """Speak at most every ten seconds."""
+        self._done += n
+        self._n_reused += n_reused
+        now = time.monotonic()
+        if now - self._spoken >= SECONDS_BETWEEN_LINES:
+            self._spoken = now
+            fresh = max(self._done - self._n_reused, 1)
+            left = (now - self._started) / fresh * (self._total - self._done)
+            self._print(f"{self._done}/{self._total}, about {left:.0f} s left")
+
+    def end(self) -> None:
+        """Say how it went."""
+        seconds = time.monotonic() - self._started
+        known = f", {self._n_reused} already known" if self._n_reused else ""
+        self._print(f"{self._done}/{self._total} in {seconds:.0f} s{known}")
+
+    def _print(self, text: str) -> None:
+        print(f"{self._stage}: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,27 @@
+"""``tuneval run``: a run.yaml, as written by hand or by an earlier compare."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tuneval.cli.compare import walk
+
+
+def run(
+    spec: Annotated[str, typer.Argument(metavar="run.yaml", help="description of the run")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="e.g. statistics.resamples=2000"),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+) -> int:
+    """tuneval run run.yaml statistics.resamples=2000
+
+    Run a run.yaml; the same command continues after a stop.
+    """
+    from tuneval.config import RunSpec
+
+    return walk(RunSpec.from_yaml(spec, overrides or ()), as_json=json, quiet=quiet)

@@ -1,0 +1,213 @@
+"""The corridor: one run, from cases to verdict, readable in one go.
+
+No prompts, no formulas, no printing: each step is a call into a room.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from tuneval import registry, tasks
+from tuneval.assess import Predictions, assess, choose_metrics
+from tuneval.config import CasesSpec, RunSpec
+from tuneval.data.read import read
+from tuneval.data.select import few_shot
+from tuneval.engine import BACKENDS, Backend
+from tuneval.engine.answer import answer
+from tuneval.engine.journal import Journal
+from tuneval.errors import ConfigError
+from tuneval.perturbations import perturb
+from tuneval.resolve import Plan, resolve
+from tuneval.run_folder import (
+    answers_home,
+    identify,
+    only_owner_of,
+    open_folder,
+    write_inputs,
+    write_result,
+)
+from tuneval.tasks import Task
+from tuneval.types import (
+    Case,
+    CaseSet,
+    NoProgress,
+    Prediction,
+    Progress,
+    RunResult,
+    VariantFacts,
+)
+
+Announce = Callable[[Plan, Mapping[str, VariantFacts], Path], None]
+
+
+def run(
+    spec: RunSpec,
+    *,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+    models: Mapping[str, Any] | None = None,
+) -> RunResult:
+    """Run a spec to its verdict.
+
+    Parameters
+    ----------
+    spec : RunSpec
+        What to run; files are read and checked before any model is loaded.
+    announce : callable, optional
+        Told once what was inferred, before the first case is scored.
+    models : mapping, optional
+        Variant name -> (model, tokenizer) already in memory.
+
+    Raises
+    ------
+    TunevalError
+        Something the user can mend. What was answered until then is in the journal, and the same
+        call continues from there.
+    """
+    started = time.monotonic()
+    progress = progress or NoProgress()
+    plan = with_perturbed_twins(resolve(spec))
+    chosen = {cases.name: choose_metrics(spec.metrics, cases) for cases in plan.case_sets}
+    for cases in plan.case_sets:
+        try_metrics(chosen[cases.name], cases)
+    asked = {
+        cases.name: build_task(spec, described, cases)
+        for described, cases in zip(spec.cases, plan.case_sets, strict=True)
+    }
+    run_id = identify(plan, [task.signature() for task in asked.values()])
+    folder = open_folder(plan, run_id)
+    with only_owner_of(folder):
+        backend = make_backend(spec, models)
+        journal = Journal(answers_home())
+        try:
+            facts = backend.prepare(plan.variants)
+            if announce:
+                announce(plan, facts, folder)
+            write_inputs(folder, plan)
+            predictions = lap(plan, asked, backend, journal, progress)
+        finally:
+            journal.close()
+            backend.close()
+        settings = settings_of(spec)
+        assessments = {
+            cases.name: assess(
+                cases,
+                chosen[cases.name],
+                predictions[cases.name],
+                plan.variants,
+                plan.baseline,
+                settings,
+            )
+            for cases in plan.case_sets
+        }
+        result = conclude(
+            plan=plan,
+            run_id=run_id,
+            facts=tuple(facts[variant.name] for variant in plan.variants),
+            predictions=predictions,
+            assessments=assessments,
+            metric_names={name: one[0].name for name, one in chosen.items()},
+            notes=(*plan.notes, *journal.warnings),
+            seconds=time.monotonic() - started,
+            folder=folder,
+        )
+        write_result(folder, result, spec.output.reports)
+    return result
+
+
+def lap(
+    plan: Plan, asked: Mapping[str, Task], backend: Backend, journal: Journal, progress: Progress
+) -> dict[str, Predictions]:
+    """Walk all cases to predictions, once per variant; each variant is asked everything in one go.
+
+    Returns case set name -> variant name -> predictions in the order of the cases.
+    """
+    requests = {
+        (cases.name, case.id): tuple(
+            replace(request, id=f"{cases.name}/{request.id}")  # one file may be asked twice
+            for request in asked[cases.name].ask(case)
+        )
+        for cases in plan.case_sets
+        for case in cases.cases
+    }
+    every = [request for own in requests.values() for request in own]
+    predictions: dict[str, dict[str, list[Prediction]]] = {
+        cases.name: {} for cases in plan.case_sets
+    }
+    for variant in plan.variants:
+        answers = answer(backend, variant, every, journal, progress)
+        for cases in plan.case_sets:
+            task = asked[cases.name]
+            predictions[cases.name][variant.name] = [
+                task.read(case, [answers[request.id] for request in requests[cases.name, case.id]])
+                for case in cases.cases
+            ]
+    return {name: dict(by_variant) for name, by_variant in predictions.items()}
+
+
+def with_perturbed_twins(plan: Plan) -> Plan:
+    """Add the changed twins of every case, as the spec asks."""
+    notes = list(plan.notes)
+    case_sets = []
+    for cases in plan.case_sets:
+        twins: list[Case] = []
+        for one in plan.spec.perturbations:
+            changed, n_unchanged = perturb(
+                cases.cases,
+                one.name,
+                one.level,
+                plan.spec.statistics.perturbation_seed,
+                protected=cases.labels or (),
+            )
+            twins += changed
+            if n_unchanged:
+                notes.append(
+                    f"{cases.name}: {one.name} left {n_unchanged} cases unchanged: dropped"
+                )
+        case_sets.append(replace(cases, cases=(*cases.cases, *twins)))
+    return replace(plan, case_sets=tuple(case_sets), notes=tuple(notes))
+
+
+def build_task(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Task:
+    """Make the task of a case set: its options, its labels and its few-shot cases."""
+    options = {**spec.task_options.get(cases.task, {}), **described.options}
+    if described.template is not None:
+        options["template"] = described.template
+    if spec.prompting.system is not None:
+        options["system"] = spec.prompting.system
+    return tasks.build(
+        cases.task,
+        labels=cases.labels,
+        few_shot=few_shot_cases(spec, described, cases),
+        **options,
+    )
+
+
+def few_shot_cases(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Sequence[Case]:
+    """Choose the examples that stand before every question, never from the test cases."""
+    if not spec.prompting.few_shot:
+        return ()
+    if described.few_shot_file is None:
+        raise ConfigError(
+            f"{cases.name}: few-shot cases must come from another file than the test cases. "
+            "Give --few-shot-file FILE, or cases[].few_shot_file in run.yaml."
+        )
+    pool = read(
+        described.few_shot_file,
+        columns=described.columns,
+        task=cases.task,
+        labels=described.labels or cases.labels,
+    )
+    return few_shot(pool, spec.prompting.few_shot, spec.prompting.selection_seed, cases)
+
+
+def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
+    """Import and build the chosen backend; its options are the spec's backend section."""
+    kind = registry.load(BACKENDS, spec.backend.kind, room="backends")
+    options = spec.backend.model_dump(exclude={"kind"})
+    backend: Backend = kind(**options, chat_template=spec.prompting.chat_template, models=models)
+    return backend
