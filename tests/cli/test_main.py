@@ -1,0 +1,95 @@
+"""The front door: help is quick and fits, wrong words are named, exit codes are as documented."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tuneval.cli import main as front
+from tuneval.cli.reference import page
+from tuneval.errors import DataError
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = sorted(front.COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_help_begins_with_an_example_and_fits(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert front.exit_code([command, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"tuneval {command}")
+    assert len(lines) <= 50
+    assert max(map(len, lines)) <= 80
+
+
+def test_the_documentation_of_the_command_line_is_fresh() -> None:
+    assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == page(), (
+        "run: python -m tuneval.cli.reference > docs/cli.md"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["compar"], "Did you mean 'compare'?"),
+        (["compare", "--batch_sizes", "3"], "No such option: --batch-sizes"),
+        (["compare", "--adapter"], "requires an argument"),
+        (["compare"], "nothing to compare: give BASE, --adapter DIR or --full DIR."),
+        (["compare", "base"], "no test data: give --data FILE."),
+        (["compare", "--full", "x", "--data", "y"], "which base? Give it first"),
+        (["list", "metrix"], 'there is no "metrix" (did you mean "metrics"?)'),
+        (["run", "nowhere.yaml"], '"nowhere.yaml" does not exist'),
+        (["report", "nowhere"], "nowhere"),
+    ],
+)
+def test_wrong_words_are_named_with_exit_code_2(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert front.exit_code(words) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("failure", "code", "message"),
+    [
+        (DataError("test.jsonl, line 3: \x1b[31mred"), 2, "line 3: \\x1b[31mred"),
+        (KeyboardInterrupt(), 130, "the same command goes on from there"),
+        (front.Terminated(), 143, "the same command goes on from there"),
+        (ZeroDivisionError("ours"), 3, "The log to paste into a report"),
+    ],
+    ids=["the user can mend it", "Ctrl-C", "SIGTERM", "our bug"],
+)
+def test_how_a_command_ends(
+    failure: BaseException,
+    code: int,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+) -> None:
+    def fails(*_words: object, **_more: object) -> None:
+        raise failure
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(front, "app", fails)
+    assert front.exit_code(["compare"]) == code
+    assert message in capsys.readouterr().err
+    if code == 3:
+        assert "ZeroDivisionError: ours" in next(tmp_path.glob("*.log")).read_text()
+
+
+def test_help_and_report_import_nothing_heavy() -> None:
+    script = (
+        "import sys; from tuneval.cli.main import exit_code; import tuneval; "
+        "assert exit_code(['compare', '--help']) == 0; "
+        "heavy = {'torch', 'transformers', 'peft', 'scipy', 'pydantic', 'pandas'}; "
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
