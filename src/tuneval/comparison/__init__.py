@@ -1,14 +1,52 @@
-"""Rows -> Score, Comparison, Verdict: numpy in, records out. Knows no metric by name, no files."""
+"""Rows -> Score, Comparison, Verdict: numpy in, records out. Knows no metric by name, no files.
+
+The names of ``__all__`` are imported when first used, because scipy costs start-up time.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tuneval.types import StatisticKind, Unit
+
+if TYPE_CHECKING:
+    from tuneval.comparison.multiplicity import adjust
+    from tuneval.comparison.overfitting import judge_training_log
+    from tuneval.comparison.paired import compare
+    from tuneval.comparison.robustness import judge_robustness
+    from tuneval.comparison.scoring import score
+    from tuneval.comparison.seeds import compare_recipe, score_recipe
+    from tuneval.comparison.verdict import decide
+
+__all__ = [
+    "RankStatistic",
+    "Settings",
+    "Statistic",
+    "adjust",
+    "compare",
+    "compare_recipe",
+    "decide",
+    "judge_robustness",
+    "judge_training_log",
+    "score",
+    "score_recipe",
+]
+
+_HOMES = {
+    "adjust": "multiplicity",
+    "compare": "paired",
+    "compare_recipe": "seeds",
+    "decide": "verdict",
+    "judge_robustness": "robustness",
+    "judge_training_log": "overfitting",
+    "score": "scoring",
+    "score_recipe": "seeds",
+}
 
 
 class Statistic(Protocol):
@@ -23,6 +61,13 @@ class Statistic(Protocol):
     def signature(self) -> str: ...
 
 
+@runtime_checkable
+class RankStatistic(Protocol):
+    """What a metric of kind "ranks" offers besides: its number from all rows, not from sums."""
+
+    def from_rows(self, rows: NDArray[np.float64]) -> float: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How uncertainty is computed. ``margin_points`` is the margin of equivalence, in points."""
@@ -31,3 +76,9 @@ class Settings:
     resamples: int = 10_000
     resampling_seed: int = 0
     margin_points: float = 2.0
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

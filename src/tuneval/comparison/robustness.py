@@ -1,0 +1,152 @@
+"""Does a variant keep at least 90% of its own clean score when its input is perturbed?
+
+Not for: making perturbations, comparing with another variant's clean score (that is a second line,
+never the test: a fall from 95 to 60 would pass against a base of 65).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import isfinite
+
+import numpy as np
+
+from tuneval.comparison import Settings, Statistic
+from tuneval.comparison import mean as means
+from tuneval.comparison import resampling as again
+from tuneval.comparison.paired import Finding, to_comparison
+from tuneval.comparison.resampling import Floats
+from tuneval.comparison.scoring import Codes, checked, value_of
+from tuneval.comparison.seeds import FEWEST_SEEDS, linear, two_way
+from tuneval.comparison.slices import cluster_codes, same_cases
+from tuneval.errors import MetricError, gather
+from tuneval.types import Comparison, Measurement
+
+KEEPS = 0.9
+"""Share of the clean score that a robust variant keeps."""
+
+
+def judge_robustness(
+    clean: Sequence[Measurement],
+    perturbed: Sequence[Measurement],
+    metric: Statistic,
+    settings: Settings,
+    *,
+    case_set: str,
+    kind: str,
+    origins: Mapping[str, str],
+    name: str,
+    clusters: Sequence[str | None] | None = None,
+) -> Comparison:
+    """Test perturbed - 0.9 clean on the cases that have a perturbed copy.
+
+    Parameters
+    ----------
+    clean, perturbed : sequence of Measurement
+        One per training seed of the variant (or one in all), in the same order. ``clean`` may hold
+        more cases than were perturbed.
+    kind : str
+        Name of the perturbation and its level, the Comparison's ``slice``.
+    origins : mapping
+        Id of a perturbed case -> id of the clean case that it was made from.
+    clusters : sequence of str or None, optional
+        One per clean case, in the order of ``clean[0]``.
+
+    Returns
+    -------
+    Comparison
+        Of the variant with itself: ``difference`` is perturbed minus clean. ``details``: ``clean``,
+        ``perturbed``, ``ratio`` (share of the clean score kept; for metrics where less is better,
+        clean/perturbed) and ``kept_low``, ``kept_high``, the two one-sided 95% bounds of
+        perturbed - 0.9 clean (clean/0.9 - perturbed where less is better): brittle below 0, robust
+        above.
+
+    Raises
+    ------
+    MetricError
+        A perturbed case has no clean original among the measured.
+    """
+    a, b, codes = _aligned(clean, perturbed, metric, origins, clusters)
+    n = a.shape[1]
+    ends = [float(np.mean([value_of(metric, rows) for rows in side])) for side in (a, b)]
+    found = Finding("one-sided bound on perturbed - 0.9 clean")
+    found.details = {"clean": ends[0], "perturbed": ends[1]}
+    if n == 0 or not isfinite(ends[1] - ends[0]):
+        found.notes.append("no cases" if n == 0 else "undefined on these cases")
+    else:
+        good, bad = (ends[1], ends[0]) if metric.higher_is_better else (ends[0], ends[1])
+        found.details["ratio"] = good / bad if bad else float("nan")
+        x, unit_codes = linear(metric, a, codes, settings)
+        y, _ = linear(metric, b, codes, settings)
+        kept = _estimate(y - KEEPS * x if metric.higher_is_better else x / KEEPS - y, unit_codes)
+        change = _estimate(y - x, unit_codes)
+        if isfinite(kept.standard_error) and isfinite(change.standard_error):
+            low, high = kept.interval(2 * settings.confidence - 1)
+            found.details |= {"kept_low": low, "kept_high": high}
+            found.p_value = change.p_value()
+            found.bounds, found.method = change.interval, "t"
+        else:
+            found.notes.append("one case or cluster: no interval")
+    return to_comparison(
+        found,
+        metric,
+        settings,
+        names=(name, name),
+        place=(case_set, kind),
+        difference=ends[1] - ends[0],
+        n_cases=n,
+    )
+
+
+def _estimate(values: Floats, codes: Codes | None) -> means.Estimate:
+    found = two_way(values, codes=codes)
+    return found.estimate if len(values) >= FEWEST_SEEDS else found.cases
+
+
+def _aligned(
+    clean: Sequence[Measurement],
+    perturbed: Sequence[Measurement],
+    metric: Statistic,
+    origins: Mapping[str, str],
+    clusters: Sequence[str | None] | None,
+) -> tuple[Floats, Floats, Codes | None]:
+    """Rows of clean cases and of their copies (averaged), shape (n_seeds, n_cases, n_sums)."""
+    if len(clean) != len(perturbed):
+        raise MetricError(
+            f"{len(clean)} clean and {len(perturbed)} perturbed measurements: "
+            "give one of each per training seed."
+        )
+    place = {case_id: i for i, case_id in enumerate(clean[0].case_ids)}
+    copies = perturbed[0].case_ids
+    orphans = [case_id for case_id in copies if origins.get(case_id) not in place]
+    if orphans:
+        raise MetricError(
+            gather(
+                f'variant "{clean[0].variant}", metric "{clean[0].metric}": '
+                f"{len(orphans)} perturbed cases have no measured original:",
+                [f'"{case_id}"' for case_id in orphans],
+            )
+        )
+    owner = np.array([place[origins[case_id]] for case_id in copies], dtype=np.int64)
+    used, owner = np.unique(owner, return_inverse=True)
+    all_codes = cluster_codes(clusters, len(place))
+    codes = None if all_codes is None else np.unique(all_codes[used], return_inverse=True)[1]
+    x = [checked(same_cases(clean[0], one))[used] for one in clean]
+    n_copies = np.bincount(owner, minlength=len(used))[:, None]
+    y = [
+        again.summed(checked(same_cases(perturbed[0], one)), owner) / n_copies for one in perturbed
+    ]
+    a, b = np.stack(x), np.stack(y)
+    if metric.statistic in {"proportion", "mean"}:
+        has_value = (a[:, :, 1] > 0).all(axis=0) & (b[:, :, 1] > 0).all(axis=0)
+        a, b = a[:, has_value], b[:, has_value]
+        codes = None if codes is None else np.unique(codes[has_value], return_inverse=True)[1]
+    return a, b, codes
+
+
+def support(comparison: Comparison) -> str:
+    """ "brittle", "robust" or "unclear" of a Comparison made by ``judge_robustness``."""
+    low, high = (comparison.details.get(end) for end in ("kept_low", "kept_high"))
+    if low is None or high is None:
+        return "unclear"
+    return "brittle" if high < 0 else "robust" if low > 0 else "unclear"
