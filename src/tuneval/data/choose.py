@@ -1,0 +1,227 @@
+"""Which layout a table has. Stops, naming both, where two readings are possible."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from tuneval.data.formats import Row, Table, listed, quote
+from tuneval.data.labels import MAX_FOUND_LABELS, MAX_LABEL_LENGTH, as_text
+from tuneval.data.layouts import LABELS, LAYOUTS, Layout, Match, has_name, match
+from tuneval.errors import DataError
+
+
+class Choice(NamedTuple):
+    """``task`` is None where the references decide it; ``names``: raw label -> name, where another
+    column names the numbers."""
+
+    match: Match
+    task: str | None
+    names: Mapping[str, str] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """All columns, in the order in which they first appear."""
+    return list(dict.fromkeys(column for row in rows for column in row.fields))
+
+
+def values_of(rows: Sequence[Row], column: str) -> list[str | None]:
+    """Values of a column as text; None for what is missing, a list or a fraction."""
+    found: list[str | None] = []
+    for row in rows:
+        value = row.fields.get(column)
+        is_plain = isinstance(value, str | int) or (isinstance(value, float) and value % 1 == 0)
+        found.append(as_text(value) if is_plain else None)
+    return found
+
+
+def is_low(values: Sequence[str | None], most: int) -> bool:
+    """2 to ``most`` different short values, each used twice on average."""
+    distinct = set(values) - {None}
+    return (
+        2 <= len(distinct) <= most
+        and 2 * len(distinct) <= len(values)
+        and all(len(value or "") <= MAX_LABEL_LENGTH for value in distinct)
+    )
+
+
+def choose(table: Table, explicit: Mapping[str, str], task: str, *, has_labels: bool) -> Choice:
+    """Find the one layout that the table fits.
+
+    Raises
+    ------
+    DataError
+        None fits, several do, or the task cannot be asked of the one that fits.
+    """
+    usual = _usual_columns(table.rows)
+    found = match([*usual, *(c for c in explicit.values() if c not in usual)], explicit)
+    if not found:
+        raise DataError(_no_layout(table, usual, explicit))
+    asked = _asked(table, found, task)
+    referenced = [m for m in asked if m.layout.reference]
+    if len(referenced) > 1:
+        raise DataError(_two_readings(table, referenced))
+    chosen = (referenced or asked)[0]
+    if chosen.layout.reference is None and task == "auto":
+        _refuse_overlooked(table, chosen, explicit)
+    notes: tuple[str, ...] = ()
+    names = None
+    if chosen.layout.reference == "label" and "reference" not in explicit:
+        chosen, names, notes = _label_column(table, chosen)
+        if task == "auto" and not has_labels:
+            _refuse_essays(table, chosen)
+    _refuse_rivals(table, chosen)
+    return Choice(chosen, None if task == "auto" else task, names, notes)
+
+
+def _usual_columns(rows: Sequence[Row]) -> list[str]:
+    """Columns of at least half of the rows: a stray row must not decide the layout."""
+    counts = Counter(column for row in rows for column in row.fields)
+    return [column for column in columns_of(rows) if 2 * counts[column] >= len(rows)]
+
+
+def _asked(table: Table, found: list[Match], task: str) -> list[Match]:
+    """The matches of which this task can be asked; those that are for it first of all."""
+    if task == "auto":
+        return found
+    asked = [m for m in found if m.layout.tasks[0] == task]
+    asked = asked or [m for m in found if task in m.layout.tasks]
+    if asked:
+        return asked
+    first = found[0].layout
+    needs = [layout for layout in LAYOUTS if task in layout.tasks]
+    remedy = f"It needs columns such as {_needs(needs[0])}." if needs else "Leave --task out."
+    raise DataError(
+        f"{table.file}: task {quote(task)} cannot be asked of {first.name} "
+        f"(columns {listed(found[0].columns.values())}).\n{remedy}"
+    )
+
+
+def _needs(layout: Layout) -> str:
+    return listed([tiers[0][0] if tiers else key for key, tiers in layout.needs.items()])
+
+
+def _n_values(table: Table, column: str) -> int:
+    return len(set(values_of(table.rows, column)) - {None})
+
+
+def _two_readings(table: Table, matches: Sequence[Match]) -> str:
+    readings = []
+    for m in matches:
+        column = m.reference or ""
+        if m.layout.tasks[0] == "classify":
+            readings.append(f"{quote(column)} as class ({_n_values(table, column)} values)")
+        elif m.layout.tasks[0] == "generate":
+            readings.append(f"{quote(column)} as text")
+        else:
+            readings.append(f"{quote(column)} as {m.layout.name}")
+    tasks = list(dict.fromkeys(m.layout.tasks[0] for m in matches))
+    columns = list(dict.fromkeys(m.reference for m in matches))
+    if len(tasks) == len(matches):
+        flags = [f"--task {task}" for task in tasks]
+    elif len(columns) == len(matches):
+        flags = [f"--reference {column}" for column in columns]
+    else:
+        flags = [f"--input {m.columns[m.layout.input]}" for m in matches]
+    number = {2: "two", 3: "three"}.get(len(matches), str(len(matches)))
+    what = "tasks" if len(tasks) == len(matches) else "layouts"
+    return f"{table.file} fits {number} {what}: {' or '.join(readings)}.\nSay {' or '.join(flags)}."
+
+
+def _refuse_overlooked(table: Table, chosen: Match, explicit: Mapping[str, str]) -> None:
+    """Text alone: but is there a column of classes under a name that is not known?"""
+    taken = {*chosen.columns.values(), *explicit.values()}
+    classes = [
+        column
+        for column in columns_of(table.rows)
+        if column not in taken and is_low(values_of(table.rows, column), MAX_FOUND_LABELS)
+    ]
+    if classes:
+        shown = " or ".join(f"{quote(c)} ({_n_values(table, c)} values)" for c in classes[:5])
+        raise DataError(
+            f"{table.file}: no column bears a known name for a reference; {shown} may be one.\n"
+            f"Say --reference {classes[0]}, or --task language_model for the perplexity of "
+            f"{quote(chosen.columns['text'])} alone."
+        )
+
+
+def _label_column(
+    table: Table, chosen: Match
+) -> tuple[Match, Mapping[str, str] | None, tuple[str, ...]]:
+    """Settle which column is the label, and whether another one names its numbers."""
+    column = chosen.columns["label"]
+    candidates = (column, *chosen.rivals.get("label", ()))
+    if any(not _same_classes(table, column, other) for other in candidates[1:]):
+        shown = " or ".join(f"{quote(c)} ({_n_values(table, c)} values)" for c in candidates)
+        flags = " or ".join(f"--reference {c}" for c in candidates)
+        raise DataError(f"{table.file}: the label may be {shown}.\nSay {flags}.")
+    numbered = [c for c in candidates if _is_numbered(table, c)]
+    column = numbered[0] if numbered else candidates[0]
+    rivals = {key: others for key, others in chosen.rivals.items() if key != "label"}
+    chosen = Match(chosen.layout, {**chosen.columns, "label": column}, rivals)
+    if not numbered or column in table.label_names:
+        return chosen, None, ()
+    namers = [
+        other
+        for other in columns_of(table.rows)
+        if other != column
+        and has_name(LABELS, other)
+        and not _is_numbered(table, other)
+        and _same_classes(table, column, other)
+    ]
+    if not namers:
+        return chosen, None, ()
+    pairs = zip(values_of(table.rows, column), values_of(table.rows, namers[0]), strict=True)
+    names = {a: b for a, b in pairs if a is not None and b is not None}
+    note = f"The numbers in {quote(column)} are named by {quote(namers[0])}."
+    return chosen, dict(sorted(names.items(), key=lambda pair: int(pair[0]))), (note,)
+
+
+def _same_classes(table: Table, one: str, other: str) -> bool:
+    mine, theirs = values_of(table.rows, one), values_of(table.rows, other)
+    return len(set(zip(mine, theirs, strict=True))) == len(set(mine)) == len(set(theirs))
+
+
+def _is_numbered(table: Table, column: str) -> bool:
+    values = values_of(table.rows, column)
+    return all(value is not None and value.removeprefix("-").isdecimal() for value in values)
+
+
+def _refuse_essays(table: Table, chosen: Match) -> None:
+    """A column called "label" with long texts that hardly repeat: classes or answers?"""
+    column = chosen.columns["label"]
+    values = [value for value in values_of(table.rows, column) if value]
+    distinct = set(values)
+    n_long = sum(len(value) > MAX_LABEL_LENGTH for value in distinct)
+    if 2 * len(distinct) > len(values) and 2 * n_long > len(distinct):
+        raise DataError(
+            f"{table.file} fits two tasks: {quote(column)} as class ({len(distinct)} values) or "
+            "as text.\nSay --task classify or --task generate."
+        )
+
+
+def _refuse_rivals(table: Table, chosen: Match) -> None:
+    for key, others in chosen.rivals.items():
+        candidates = (chosen.columns[key], *others)
+        flag = "--reference" if key == chosen.layout.reference else "--input"
+        flags = " or ".join(f"{flag} {column}" for column in candidates)
+        shown = " or ".join(quote(column) for column in candidates)
+        raise DataError(f'{table.file}: "{key}" may be column {shown}.\nSay {flags}.')
+
+
+def _no_layout(table: Table, present: Sequence[str], explicit: Mapping[str, str]) -> str:
+    def n_found(layout: Layout) -> int:
+        return sum(any(has_name(t, c) for c in present) for t in layout.needs.values())
+
+    nearest = max(LAYOUTS, key=n_found)
+    lines = [f"{table.file}: its columns {listed(present)} are no layout that is known."]
+    if n_found(nearest):
+        lines.append(f"The nearest is {nearest.name}, which needs {_needs(nearest)}.")
+    if explicit.keys() & {"input", "reference"}:
+        missing = next(k for k in ("input", "reference") if k not in explicit)
+        lines.append(f"Name the {missing}, too: --{missing} COLUMN.")
+    else:
+        lines.append("Name the columns: --input COLUMN --reference COLUMN.")
+    return "\n".join(lines)

@@ -1,0 +1,329 @@
+"""A test file, a list of rows or a data set -> CaseSet; what is inferred is said in its notes.
+
+Knows nothing of prompts and models.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tuneval.data.choose import choose, columns_of, is_low, values_of
+from tuneval.data.formats import Fault, Row, Table, listed, quote
+from tuneval.data.labels import Given, LabelSet, are_classes, as_text, label_set
+from tuneval.data.layouts import LABELS, Match, Reading, RowFault, has_name
+from tuneval.data.select import take
+from tuneval.data.source import load
+from tuneval.errors import ConfigError, DataError, gather
+from tuneval.registry import unknown
+from tuneval.types import Case, CaseSet
+
+STANDARD_KEYS = ("input", "reference", "id", "cluster", "group")
+
+
+class _Draft(NamedTuple):
+    row: Row
+    reading: Reading
+    references: tuple[str, ...]
+
+
+def read(
+    source: Any,
+    *,
+    name: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    task: str = "auto",
+    labels: Given = None,
+    groups: Sequence[str] = (),
+    limit: int | float | None = None,
+    split: str = "test",
+    skip_bad_rows: bool = False,
+    allow_duplicate_ids: bool = False,
+) -> CaseSet:
+    """Read cases, infer columns, task and labels, and say in ``notes`` what was inferred.
+
+    Parameters
+    ----------
+    source : path, hub id, sequence of dict or datasets.Dataset
+        A .jsonl, .json, .csv, .tsv or .parquet file (.gz of each), a folder written by
+        ``save_to_disk``, "owner/name" or "owner/name:configuration" on the hub, or rows in memory.
+    name : str or None
+        Name of the case set, and then also the beginning of its case ids; by default the file's.
+    columns : mapping or None
+        "input", "reference", "id", "cluster", "group" -> column. Wins over what would be inferred.
+    task : str
+        "auto" or a task's name. Auto: classify where a column of labels is recognised, or where at
+        most 50 different, short references repeat; otherwise what the layout is for.
+    labels : sequence, mapping or None
+        The label set in order, or raw value -> label ({"0": "negative"}).
+    groups : sequence of str
+        Columns whose values become subgroups.
+    limit : int, float or None
+        Number or share of the cases to keep; see `tuneval.data.select.take`.
+    split : str
+        Which split of a data set that has several.
+    skip_bad_rows : bool
+        Leave out rows that cannot be read and list them in ``skipped``.
+    allow_duplicate_ids : bool
+        Accept an ``id`` column that repeats.
+
+    Raises
+    ------
+    DataError
+        The source cannot be read, two readings are possible, or rows are faulty (all are named).
+    """
+    table = load(source, name, split)
+    explicit = _explicit(table, columns or {}, groups)
+    found = choose(table, explicit, task, has_labels=labels is not None)
+    drafts, faults, absent = _build(table, found.match)
+    task = found.task or _task(found.match, [draft.references for draft in drafts], labels)
+    label_column = found.match.reference or ""
+    known = None
+    if task == "classify":
+        declared = table.label_names.get(label_column)
+        raw = [draft.references[0] for draft in drafts]
+        _refuse_hidden(table, raw)
+        known = label_set(raw, labels or found.names, declared, label_column)
+        drafts, wrong = _label(drafts, known)
+        faults += wrong
+    if not allow_duplicate_ids:
+        faults += _repeated(table, explicit.get("id", "id"), drafts)
+    bad = {fault.place for fault in faults}
+    if bad and not (skip_bad_rows and len(bad) < len(table.rows) + len(table.faults)):
+        raise DataError(_report(table, faults, _nearest_column(found.match, absent)))
+    drafts = [draft for draft in drafts if draft.row.place not in bad]
+    group_columns = tuple(dict.fromkeys((*groups, *_one(explicit.get("group")))))
+    offered = _offered(drafts, found.match, group_columns, is_classes=known is not None)
+    case_set = CaseSet(
+        name=name or _stem(table.file),
+        source=table.source,
+        layout=found.match.layout.name,
+        task=task,
+        cases=tuple(
+            _case(draft, name or table.file, found.match, explicit.get("cluster"), group_columns)
+            for draft in drafts
+        ),
+        labels=known.names if known else None,
+        columns={
+            **_named(found.match),
+            **{k: v for k, v in explicit.items() if k in STANDARD_KEYS},
+        },
+        offered_groups=offered,
+        sha256=table.sha256,
+        notes=(
+            *table.notes,
+            *_notes(found.match, task, drafts, known),
+            *found.notes,
+            *_group_notes(drafts, group_columns, offered),
+            *((f"{len(bad)} {table.unit}s were skipped because they cannot be read.",) * bool(bad)),
+        ),
+        skipped=tuple(_sentence(table, fault) for fault in sorted(faults)),
+    )
+    return take(case_set, limit)
+
+
+def _one(value: str | None) -> tuple[str, ...]:
+    return () if value is None else (value,)
+
+
+def _stem(file: str) -> str:
+    return Path(file.removesuffix(".gz")).stem
+
+
+def _explicit(table: Table, columns: Mapping[str, str], groups: Sequence[str]) -> dict[str, str]:
+    """Check the columns that the user named; returns standard key -> column."""
+    for key in columns:
+        if key not in STANDARD_KEYS:
+            raise ConfigError(f"columns: {unknown(key, STANDARD_KEYS)}")
+    present = columns_of(table.rows)
+    for column in (*columns.values(), *groups):
+        if table.rows and column not in present:
+            raise DataError(f"{table.file}, columns: {unknown(column, present)}.")
+    return dict(columns)
+
+
+# ---- rows ----------------------------------------------------------------------------------------
+
+
+def _build(table: Table, match: Match) -> tuple[list[_Draft], list[Fault], list[Row]]:
+    """Read each row; returns the good ones, all faults, and the rows without a reference."""
+    drafts: list[_Draft] = []
+    faults = list(table.faults)
+    absent: list[Row] = []
+    for row in table.rows:
+        try:
+            reading = match.layout.build(row.fields, match.columns)
+        except RowFault as error:
+            faults.append(Fault(row.place, str(error)))
+            if error.key == match.layout.reference:
+                absent.append(row)
+            continue
+        texts = tuple(r if isinstance(r, str) else as_text(r) for r in reading.references)
+        drafts.append(_Draft(row, reading, texts))
+    return drafts, faults, absent
+
+
+def _label(drafts: Sequence[_Draft], known: LabelSet) -> tuple[list[_Draft], list[Fault]]:
+    """Replace raw labels by names; those outside the set become faults."""
+    good, faults = [], []
+    for draft in drafts:
+        raw = as_text(draft.reading.references[0])
+        fault = known.fault(raw)
+        if fault:
+            faults.append(Fault(draft.row.place, fault))
+        else:
+            good.append(draft._replace(references=(known.by_raw[raw],)))
+    return good, faults
+
+
+def _refuse_hidden(table: Table, raw: Sequence[str]) -> None:
+    if raw and set(raw) == {"-1"}:
+        raise DataError(
+            f'{table.file}: every label is "-1", as in test splits whose labels are kept back.\n'
+            "Use a split with labels, for instance --split validation."
+        )
+
+
+def _repeated(table: Table, column: str, drafts: Sequence[_Draft]) -> list[Fault]:
+    first: dict[str, int] = {}
+    faults = []
+    for row, _, _ in drafts:
+        value = row.fields.get(column)
+        if not isinstance(value, str | int):
+            continue
+        before = first.setdefault(str(value), row.place)
+        if before != row.place:
+            text = f"id {quote(value)} was already used in {table.unit} {before}"
+            faults.append(Fault(row.place, text))
+    return faults
+
+
+def _sentence(table: Table, fault: Fault) -> str:
+    return f"{table.unit} {fault.place}: {fault.text}"
+
+
+def _report(table: Table, faults: Sequence[Fault], near: str | None) -> str:
+    n_bad = len({fault.place for fault in faults})
+    n_all = len(table.rows) + len(table.faults)
+    give = f"Give --reference {near}, or mend" if near else "Mend"
+    remedy = f"{give} the {table.unit}s; --skip-bad-rows goes on without them."
+    if any("was already used" in fault.text for fault in faults):
+        remedy += "\nIds that may repeat: --allow-duplicate-ids."
+    return gather(
+        f"{table.file}: {n_bad} of {n_all} {table.unit}s cannot be read.",
+        [_sentence(table, fault) for fault in sorted(faults)],
+        remedy,
+    )
+
+
+def _nearest_column(match: Match, absent: Sequence[Row]) -> str | None:
+    """Another column of the rows that lack a reference which bears a name for one."""
+    key = match.layout.reference
+    tiers = match.layout.needs.get(key, ()) if key else ()
+    names = Counter(c for row in absent for c in row.fields if has_name(tiers, c))
+    names.pop(match.reference or "", None)
+    return names.most_common(1)[0][0] if names else None
+
+
+def _case(
+    draft: _Draft, prefix: str, match: Match, cluster: str | None, groups: Sequence[str]
+) -> Case:
+    fields = draft.row.fields
+    used = set(match.columns.values())
+    own = {
+        column: value
+        for column, value in fields.items()
+        if column not in used
+        and column not in draft.reading.inputs
+        and isinstance(value, str | int | float | bool)
+    }
+    given = fields.get(cluster) if cluster else None
+    return Case(
+        id=f"{prefix}:{draft.row.place}",
+        inputs={**draft.reading.inputs, **own},
+        references=draft.references,
+        groups={g: as_text(fields[g]) for g in groups if fields.get(g) is not None},
+        cluster=draft.reading.cluster if given is None else as_text(given),
+    )
+
+
+# ---- what was inferred ---------------------------------------------------------------------------
+
+
+def _task(match: Match, references: Sequence[tuple[str, ...]], labels: Given) -> str:
+    layout = match.layout
+    if layout.decided_by_references:
+        return "classify" if labels is not None or are_classes(references) else layout.tasks[0]
+    if layout.tasks[0] == "classify" and not has_name(LABELS, match.reference or ""):
+        # The user named the column, but not what it holds.
+        return "classify" if labels is not None or are_classes(references) else "generate"
+    return layout.tasks[0]
+
+
+def _named(match: Match) -> dict[str, str]:
+    """Standard keys "input" and "reference" -> the columns they came from, then the others."""
+    layout = match.layout
+    named = {"input": match.columns[layout.input]}
+    if layout.reference:
+        named["reference"] = match.columns[layout.reference]
+    rest = {k: v for k, v in match.columns.items() if k not in (layout.input, layout.reference)}
+    return {**{k: v for k, v in rest.items() if k not in named}, **named}
+
+
+def _notes(
+    match: Match, task: str, drafts: Sequence[_Draft], known: LabelSet | None
+) -> Iterable[str]:
+    columns = _named(match)
+    where = f"column {quote(columns['input'])}"
+    others = [c for k, c in columns.items() if k not in ("input", "reference")]
+    if others:
+        where += f" (with {listed(others)})"
+    if columns.get("reference", columns["input"]) != columns["input"]:
+        where += f" -> {quote(columns['reference'])}"
+    yield f"Read as {match.layout.name}: {where}."
+    if known is not None:
+        n = len({draft.references for draft in drafts})
+        yield f"Task classify: {n} different labels in {len(drafts)} cases."
+        yield from known.notes
+        if n == 1:
+            yield "All cases have the same label; no classifier can be told from a constant."
+    else:
+        yield f"Task {task}."
+    passages = {draft.reading.cluster for draft in drafts} - {None}
+    if passages:
+        yield f"Cases on one passage are resampled together ({len(passages)} passages)."
+
+
+def _group_notes(
+    drafts: Sequence[_Draft], groups: Sequence[str], offered: Sequence[str]
+) -> Iterable[str]:
+    for column in groups:
+        n = sum(draft.row.fields.get(column) is None for draft in drafts)
+        if n:
+            yield f"{n} cases have no value for group {quote(column)}."
+    if offered:
+        flags = " ".join(f"--group {column}" for column in offered)
+        yield f"Columns that could be groups: {listed(offered)} ({flags})."
+
+
+def _offered(
+    drafts: Sequence[_Draft], match: Match, groups: Sequence[str], *, is_classes: bool
+) -> tuple[str, ...]:
+    """Columns of 2 to 20 repeating values that are not the label in other words."""
+    rows = [draft.row for draft in drafts]
+    taken = {*match.columns.values(), *groups}
+    references = [draft.references for draft in drafts]
+    return tuple(
+        column
+        for column in columns_of(rows)
+        if column not in taken
+        and is_low(values := values_of(rows, column), 20)
+        and not (is_classes and _pairs_up(values, references))
+    )
+
+
+def _pairs_up(values: Sequence[object], references: Sequence[object]) -> bool:
+    pairs = set(zip(values, references, strict=True))
+    return len(pairs) == len(set(values)) == len(set(references))
