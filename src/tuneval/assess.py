@@ -6,8 +6,10 @@ Chooses what is measured and compared with what; the formulas are in metrics and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from math import isnan
 
 from tuneval import comparison, metrics
 from tuneval.comparison import Settings
@@ -44,7 +46,6 @@ class Assessment:
     per_class: list[PerClass] = field(default_factory=list)
     flips: list[Flips] = field(default_factory=list)
     case_scores: dict[str, tuple[float | None, ...]] = field(default_factory=dict)
-    robustness: list[comparison.Robustness] = field(default_factory=list)
 
 
 def choose_metrics(spec: MetricsSpec, cases: CaseSet) -> tuple[Metric, ...]:
@@ -108,51 +109,134 @@ def assess(
     baseline: str,
     settings: Settings,
 ) -> Assessment:
-    """Measure, score and compare every arm on one case set, on every slice that it has."""
+    """Measure, score and compare every arm on one case set, on every slice that it has.
+
+    The first of ``chosen`` is the primary metric: it alone is compared on slices, and its
+    comparisons on all cases are what a verdict may rest on.
+    """
     found = Assessment()
-    slices = _slices(cases)
     rows = arms(variants)
+    slices = _slices(cases)
     for metric in chosen:
-        is_primary = metric is chosen[0]
-        for slice_, positions in slices.items():
-            measured = {
+        measured = {
+            slice_: {
                 variant.name: _measure(metric, cases, predictions[variant.name], variant, positions)
                 for variant in variants
             }
-            clusters = _clusters(cases.cases[position] for position in positions)
-            common = {"case_set": cases.name, "slice": slice_, "clusters": clusters}
-            found.scores += [
-                _score(arm, members, measured, metric, settings, common)
-                for arm, members in rows.items()
-            ]
-            if slice_ != "all" and not is_primary:
+            for slice_, positions in slices.items()
+        }
+        for slice_, by_variant in measured.items():
+            of_slice = _Slice(cases, slice_, slices[slice_], metric, settings)
+            found.scores += [of_slice.score(arm, rows[arm], by_variant) for arm in rows]
+            if slice_ != "all" and metric is not chosen[0]:
                 continue
             comparisons = [
-                comparison.compare_recipe(
-                    [measured[one.name] for one in rows[left]],
-                    [measured[one.name] for one in rows[right]],
-                    metric,
-                    settings,
-                    baseline_name=left,
-                    candidate_name=right,
-                    **common,
-                )
+                of_slice.compare(left, right, rows, by_variant, predictions)
                 for left, right in pairs(rows, baseline)
             ]
-            if is_primary and slice_ == "all":
-                found.confirmatory += comparisons
-            else:
-                found.exploratory += comparisons
-    primary = chosen[0]
-    found.robustness += _robustness(cases, primary, predictions, rows, slices, settings)
+            is_confirmatory = slice_ == "all" and metric is chosen[0]
+            (found.confirmatory if is_confirmatory else found.exploratory).extend(comparisons)
+        if metric is chosen[0]:
+            found.exploratory += _robustness(cases, metric, measured, rows, settings)
     found.case_scores = {
-        variant.name: _case_values(primary, cases, predictions[variant.name])
+        variant.name: _case_values(chosen[0], cases, predictions[variant.name])
         for variant in variants
     }
-    found.flips = _flips(cases, found.case_scores, primary, rows, baseline)
-    if cases.task in ("classify", "multiple_choice"):
+    found.flips = _flips(cases, found.case_scores, chosen[0], rows, baseline)
+    if cases.task in LABELLED:
         _add_confusions(found, cases, predictions, variants)
     return found
+
+
+LABELLED = ("classify", "multiple_choice")
+"""Tasks whose prediction is one of a few labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """One metric on one choice of cases: what every score and comparison on it has in common."""
+
+    cases: CaseSet
+    name: str
+    positions: Sequence[int]
+    metric: Metric
+    settings: Settings
+
+    @property
+    def chosen(self) -> list[Case]:
+        return [self.cases.cases[position] for position in self.positions]
+
+    @property
+    def clusters(self) -> list[str] | None:
+        """Cluster ids, or None if every case stands for itself."""
+        ids = [case.cluster if case.cluster is not None else case.id for case in self.chosen]
+        return ids if len(set(ids)) < len(ids) else None
+
+    @property
+    def class_counts(self) -> Mapping[str, int] | None:
+        return class_counts(self.chosen) if self.metric.uses_labels else None
+
+    def score(
+        self, arm: str, members: Sequence[Variant], measured: Mapping[str, Measurement]
+    ) -> Score:
+        if len(members) == 1:
+            return comparison.score(
+                measured[members[0].name],
+                self.metric,
+                self.settings,
+                case_set=self.cases.name,
+                slice=self.name,
+                clusters=self.clusters,
+                class_counts=self.class_counts,
+            )
+        return comparison.score_recipe(
+            [measured[member.name] for member in members],
+            self.metric,
+            self.settings,
+            name=arm,
+            case_set=self.cases.name,
+            slice=self.name,
+            clusters=self.clusters,
+            class_counts=self.class_counts,
+        )
+
+    def compare(
+        self,
+        left: str,
+        right: str,
+        rows: Mapping[str, Sequence[Variant]],
+        measured: Mapping[str, Measurement],
+        predictions: Predictions,
+    ) -> Comparison:
+        return comparison.compare_recipe(
+            [measured[one.name] for one in rows[left]],
+            [measured[one.name] for one in rows[right]],
+            self.metric,
+            self.settings,
+            baseline_name=left,
+            candidate_name=right,
+            case_set=self.cases.name,
+            slice=self.name,
+            clusters=self.clusters,
+            unparsed=(
+                self._unparsed(rows[left], predictions),
+                self._unparsed(rows[right], predictions),
+            ),
+        )
+
+    def _unparsed(self, members: Sequence[Variant], predictions: Predictions) -> float:
+        """Share of answers that could not be read or had."""
+        n_unread = sum(
+            predictions[member.name][position].problem is not None
+            for member in members
+            for position in self.positions
+        )
+        return n_unread / max(len(members) * len(self.positions), 1)
+
+
+def class_counts(cases: Iterable[Case]) -> dict[str, int]:
+    """Reference label -> number of cases."""
+    return dict(Counter(case.references[0] for case in cases if case.references))
 
 
 def pairs(rows: Mapping[str, Sequence[Variant]], baseline: str) -> list[tuple[str, str]]:
@@ -201,30 +285,32 @@ def _measure(
     )
 
 
-def _clusters(cases: Iterable[Case]) -> list[str] | None:
-    """Cluster ids, or None if every case stands for itself."""
-    ids = [case.cluster if case.cluster is not None else case.id for case in cases]
-    return ids if len(set(ids)) < len(ids) else None
-
-
-def _score(
-    arm: str,
-    members: Sequence[Variant],
-    measured: Mapping[str, Measurement],
+def _robustness(
+    cases: CaseSet,
     metric: Metric,
+    measured: Mapping[str, Mapping[str, Measurement]],
+    rows: Mapping[str, Sequence[Variant]],
     settings: Settings,
-    common: Mapping[str, object],
-) -> Score:
-    if len(members) == 1:
-        one = comparison.score(measured[members[0].name], metric, settings, **common)  # type: ignore[arg-type]
-    else:
-        one = comparison.score_recipe(
-            [measured[member.name] for member in members],
+) -> list[Comparison]:
+    """Each arm's perturbed cases against its own clean ones, for every kind of perturbation."""
+    origins = {case.id: case.origin for case in cases.cases if case.origin is not None}
+    kinds = list(dict.fromkeys(case.perturbation for case in cases.cases if case.perturbation))
+    clusters = _Slice(cases, "all", _slices(cases)["all"], metric, settings).clusters
+    return [
+        comparison.judge_robustness(
+            [measured["all"][member.name] for member in members],
+            [measured[kind][member.name] for member in members],
             metric,
             settings,
-            **common,  # type: ignore[arg-type]
+            case_set=cases.name,
+            kind=kind,
+            origins=origins,
+            name=arm,
+            clusters=clusters,
         )
-    return replace(one, variant=arm)
+        for kind in kinds
+        for arm, members in rows.items()
+    ]
 
 
 def _case_values(
@@ -233,10 +319,8 @@ def _case_values(
     """The metric of each single case; None where the answer could not be had."""
     if metric.statistic == "ranks":
         return (None,) * len(cases.cases)
-    values = metric.from_totals(metric.per_case(cases.cases, predictions))
-    return tuple(
-        None if value != value else float(value) for value in (float(one) for one in values)
-    )
+    values = [float(one) for one in metric.from_totals(metric.per_case(cases.cases, predictions))]
+    return tuple(None if isnan(value) else value for value in values)
 
 
 def _flips(

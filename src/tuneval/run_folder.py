@@ -92,7 +92,7 @@ def only_owner_of(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def environment(plan: Plan) -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Versions and machine facts that a number may depend on. No user, host or path names."""
     found = {
         "tuneval": __version__,
@@ -110,7 +110,7 @@ def environment(plan: Plan) -> dict[str, str]:
 def write_inputs(folder: Path, plan: Plan) -> None:
     """Write what will run, before it runs: run.yaml, environment.json, cases.jsonl."""
     replace_file(folder / "run.yaml", plan.spec.to_yaml())
-    replace_file(folder / "environment.json", json.dumps(environment(plan), indent=1) + "\n")
+    replace_file(folder / "environment.json", json.dumps(environment(), indent=1) + "\n")
     lines = [
         json.dumps({"case_set": cases.name, **asdict(case)}, ensure_ascii=False)
         for cases in plan.case_sets

@@ -91,5 +91,7 @@ def test_help_and_report_import_nothing_heavy() -> None:
         "heavy = {'torch', 'transformers', 'peft', 'scipy', 'pydantic', 'pandas'}; "
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
-    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
     assert found.returncode == 0, found.stderr
