@@ -62,7 +62,7 @@ class CasesSpec(_Strict):
     columns: Mapping[str, str] = Field(default_factory=dict)
     labels: tuple[str, ...] | Mapping[str, str] | None = None
     groups: Texts = ()
-    limit: float | None = None
+    limit: int | float | None = None
     split: str = "test"
     few_shot_file: str | None = None
     skip_bad_rows: bool = False

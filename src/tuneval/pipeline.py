@@ -290,7 +290,13 @@ def few_shot_cases(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Seque
         task=cases.task,
         labels=described.labels or cases.labels,
     )
-    return few_shot(pool, spec.prompting.few_shot, spec.prompting.selection_seed, cases)
+    return few_shot(
+        pool.cases,
+        spec.prompting.few_shot,
+        spec.prompting.selection_seed,
+        labels=cases.labels,
+        test=cases.cases,
+    )
 
 
 def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:

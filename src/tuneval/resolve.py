@@ -15,9 +15,8 @@ from typing import Any
 
 from tuneval.config import CasesSpec, RunSpec, VariantSpec
 from tuneval.data.read import read
-from tuneval.data.select import take
 from tuneval.data.training_log import find as find_training_log
-from tuneval.engine.hf.describe import ModelFolder, check_adapter_fits, describe
+from tuneval.engine.hf.describe import ModelFolder, check_adapter_fits, describe, find_base
 from tuneval.errors import ConfigError, VariantError
 from tuneval.types import CaseSet, TrainingLog, Variant, VariantKind
 
@@ -64,9 +63,10 @@ def describe_run(
     fulls = _named([word for text in full for word in _expand(text, "full")], default="full")
     if not arms and not fulls and base is None:
         raise ConfigError("nothing to compare: give BASE, --adapter DIR or --full DIR.")
-    base = base or _base_of([path for _, paths in arms for path in paths])
     if not data:
         raise ConfigError("no test data: give --data FILE.")
+    is_offline = bool((sections.get("backend") or {}).get("offline"))
+    base = base or _base_of([path for _, paths in arms for path in paths], is_offline)
     variants: list[dict[str, Any]] = [
         {
             "name": "base",
@@ -121,7 +121,7 @@ def _adapter_arms(words: Sequence[tuple[str | None, str]]) -> list[tuple[str, li
             arms.setdefault(name, []).append(path)
     recipes: dict[str, list[str]] = {}
     for path in (path for name, path in words if name is None):
-        recipes.setdefault(describe(path).recipe, []).append(path)
+        recipes.setdefault(_recipe(path), []).append(path)
     unnamed = _distinct_names(
         [paths[0] for paths in recipes.values()], default="lora", taken=set(arms)
     )
@@ -151,20 +151,15 @@ def _distinct_names(paths: Sequence[str], *, default: str, taken: set[str]) -> l
     return [f"{default}-{number}" for number, _ in enumerate(paths, start=1)]
 
 
-def _base_of(adapters: Sequence[str]) -> str:
-    """The base that all adapters name in their own settings."""
-    bases = {describe(path).base_model_name: path for path in reversed(adapters)}
+def _base_of(adapters: Sequence[str], offline: bool) -> str:
+    """The base that all adapters record in their own settings."""
     if not adapters:
         raise ConfigError("which base? Give it first: tuneval compare BASE --full DIR --data FILE.")
-    if None in bases:
-        raise VariantError(
-            f'adapter "{bases[None]}" does not name its base model. Give it first: '
-            "tuneval compare BASE --adapter ..."
-        )
+    bases = {find_base(describe(path), offline=offline): path for path in reversed(adapters)}
     if len(bases) > 1:
         listed = "\n".join(f'    "{path}" was trained on "{base}"' for base, path in bases.items())
         raise VariantError(f"these adapters name different base models:\n{listed}\nGive one BASE.")
-    return str(next(iter(bases)))
+    return next(iter(bases))
 
 
 # --- RunSpec -> Plan ---------------------------------------------------------------------------
@@ -200,17 +195,17 @@ def resolve(spec: RunSpec) -> Plan:
 
 
 def _read_cases(spec: CasesSpec) -> CaseSet:
-    cases = read(
+    return read(
         spec.file,
         name=spec.name,
         columns=spec.columns,
         task=spec.task,
         labels=spec.labels,
         groups=spec.groups,
+        limit=spec.limit,
         split=spec.split,
         skip_bad_rows=spec.skip_bad_rows,
     )
-    return cases if spec.limit is None else take(cases, spec.limit)
 
 
 def _names_are_unique(case_sets: Sequence[CaseSet]) -> None:
@@ -246,9 +241,14 @@ def _variants_of(
         "dtype": spec.backend.dtype,
         "trust_remote_code": one.trust_remote_code,
     }
+    look: dict[str, Any] = {
+        "offline": spec.backend.offline,
+        "trust_remote_code": one.trust_remote_code,
+        "allow_pickle_weights": spec.backend.allow_pickle_weights,
+    }
     if not one.adapter:
         kind: VariantKind = "base" if one.name == base.name else "full"
-        folder = describe(str(one.model), offline=spec.backend.offline)
+        folder = describe(str(one.model), revision=one.revision, **look)
         if not folder.has_model:
             raise VariantError(_not_a_model(one, folder))
         folders[one.name] = folder
@@ -262,12 +262,14 @@ def _variants_of(
             )
         ]
     base_model = one.model or str(base.model)
-    base_folder = describe(base_model, offline=spec.backend.offline)
+    base_folder = describe(base_model, revision=base.revision, **look)
     seeds, how = _training_seeds(one)
     variants = []
     for number, (path, seed) in enumerate(zip(one.adapter, seeds, strict=True), start=1):
-        folder = describe(path)
-        check_adapter_fits(folder, base_folder)
+        folder = describe(path, **look)
+        notes += check_adapter_fits(
+            folder, base_folder, allow_base_mismatch=spec.backend.allow_base_mismatch
+        )
         name = one.name if len(one.adapter) == 1 else f"{one.name}-{number}"
         folders[name] = folder
         variants.append(

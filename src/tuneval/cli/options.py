@@ -60,7 +60,7 @@ def _words(
         list[str] | None, _option(DATA, "column for subgroups; repeatable", metavar="COLUMN")
     ] = None,
     limit: Annotated[
-        float | None, _option(DATA, "that many cases (below 1: that share)", metavar="N")
+        str | None, _option(DATA, "that many cases (0.1: that share)", metavar="N")
     ] = None,
     split: Annotated[
         str, _option(DATA, "split of a data set folder or hub id", metavar="NAME", rare=True)
@@ -166,7 +166,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "columns": {key: words[key] for key in ("input", "reference") if words[key] is not None},
         "labels": _labels(words["labels"]),
         "groups": words["group"] or (),
-        "limit": words["limit"],
+        "limit": _number(words["limit"]),
         "split": words["split"],
         "few_shot_file": words["few_shot_file"],
         "skip_bad_rows": words["skip_bad_rows"],
@@ -220,6 +220,18 @@ def _listed(text: str) -> list[str]:
 
 def _number_or_text(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdigit() else value
+
+
+def _number(text: str | None) -> int | float | str | None:
+    """Keep 1 (one case) apart from 1.0 (all of them); anything else is the config's to refuse."""
+    if text is None:
+        return None
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
 
 
 def _labels(text: str | None) -> list[str] | dict[str, str] | None:
