@@ -64,9 +64,10 @@ def choose(table: Table, explicit: Mapping[str, str], task: str, *, has_labels: 
     if len(referenced) > 1:
         raise DataError(_two_readings(table, referenced))
     chosen = (referenced or asked)[0]
+    notes: tuple[str, ...] = ()
     if chosen.layout.reference is None and task == "auto":
         _refuse_overlooked(table, chosen, explicit)
-    notes: tuple[str, ...] = ()
+        notes = _other_texts(table, chosen)
     names = None
     if chosen.layout.reference == "label" and "reference" not in explicit:
         chosen, names, notes = _label_column(table, chosen)
@@ -147,6 +148,21 @@ def _refuse_overlooked(table: Table, chosen: Match, explicit: Mapping[str, str])
         )
 
 
+def _other_texts(table: Table, chosen: Match) -> tuple[str, ...]:
+    taken = chosen.columns.values()
+    others = [
+        column
+        for column in columns_of(table.rows)
+        if column not in taken and any(" " in (v or "") for v in values_of(table.rows, column))
+    ]
+    if not others:
+        return ()
+    return (
+        f"{listed(others)} hold{'s' * (len(others) == 1)} text, too; "
+        f"if that is the reference, say --reference {others[0]}.",
+    )
+
+
 def _label_column(
     table: Table, chosen: Match
 ) -> tuple[Match, Mapping[str, str] | None, tuple[str, ...]]:
@@ -213,7 +229,7 @@ def _refuse_rivals(table: Table, chosen: Match) -> None:
 
 def _no_layout(table: Table, present: Sequence[str], explicit: Mapping[str, str]) -> str:
     def n_found(layout: Layout) -> int:
-        return sum(any(has_name(t, c) for c in present) for t in layout.needs.values())
+        return sum(any(has_name(t[:1], c) for c in present) for t in layout.needs.values())
 
     nearest = max(LAYOUTS, key=n_found)
     lines = [f"{table.file}: its columns {listed(present)} are no layout that is known."]

@@ -208,6 +208,10 @@ def _labelled(row: Fields, columns: Mapping[str, str]) -> Reading:
     return Reading({"text": _text(row, columns, "text")}, (_scalar(row, columns, "label"),))
 
 
+def _text_output(row: Fields, columns: Mapping[str, str]) -> Reading:
+    return Reading({"text": _text(row, columns, "text")}, (_scalar(row, columns, "output"),))
+
+
 def _plain(row: Fields, columns: Mapping[str, str]) -> Reading:
     return Reading({"text": _text(row, columns, "text")}, ())
 
@@ -320,8 +324,7 @@ LAYOUTS = (
     ),
     Layout(
         "instruction", "instruction", "output",
-        {"instruction": (("instruction",), ("input", "text", "query")),
-         "output": (("output", "response"),)},
+        {"instruction": (("instruction",),), "output": (("output", "response"),)},
         _FREE, _instruction, {"input": (("input",), ("context",))}, decided_by_references=True,
     ),
     Layout(
@@ -362,6 +365,11 @@ LAYOUTS = (
         {"prompt": (("prompt",),), "chosen": (("chosen",),), "rejected": (("rejected",),)},
         ("preference",), _preference,
     ),
+    Layout(
+        "text and output", "text", "output",
+        {"text": TEXTS, "output": (("output", "response"),)},
+        _FREE, _text_output, decided_by_references=True,
+    ),
     Layout("text", "text", None, {"text": TEXTS}, ("language_model",), _plain),
 )  # fmt: skip
 
@@ -380,7 +388,7 @@ def match(present: Sequence[str], explicit: Mapping[str, str]) -> list[Match]:
     return [
         m
         for n, m in enumerate(matches)
-        if not any(_covers(other, m, is_earlier=k < n) for k, other in enumerate(matches))
+        if not any(_covers(o, m, is_earlier=k < n) for k, o in enumerate(matches) if k != n)
     ]
 
 
@@ -432,9 +440,10 @@ def _covers(other: Match, match: Match, *, is_earlier: bool) -> bool:
     if match.reference is None or other.reference is None:
         return False  # plain text competes with nothing; whoever chooses knows the task
     mine, theirs = set(match.columns.values()), set(other.columns.values())
-    if other.layout.input == "text" and match.layout.input != "text":
+    if other.layout.input == "text" != match.layout.input:
         return False
-    return mine < theirs or (mine == theirs and (is_earlier or match.layout.input == "text"))
+    is_nearer = match.layout.input == "text" != other.layout.input
+    return mine < theirs or (mine == theirs and (is_earlier or is_nearer))
 
 
 def has_name(tiers: Tiers, column: str) -> bool:
