@@ -133,6 +133,16 @@ def _adapter_arms(words: Sequence[tuple[str | None, str]]) -> list[tuple[str, li
     return list(arms.items())
 
 
+def _recipe(path: str) -> str:
+    folder = describe(path)
+    if not folder.has_adapter:
+        raise VariantError(
+            f'"{path}" holds no adapter: expected adapter_config.json and adapter_model.safetensors.'
+            + (f"\nIt holds a whole model: --full {path}" if folder.has_model else "")
+        )
+    return str(folder.recipe)
+
+
 def _named(words: Sequence[tuple[str | None, str]], *, default: str) -> list[tuple[str, str]]:
     given = {name for name, _ in words if name}
     free = [path for name, path in words if name is None]
