@@ -60,7 +60,8 @@ def is_overfitted(losses: NDArray[np.float64]) -> bool:
 def running_median(losses: NDArray[np.float64]) -> NDArray[np.float64]:
     """Running median of 3; at the ends the median of the two values there are."""
     padded = np.concatenate([[np.nan], losses, [np.nan]])
-    return np.nanmedian(np.stack([padded[:-2], padded[1:-1], padded[2:]]), axis=0)
+    around = np.stack([padded[:-2], padded[1:-1], padded[2:]])
+    return np.asarray(np.nanmedian(around, axis=0), dtype=np.float64)
 
 
 def is_still_falling(losses: NDArray[np.float64]) -> bool:

@@ -77,7 +77,7 @@ def two_way(
     v = max(V_seed + V_case - V_rest, V_seed, V_case) with Satterthwaite's degrees of freedom.
     """
     sides = [candidate] if baseline is None else [candidate, baseline]
-    per_case = candidate.mean(axis=0) - (0 if baseline is None else baseline.mean(axis=0))
+    per_case = _over_seeds(candidate) - (0 if baseline is None else _over_seeds(baseline))
     cases = means.estimate_mean(per_case, codes)
     v_case = cases.standard_error**2
     parts = [_seed_parts(side, codes) for side in sides if len(side) > 1]
@@ -90,12 +90,18 @@ def two_way(
     return TwoWay(estimate, v_seed, v_case, rest, cases)
 
 
+def _over_seeds(x: Floats) -> Floats:
+    """Mean over seeds; exact where they agree, so that identical variants differ by exactly 0."""
+    return np.asarray(np.where(x.min(axis=0) == x.max(axis=0), x[0], x.mean(axis=0)))
+
+
 def _seed_parts(x: Floats, codes: Codes | None) -> tuple[float, float, int]:
     """Variance of the mean from seeds, the interaction's share in it, and seeds minus one."""
     n_seeds, n = x.shape
+    x = x - _over_seeds(x)
     seed_means = x.mean(axis=1)
     v_seed = float(np.var(seed_means, ddof=1)) / n_seeds
-    residual = x - x.mean(axis=0) - seed_means[:, None] + x.mean()
+    residual = x - seed_means[:, None]
     sums = np.stack([again.summed(row[:, None], codes)[:, 0] for row in residual])
     groups = sums.shape[1]
     if groups < 2:
@@ -391,7 +397,7 @@ def _aligned(
     flat = np.concatenate([one for side in rows for one in side])
     kind = kind_of(metric, flat)
     n = len(first.case_ids)
-    kept = counted(kind, flat).reshape(-1, n).all(axis=0)
+    kept = counted(kind, flat).reshape(sum(map(len, rows)), n).all(axis=0)
     codes = cluster_codes(clusters, n)
     if kept.all():
         return rows, codes, []

@@ -416,7 +416,8 @@ def _gap_support(
         )
     ):
         crossed = 1
-    return ("proved", "suggested", "undecided")[min(crossed, 2)]  # type: ignore[return-value]
+    supports: tuple[Support, ...] = ("proved", "suggested", "undecided")
+    return supports[min(crossed, 2)]
 
 
 def is_closeness_unprovable(
