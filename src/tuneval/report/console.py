@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -11,6 +12,7 @@ from tuneval.types import RunResult, Score
 
 HEIGHT = 24
 MOST_TABLE_LINES = 12
+MOST_VERDICT_LINES = 7
 MOST_ARMS_SIDE_BY_SIDE = 3
 _COLOURS = {"+": "32", "=": "36", "?": "33", "!": "31"}
 _GAP = 2
@@ -85,7 +87,7 @@ def _table(view: View, width: int, room: int) -> list[str]:
 
 
 def _side_by_side(view: View, room: int, width: int) -> list[str] | None:
-    """One column per arm; None where that does not fit."""
+    """One column per arm, with as many intervals as fit; None where it does not fit at all."""
     if len(view.arms) > MOST_ARMS_SIDE_BY_SIDE:
         return None
     case_set = view.result.case_sets[0].name
@@ -93,22 +95,48 @@ def _side_by_side(view: View, room: int, width: int) -> list[str] | None:
     header = ["", *(escape.terminal(arm.title) for arm in view.arms)]
     if pair:
         header.append(escape.terminal(f"{pair[1]}-{pair[0]}"))
-    rows = []
-    for index, metric in enumerate(view.metrics(case_set)):
-        cells = [escape.terminal(wording.metric_title(metric))]
-        cells += [_value(view.score(case_set, metric, arm), index == 0) for arm in view.arms]
-        rows.append([*cells, *([_difference(view, case_set, metric, pair)] if pair else [])])
+    base = (view.base,) if view.base else ()
+    for bracketed in (view.arms, base, ()):
+        rows = _rows(view, pair, bracketed)
+        lines = _columns(header, rows[:room], width)
+        if lines is not None:
+            return lines
+    return None
+
+
+def _rows(view: View, pair: tuple[str, str] | None, bracketed: Sequence[Arm]) -> list[list[str]]:
+    """Metrics of the first case set, slices of its primary one, primary ones of the others."""
+
+    def row(title: str, case_set: str, metric: str, name: str, last: str) -> list[str]:
+        is_bracketed = metric == view.primary(case_set) and name == OVERALL
+        cells = [
+            _value(view.score(case_set, metric, arm, name), is_bracketed and arm in bracketed)
+            for arm in view.arms
+        ]
+        return [escape.terminal(title), *cells, *([escape.terminal(last)] if pair else [])]
+
+    case_set, others = view.result.case_sets[0].name, view.result.case_sets[1:]
     metric = view.primary(case_set)
-    for name in view.slices(case_set):
-        cells = [escape.terminal(f"  {wording.slice_title(name)}")]
-        cells += [_value(view.score(case_set, metric, arm, name), False) for arm in view.arms]
-        rows.append([*cells, *([view.slice_note(case_set, name)] if pair else [])])
-    for other in view.result.case_sets[1:]:
+    rows = [
+        row(wording.metric_title(m), case_set, m, OVERALL, _difference(view, case_set, m, pair))
+        for m in view.metrics(case_set)
+    ]
+    rows += [
+        row(
+            f"  {wording.slice_title(name)}",
+            case_set,
+            metric,
+            name,
+            view.slice_note(case_set, name),
+        )
+        for name in (*view.perturbations(case_set), *view.lowest_groups(case_set))
+    ]
+    for other in others:
         metric = view.primary(other.name)
-        cells = [escape.terminal(f"{other.name} {wording.metric_title(metric)}")]
-        cells += [_value(view.score(other.name, metric, arm), False) for arm in view.arms]
-        rows.append([*cells, *([_difference(view, other.name, metric, pair)] if pair else [])])
-    return _columns(header, rows[:room], width)
+        title = f"{other.name} {wording.metric_title(metric)}"
+        difference = _difference(view, other.name, metric, pair)
+        rows.append(row(title, other.name, metric, OVERALL, difference))
+    return rows
 
 
 def _one_below_another(view: View, room: int, width: int) -> list[str]:
@@ -168,8 +196,8 @@ def _value(score: Score | None, with_interval: bool) -> str:
     return value
 
 
-def _difference(view: View, case_set: str, metric: str, pair: tuple[str, str]) -> str:
-    found = view.comparison(case_set, metric, pair)
+def _difference(view: View, case_set: str, metric: str, pair: tuple[str, str] | None) -> str:
+    found = view.comparison(case_set, metric, pair) if pair else None
     if found is None:
         return ""
     star = " *" if wording.is_significant(found) else ""
@@ -182,7 +210,7 @@ def _footnote(view: View) -> list[str]:
         parts.append("* Holm-adjusted p < .05 on paired cases")
     shown = [s for s in view.result.scores if s.slice == OVERALL and s.interval is not None]
     if shown and shown[0].interval:
-        parts.append(f"interval in brackets is {shown[0].interval.confidence:.0%}")
+        parts.append(f"[{shown[0].interval.confidence:.0%} interval]")
     if any(len(arm.variants) > 1 for arm in view.arms):
         parts.append("+- sd over seeds")
     return ["; ".join(parts)] if parts else []
@@ -193,18 +221,31 @@ def _verdict(view: View, width: int, color: bool) -> list[str]:
     lines = [_paint(headline, "1", color)]
     if not view.result.is_complete:
         lines.append(f"  Go on with: {escape.terminal(view.resume_command())}")
-    messages = [(sign, escape.terminal(sentence)) for sign, sentence in view.messages()]
-    budget = 6
-    for index, (sign, sentence) in enumerate(messages):
-        wrapped = textwrap.wrap(sentence, width - 4, break_on_hyphens=False) or [""]
-        left = len(messages) - index
-        if len(wrapped) > budget - (left > 1):
+    blocks = _wrapped(view.messages(), width - 4)
+    if sum(map(len, blocks)) > MOST_VERDICT_LINES:
+        blocks = _wrapped([(m, _first_sentence(text)) for m, text in view.messages()], width - 4)
+    room = MOST_VERDICT_LINES
+    for index, ((sign, _), block) in enumerate(zip(view.messages(), blocks, strict=True)):
+        left = len(blocks) - index
+        if len(block) > room - (left > 1):
             lines.append(f"    and {left} more in the report")
             break
-        budget -= len(wrapped)
-        lines.append(f"  {_paint(sign, _COLOURS[sign], color)} {wrapped[0]}")
-        lines += [f"    {line}" for line in wrapped[1:]]
+        room -= len(block)
+        lines.append(f"  {_paint(sign, _COLOURS[sign], color)} {block[0]}")
+        lines += [f"    {line}" for line in block[1:]]
     return lines
+
+
+def _wrapped(messages: Sequence[tuple[str, str]], width: int) -> list[list[str]]:
+    return [
+        textwrap.wrap(escape.terminal(text), width, break_on_hyphens=False) or [""]
+        for _, text in messages
+    ]
+
+
+def _first_sentence(text: str) -> str:
+    """What was found; the advice after it stands in the report."""
+    return re.split(r"(?<=[.)])\s+(?=[A-Z])", text, maxsplit=1)[0]
 
 
 def _report_line(result: RunResult) -> str:

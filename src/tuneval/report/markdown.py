@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tuneval.report import wording
 from tuneval.report.escape import markdown as escape
-from tuneval.report.view import View
+from tuneval.report.view import View, originals
 from tuneval.types import RunResult, Score
 
 MOST_LINES = 40
@@ -41,7 +41,7 @@ def _table(view: View) -> list[str]:
             cells += [_difference(view, case_set.name, metric, pair) for pair in pairs]
             lines.append(_row(cells))
         metric = view.primary(case_set.name)
-        for name in view.slices(case_set.name):
+        for name in [*view.perturbations(case_set.name), *view.lowest_groups(case_set.name)]:
             cells = [f"↳ {escape(prefix + wording.slice_title(name))}"]
             cells += [_value(view.score(case_set.name, metric, arm, name)) for arm in view.arms]
             cells += [_difference(view, case_set.name, metric, pair, name) for pair in pairs]
@@ -52,7 +52,7 @@ def _table(view: View) -> list[str]:
 def _provenance(view: View) -> list[str]:
     result = view.result
     data = ", ".join(
-        f"{escape(case_set.source)} ({wording.count(len(case_set.cases))} cases)"
+        f"{escape(case_set.source)} ({wording.count(len(originals(case_set)))} cases)"
         for case_set in result.case_sets[:3]
     )
     return [

@@ -108,6 +108,17 @@ class View:
                 found.setdefault(name.partition("=")[0], []).append(name)
         return found
 
+    def lowest_groups(self, case_set: str) -> list[str]:
+        """Of each attribute the group on which the leading arm does worst."""
+        metric, arm = self.primary(case_set), self.leading
+        found = []
+        for names in self.groups(case_set).values():
+            scores = [s for name in names if arm and (s := self.score(case_set, metric, arm, name))]
+            worst = min if all(score.higher_is_better for score in scores) else max
+            if scores:
+                found.append(worst(scores, key=lambda score: score.value).slice)
+        return found
+
     def perturbations(self, case_set: str) -> list[str]:
         """Slices of changed inputs: those that are no group."""
         return [name for name in self.slices(case_set) if "=" not in name]
