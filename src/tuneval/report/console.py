@@ -34,7 +34,7 @@ def render(result: RunResult, *, width: int = 80, color: bool = False, preface: 
     top = _heading(view, width) + (_preface(view, width) if preface else [])
     bottom = ["", *_verdict(view, width, color)]
     report = [_report_line(result)]
-    room = HEIGHT - len(top) - len(bottom) - len(report) - 2
+    room = HEIGHT - len(top) - len(bottom) - len(report) - 1
     table = _table(view, width, max(4, min(MOST_TABLE_LINES, room)))
     return "\n".join(line.rstrip() for line in [*top, "", *table, *bottom, *report]) + "\n"
 
