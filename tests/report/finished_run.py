@@ -3,10 +3,12 @@ variants, eight labels, groups, perturbed twins, learning curves. All numbers fo
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import random
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from tuneval.types import (
     Case,
@@ -16,6 +18,7 @@ from tuneval.types import (
     Flips,
     Interval,
     LearningCurve,
+    Message,
     PerClass,
     Prediction,
     RunResult,
@@ -434,4 +437,102 @@ def _curves() -> tuple[LearningCurve, ...]:
             "The checkpoint at step 30 is the one to evaluate.",
             True,
         ),
+    )
+
+
+def five_arms(result: RunResult) -> RunResult:
+    """The same run with three recipes of one adapter each: five arms with names of 12 letters."""
+    names = ("lora-rank-04", "lora-rank-16", "lora-rank-64")
+    seeds = dict(zip(names, ("lora-0", "lora-1", "lora-2"), strict=True))
+    base, full = result.variants[0], result.variants[-1]
+    adapters = tuple(
+        dataclasses.replace(v, name=name, recipe=name, training_seed=None)
+        for v, name in zip(result.variants[1:4], names, strict=True)
+    )
+
+    def spread(records: Sequence[Any], *fields: str) -> tuple[Any, ...]:
+        found = []
+        for record in records:
+            mine = [field for field in fields if getattr(record, field) == "lora"]
+            if not mine:
+                found.append(record)
+            for name in names if mine else ():
+                changed = dataclasses.replace(record, **dict.fromkeys(mine, name))
+                found.append(changed)
+        return tuple(found)
+
+    scores = tuple(
+        dataclasses.replace(score, training_seeds=(), standard_deviation=None)
+        for score in spread(result.scores, "variant")
+    )
+    back = {old: new for new, old in seeds.items()}
+    return dataclasses.replace(
+        result,
+        variants=(base, *adapters, full),
+        facts=tuple(
+            dataclasses.replace(f, variant=back.get(f.variant, f.variant)) for f in result.facts
+        ),
+        scores=scores,
+        comparisons=spread(result.comparisons, "baseline", "candidate"),
+        predictions={back.get(name, name): value for name, value in result.predictions.items()},
+        case_scores={back.get(name, name): value for name, value in result.case_scores.items()},
+        confusions=(),
+        per_class=(),
+        flips=(),
+        learning_curves=(),
+    )
+
+
+def with_benchmark(result: RunResult, n_labels: int = 40) -> RunResult:
+    """The same run with a second case set of many labels, on which tuning forgot something."""
+    labels = tuple(f"intent_{index:02d}" for index in range(n_labels))
+    cases = tuple(
+        Case(
+            id=f"bank:{index}",
+            inputs={
+                "messages": (Message("system", "Be brief."), Message("user", f"Question {index}"))
+            },
+            references=(labels[index % n_labels],),
+        )
+        for index in range(n_labels * 3)
+    )
+    case_set = CaseSet("bank", "bank.jsonl", "chat", "classify", cases, labels)
+    predictions, right = dict(result.predictions), dict(result.case_scores)
+    confusions = list(result.confusions)
+    for place, variant in enumerate(result.variants):
+        given = [
+            labels[(index + (index % (7 + place) == 0) * 5) % n_labels]
+            for index in range(len(cases))
+        ]
+        answers = tuple(
+            Prediction(case.id, text=label, label=label)
+            for case, label in zip(cases, given, strict=True)
+        )
+        predictions[variant.name] = (*predictions[variant.name], *answers)
+        values = tuple(
+            float(a.label == c.references[0]) for a, c in zip(answers, cases, strict=True)
+        )
+        right[variant.name] = (*right[variant.name], *values)
+        counts = Counter((c.references[0], a.label) for c, a in zip(cases, answers, strict=True))
+        rows = tuple(tuple(counts[a, b] for b in (*labels, None)) for a in labels)
+        confusions.append(Confusion(variant.name, "bank", labels, rows))
+    scores = [
+        dataclasses.replace(score, case_set="bank", value=score.value - 0.2, interval=None)
+        for score in result.scores
+        if score.metric == "accuracy" and score.slice == "all"
+    ]
+    comparisons = [
+        dataclasses.replace(c, case_set="bank", difference=-0.05)
+        for c in result.comparisons
+        if c.metric == "accuracy" and c.slice == "all"
+    ]
+    return dataclasses.replace(
+        result,
+        case_sets=(*result.case_sets, case_set),
+        predictions=predictions,
+        case_scores=right,
+        primary_metrics={**result.primary_metrics, "bank": "accuracy"},
+        scores=(*result.scores, *scores),
+        comparisons=(*result.comparisons, *comparisons),
+        confusions=tuple(confusions),
     )

@@ -130,7 +130,7 @@ def _answer(prediction: Prediction, score: float | None, labels: Mapping[str, in
         _probabilities(prediction.label_probabilities, labels),
         prediction.problem,
         text if text != shown else None,
-        _rounded(prediction.nll),
+        None if prediction.label_probabilities else _rounded(prediction.nll),
     ]
     return _trimmed(row)
 

@@ -19,6 +19,7 @@ from tuneval.types import Confusion, Interval, LearningCurve, Score, Unit
 MOST_NUMBERED_LABELS = 12
 MOST_CONFUSIONS = 15
 BRITTLE_BELOW = 0.9
+DARK_ABOVE = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,10 @@ class Scale:
 
     def __call__(self, value: float) -> float:
         """Position of ``value``, held inside the axis."""
-        value = min(max(value, self.low), self.high)
+        return self.beyond(min(max(value, self.low), self.high))
+
+    def beyond(self, value: float) -> float:
+        """Position of ``value``, also outside the axis."""
         share = (value - self.low) / ((self.high - self.low) or 1)
         return round(self.start + share * (self.end - self.start), 1)
 
@@ -142,7 +146,7 @@ def forest(view: View, case_set: str, attribute: str, css: Mapping[str, str]) ->
     leading = view.leading
     table.sort(key=lambda row: _sort_key(next((s for a, s in row[1] if a == leading), None)))
     scores = [score for _, row in table for _, score in row if score]
-    scale = _zoomed(scores, 150, 540)
+    scale = _zoomed(scores, 118, 424)
     per_row = 12 * len(view.arms) + 14
     height = per_row * len(table) + 34
     parts = _vertical_grid(scale, 8, height - 26, scores[0].unit if scores else "share")
@@ -152,10 +156,10 @@ def forest(view: View, case_set: str, attribute: str, css: Mapping[str, str]) ->
         middle = top + per_row / 2
         n_cases = next((score.n_cases for _, score in row if score), 0)
         value = name.partition("=")[2]
-        parts.append(_text("label end", 138, middle - 1, escape.fit(_clean(value), 20)))
-        parts.append(_text("note end", 138, middle + 13, f"n = {wording.count(n_cases)}"))
+        parts.append(_text("label end", 106, middle - 1, escape.fit(_clean(value), 15)))
+        parts.append(_text("note end", 106, middle + 13, f"n = {wording.count(n_cases)}"))
         if index:
-            parts.append(_line("rule", 0, top, 540, top))
+            parts.append(_line("rule", 0, top, 424, top))
         for step, (arm, score) in enumerate(row):
             y = top + 13 + 12 * step
             if score is None or not math.isfinite(score.value):
@@ -168,7 +172,7 @@ def forest(view: View, case_set: str, attribute: str, css: Mapping[str, str]) ->
     title = _forest_title(view, table, attribute)
     return Chart(
         title,
-        _svg(560, height, title, parts),
+        _svg(440, height, title, parts),
         (attribute, "variant", wording.metric_title(metric), "interval", "cases"),
         tuple(numbers),
     )
@@ -178,9 +182,9 @@ def robustness(view: View, case_set: str, css: Mapping[str, str]) -> Chart:
     """Bars per perturbation and arm; a line marks the clean score, a dashed one 90% of it."""
     metric = view.primary(case_set)
     names = view.perturbations(case_set)
-    bar, gap = 26, 26
+    bar, gap = 38, 30
     group = (bar + 6) * len(view.arms) + gap
-    width = max(360, 60 + group * len(names))
+    width = max(300, 50 + group * len(names))
     scores = [s for n in names for a in view.arms if (s := view.score(case_set, metric, a, n))]
     clean_scores = [s for arm in view.arms if (s := view.score(case_set, metric, arm))]
     scale = value_scale([*scores, *clean_scores], 210, 24)
@@ -193,7 +197,7 @@ def robustness(view: View, case_set: str, css: Mapping[str, str]) -> Chart:
     for index, name in enumerate(names):
         left = 56 + index * group
         middle = left + (group - gap) / 2 - 3
-        parts.append(_text("label middle", middle, 230, wording.slice_title(_clean(name))))
+        parts.append(_text("label middle", middle, 246, wording.slice_title(_clean(name))))
         for step, arm in enumerate(view.arms):
             score, clean = (
                 view.score(case_set, metric, arm, name),
@@ -212,7 +216,7 @@ def robustness(view: View, case_set: str, css: Mapping[str, str]) -> Chart:
                 parts.append(_line("clean", x - 3, scale(clean), x + bar + 3, scale(clean)))
                 limit = scale(BRITTLE_BELOW * clean)
                 parts.append(_line("limit", x - 3, limit, x + bar + 3, limit))
-            parts.append(_text("in-bar", x + bar / 2, 203, wording.number(score.value, unit)))
+            parts.append(_text("value middle", x + bar / 2, 226, wording.number(score.value, unit)))
             numbers.append(
                 (
                     wording.slice_title(name),
@@ -225,16 +229,18 @@ def robustness(view: View, case_set: str, css: Mapping[str, str]) -> Chart:
     title = _robustness_title(view, case_set, names)
     return Chart(
         title,
-        _svg(width, 240, title, parts),
+        _svg(width, 254, title, parts),
         ("input", "variant", "clean", "changed", "interval"),
         tuple(numbers),
     )
 
 
-def confusion(table: Confusion, css: str) -> Chart:
-    """Heat map of reference (rows) by predicted label; numbers up to twelve labels."""
+def confusion(table: Confusion, css: str, *, has_unparsed: bool) -> Chart:
+    """Heat map of reference (rows) by predicted label; numbers up to twelve labels.
+
+    ``has_unparsed``: draw the column of unreadable answers, so that maps side by side are alike.
+    """
     n = len(table.labels)
-    has_unparsed = any(row[-1] for row in table.counts)
     columns = [*map(_clean, table.labels), *(["unread"] if has_unparsed else [])]
     is_numbered = n <= MOST_NUMBERED_LABELS
     cell = 34 if is_numbered else max(4.0, round(330 / n, 1))
@@ -249,20 +255,21 @@ def confusion(table: Confusion, css: str) -> Chart:
             share = row[j] / total if total else 0
             x, y = round(left + j * cell, 1), round(top + i * cell, 1)
             side = round(cell - (2 if is_numbered else 0.5), 1)
-            parts.append(
-                Markup('<rect class="empty" x="{}" y="{}" width="{}" height="{}"/>').format(
-                    x, y, side, side
+            if is_numbered:
+                parts.append(
+                    Markup('<rect class="empty" x="{}" y="{}" width="{}" height="{}"/>').format(
+                        x, y, side, side
+                    )
                 )
-            )
             if row[j]:
                 parts.append(
                     Markup(
                         '<rect class="cell {} {}" x="{}" y="{}" width="{}" height="{}" '
                         'fill-opacity="{}"/>'
-                    ).format(kind, css, x, y, side, side, round(0.12 + 0.88 * share, 2))
+                    ).format(kind, css, x, y, side, side, _opacity(share))
                 )
             if is_numbered and row[j]:
-                ink = "on-fill" if share > 0.5 else "off-fill"
+                ink = "on-fill" if share > DARK_ABOVE else "off-fill"
                 parts.append(_text(f"count {ink}", x + side / 2, y + side / 2 + 4, str(row[j])))
     if is_numbered:
         parts += [
@@ -278,11 +285,16 @@ def confusion(table: Confusion, css: str) -> Chart:
     parts.append(
         _text("note middle", left + cell * len(columns) / 2, height - 4, "predicted label")
     )
+    if not is_numbered:  # one sheet behind all cells: with 150 labels there would be 22,500
+        sheet = Markup('<rect class="empty" x="{}" y="{}" width="{}" height="{}"/>').format(
+            left, top, round(cell * len(columns), 1), round(cell * n, 1)
+        )
+        parts.insert(0, sheet)
     worst = frequent_confusions(table)
     right = sum(row[i] for i, row in enumerate(table.counts))
     total = sum(map(sum, table.counts))
     title = f"{table.variant}: {right} of {total} right"
-    if worst:
+    if worst and worst[0][2] > 1:
         title += f"; most often {worst[0][0]} is taken for {worst[0][1]} ({worst[0][2]})"
     return Chart(
         title,
@@ -290,6 +302,12 @@ def confusion(table: Confusion, css: str) -> Chart:
         ("reference", "predicted", "cases"),
         tuple((a, b, str(k)) for a, b, k in worst[: MOST_CONFUSIONS * 2]),
     )
+
+
+def _opacity(share: float) -> float:
+    """Shade of a cell, with a step where its number turns from dark on light to the reverse: in
+    between, neither would be readable (contrast 4.5 to 1)."""
+    return round(0.1 + 0.62 * share if share <= DARK_ABOVE else 0.76 + 0.24 * share, 2)
 
 
 def frequent_confusions(table: Confusion) -> list[tuple[str, str, int]]:
@@ -326,8 +344,16 @@ def learning_curve(curve: LearningCurve, css: str) -> Chart:
         side = "end" if x > 300 else "start"
         shift = -6 if side == "end" else 6
         parts.append(_text(f"note {side}", x + shift, 24, f"best: step {log.best_step}"))
-    parts.append(_path(f"curve soft {css}", [(x_scale(x), y_scale(y)) for x, y in train]))
-    parts.append(_path(f"curve {css}", [(x_scale(x), y_scale(y)) for x, y in validation]))
+    lines = [
+        _path(f"curve soft {css}", [(x_scale(x), y_scale.beyond(y)) for x, y in train]),
+        _path(f"curve {css}", [(x_scale(x), y_scale(y)) for x, y in validation]),
+    ]
+    # An inner drawing cuts off what leaves its frame.
+    parts.append(
+        Markup(
+            '<svg x="50" y="12" width="372" height="180" viewBox="50 12 372 180">{}</svg>'
+        ).format(_join(lines))
+    )
     parts += [marker(css, x_scale(x), y_scale(y), 3.5) for x, y in validation]
     rows = [(str(x), "train", f"{y:.3f}") for x, y in train]
     rows += [(str(x), "validation", f"{y:.3f}") for x, y in validation]
@@ -428,10 +454,11 @@ def _clean(text: str) -> str:
 
 
 def _svg(width: float, height: float, title: str, parts: Iterable[Markup]) -> Markup:
+    size = "chart big" if width > 640 else "chart"
     return Markup(
-        '<svg class="chart" role="img" viewBox="0 0 {w} {h}" width="{w}" height="{h}">'
+        '<svg class="{size}" role="img" viewBox="0 0 {w} {h}" width="{w}" height="{h}">'
         "<title>{title}</title>{parts}</svg>"
-    ).format(w=round(width), h=round(height), title=_clean(title), parts=_join(parts))
+    ).format(size=size, w=round(width), h=round(height), title=_clean(title), parts=_join(parts))
 
 
 def _line(css: str, x1: float, y1: float, x2: float, y2: float) -> Markup:

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from tuneval.report import escape, wording
-from tuneval.report.view import OVERALL, Arm, View
+from tuneval.report.view import OVERALL, Arm, View, originals
 from tuneval.types import RunResult, Score
 
 HEIGHT = 24
@@ -50,8 +50,9 @@ def _preface(view: View, width: int) -> list[str]:
     for case_set in view.result.case_sets[:1]:
         n_labels = f", {len(case_set.labels)} labels" if case_set.labels else ""
         more = len(view.result.case_sets) - 1
-        others = f" (and {more} more case sets)" if more else ""
-        text = f"{case_set.source}, {wording.count(view.case_count())} cases{n_labels}{others}"
+        others = f"; and {more} more case set{'s' if more > 1 else ''}" if more else ""
+        n_cases = wording.count(len(originals(case_set)))
+        text = f"{case_set.source}, {n_cases} cases{n_labels}{others}"
         lines.append(("data", text))
     if len(view.arms) <= MOST_ARMS_SIDE_BY_SIDE:
         lines += [(arm.name, _arm_line(view, arm)) for arm in view.arms]
@@ -105,7 +106,7 @@ def _side_by_side(view: View, room: int, width: int) -> list[str] | None:
 
 
 def _rows(view: View, pair: tuple[str, str] | None, bracketed: Sequence[Arm]) -> list[list[str]]:
-    """Metrics of the first case set, slices of its primary one, primary ones of the others."""
+    """Metrics of the first case set, primary ones of the others, slices."""
 
     def row(title: str, case_set: str, metric: str, name: str, last: str) -> list[str]:
         is_bracketed = metric == view.primary(case_set) and name == OVERALL
@@ -121,6 +122,11 @@ def _rows(view: View, pair: tuple[str, str] | None, bracketed: Sequence[Arm]) ->
         row(wording.metric_title(m), case_set, m, OVERALL, _difference(view, case_set, m, pair))
         for m in view.metrics(case_set)
     ]
+    for other in others:
+        theirs = view.primary(other.name)
+        title = f"{other.name} {wording.metric_title(theirs)}"
+        difference = _difference(view, other.name, theirs, pair)
+        rows.append(row(title, other.name, theirs, OVERALL, difference))
     rows += [
         row(
             f"  {wording.slice_title(name)}",
@@ -131,11 +137,6 @@ def _rows(view: View, pair: tuple[str, str] | None, bracketed: Sequence[Arm]) ->
         )
         for name in (*view.perturbations(case_set), *view.lowest_groups(case_set))
     ]
-    for other in others:
-        metric = view.primary(other.name)
-        title = f"{other.name} {wording.metric_title(metric)}"
-        difference = _difference(view, other.name, metric, pair)
-        rows.append(row(title, other.name, metric, OVERALL, difference))
     return rows
 
 

@@ -183,7 +183,11 @@ class Page:
             tables = [t for t in self.result.confusions if t.case_set == case_set.name]
             if not tables:
                 continue
-            drawn = [(t, charts.confusion(t, self.css.get(t.variant, "base-0"))) for t in tables]
+            has_unparsed = any(row[-1] for table in tables for row in table.counts)
+            drawn = [
+                (t, charts.confusion(t, self._css(t.variant), has_unparsed=has_unparsed))
+                for t in tables
+            ]
             blocks.append(
                 ConfusionBlock(
                     case_set=case_set.name,
@@ -226,7 +230,7 @@ class Page:
     def curves(self) -> list[Chart]:
         """Learning curves in the order of the run."""
         return [
-            charts.learning_curve(curve, self.css.get(curve.variant, "base-0"))
+            charts.learning_curve(curve, self._css(curve.variant))
             for curve in self.result.learning_curves
         ]
 
@@ -261,10 +265,11 @@ class Page:
                 comparison = view.comparison(name, primary, pair)
                 if comparison and comparison.detectable_difference is not None:
                     smallest = wording.number(comparison.detectable_difference, comparison.unit)
+                    points = " points" if comparison.unit in {"share", "points"} else ""
                     found.append(
                         f"{name}: {wording.count(comparison.n_cases)} cases detect differences in "
                         f"{wording.metric_title(primary)} between {pair[0]} and {pair[1]} from "
-                        f"about {smallest} on; smaller ones stay invisible."
+                        f"about {smallest}{points} on; smaller ones stay invisible."
                     )
             small = sorted(
                 {
@@ -297,6 +302,9 @@ class Page:
     def originals(case_set: CaseSet) -> list[str]:
         """Ids of the cases that are no perturbed twins."""
         return originals(case_set)
+
+    def _css(self, variant: str) -> str:
+        return self.css.get(variant, "base-0")
 
     def _gap(self, case_set: str, names: list[str]) -> float:
         metric, arm = self.view.primary(case_set), self.view.leading

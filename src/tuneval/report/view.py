@@ -202,7 +202,12 @@ class View:
         return self.result.headline if self.result.is_complete else "INCOMPLETE"
 
     def messages(self) -> list[tuple[str, str]]:
-        """(mark, sentence) of all verdicts, warnings last; each sentence once."""
+        """(mark, sentence) of all verdicts, warnings last; each sentence once.
+
+        None of an unfinished run: what half of the cases show is not what the run shows.
+        """
+        if not self.result.is_complete:
+            return []
         found: dict[str, str] = {}
         for verdict in self.result.verdicts:
             for reason in verdict.reasons:

@@ -147,11 +147,13 @@
     const main = answers[0];
     cell.append(element("span", "answer", main.problem !== null ? "–" : visible(main.shown)));
     const line = element("span", "");
-    line.append(judged(main));
-    if (answers.length > 1) {
-      const right = answers.filter((a) => a.score === 1).length;
-      line.append(element("span", "soft", ` ${right} of ${answers.length} seeds right`));
-    } else if (main.shares.length) {
+    const right = answers.filter((a) => a.score === 1).length;
+    if (right > 0 && right < answers.length) {
+      line.append(element("span", "unread", `◐ ${right} of ${answers.length} right`));
+    } else line.append(judged(main));
+    if (answers.length > 1 && (right === 0 || right === answers.length)) {
+      line.append(element("span", "soft", ` ${right}/${answers.length} seeds`));
+    } else if (answers.length === 1 && main.shares.length) {
       const own = main.shares.find(([label]) => label === main.shown);
       if (own) line.append(element("span", "soft", ` ${Math.round(own[1] * 100)}%`));
     }
@@ -169,7 +171,6 @@
     const expected = element("span");
     expected.append(element("span", "cellname", "expected"), element("span", "answer", visible(c.references[0] ?? "–")));
     head.append(words, expected, ...data.arms.map((arm) => summaryCell(arm, c)));
-    head.style.setProperty("--columns", data.arms.length + 1);
     box.append(head);
     box.addEventListener("toggle", () => {
       if (box.open && box.childElementCount === 1) box.append(detail(c));
@@ -204,7 +205,7 @@
     if (a.loss !== null) line.append(element("span", "soft", ` loss ${a.loss}`));
     box.append(head, line);
     if (a.problem !== null) box.append(element("p", "soft", visible(a.problem)));
-    if (a.text !== null) box.append(compared(a, c));
+    if (a.text !== null && (a.text !== a.shown || !a.shares.length)) box.append(compared(a, c));
     if (a.shares.length) {
       const list = element("div", "share");
       for (const [label, share] of a.shares) {
@@ -278,6 +279,12 @@
     label.append(box);
     byId("selects").append(label);
   }
+  byId("browser").style.setProperty("--columns", data.arms.length + 1);
+  byId("row-head").append(element("span", "", "Input"), element("span", "", "Expected"), ...data.arms.map((arm) => {
+    const cell = element("span");
+    cell.append(icon(arm.css), visible(arm.name));
+    return cell;
+  }));
   for (const [key, [title]] of Object.entries(shows)) {
     const button = element("button", "", visible(title));
     button.type = "button"; button.dataset.show = key;
