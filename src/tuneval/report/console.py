@@ -1,0 +1,263 @@
+"""The summary on standard output: 80 columns, 24 lines, ASCII of our own, no colour needed."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Sequence
+
+from tuneval.report import escape, wording
+from tuneval.report.view import OVERALL, Arm, View, originals
+from tuneval.types import RunResult, Score
+
+HEIGHT = 24
+MOST_TABLE_LINES = 12
+MOST_VERDICT_LINES = 7
+MOST_ARMS_SIDE_BY_SIDE = 3
+_COLOURS = {"+": "32", "=": "36", "?": "33", "!": "31"}
+_GAP = 2
+
+
+def render(result: RunResult, *, width: int = 80, color: bool = False, preface: bool = True) -> str:
+    """Summarise a run for the terminal.
+
+    Parameters
+    ----------
+    width : int
+        Columns; no line of the summary but the path at its end is longer.
+    color : bool
+        Colour marks and headline with SGR sequences; widths stay the same.
+    preface : bool
+        Begin with the lines on data and variants; left out where they were just printed.
+    """
+    view = View.of(result)
+    top = _heading(view, width) + (_preface(view, width) if preface else [])
+    bottom = ["", *_verdict(view, width, color)]
+    report = [_report_line(result)]
+    room = HEIGHT - len(top) - len(bottom) - len(report) - 1
+    table = _table(view, width, max(4, min(MOST_TABLE_LINES, room)))
+    return "\n".join(line.rstrip() for line in [*top, "", *table, *bottom, *report]) + "\n"
+
+
+def _heading(view: View, width: int) -> list[str]:
+    result = view.result
+    parts = [f"tuneval {result.tuneval_version}", f"run {result.run_id}", result.name]
+    return [escape.fit("   ".join(escape.terminal(part) for part in parts if part), width)]
+
+
+def _preface(view: View, width: int) -> list[str]:
+    lines = []
+    for case_set in view.result.case_sets[:1]:
+        n_labels = f", {len(case_set.labels)} labels" if case_set.labels else ""
+        more = len(view.result.case_sets) - 1
+        others = f"; and {more} more case set{'s' if more > 1 else ''}" if more else ""
+        n_cases = wording.count(len(originals(case_set)))
+        text = f"{case_set.source}, {n_cases} cases{n_labels}{others}"
+        lines.append(("data", text))
+    if len(view.arms) <= MOST_ARMS_SIDE_BY_SIDE:
+        lines += [(arm.name, _arm_line(view, arm)) for arm in view.arms]
+    else:
+        lines.append(("arms", ", ".join(arm.title for arm in view.arms)))
+    lines = [(escape.terminal(name), escape.terminal(text)) for name, text in lines]
+    column = min(14, max((escape.display_width(name) for name, _ in lines), default=0) + 2)
+    return [
+        escape.fit(f"  {_left(escape.fit(name, column - 2), column)}{text}", width)
+        for name, text in lines
+    ]
+
+
+def _arm_line(view: View, arm: Arm) -> str:
+    first, facts = arm.variants[0], view.facts(arm)
+    seeds = len(arm.variants)
+    place = f"{seeds} training seeds" if seeds > 1 else first.adapter or first.model
+    if facts is None:
+        return place
+    size = facts.n_adapter_parameters or facts.n_parameters
+    settings = [f"{key}={value}" for key, value in facts.settings.items()]
+    details = [wording.quantity(size) + " parameters", facts.dtype, facts.device, *settings]
+    return f"{place} ({', '.join(detail for detail in details if detail)})"
+
+
+def _table(view: View, width: int, room: int) -> list[str]:
+    if not view.result.case_sets or not view.arms:
+        return ["no scores"]
+    rows = _side_by_side(view, room - 2, width)
+    if rows is None:
+        rows = _one_below_another(view, room - 2, width)
+    return [*rows, *_footnote(view)]
+
+
+def _side_by_side(view: View, room: int, width: int) -> list[str] | None:
+    """One column per arm, with as many intervals as fit; None where it does not fit at all."""
+    if len(view.arms) > MOST_ARMS_SIDE_BY_SIDE:
+        return None
+    case_set = view.result.case_sets[0].name
+    pair = _first_pair(view, case_set)
+    header = ["", *(escape.terminal(arm.title) for arm in view.arms)]
+    if pair:
+        header.append(escape.terminal(f"{pair[1]}-{pair[0]}"))
+    base = (view.base,) if view.base else ()
+    for bracketed in (view.arms, base, ()):
+        rows = _rows(view, pair, bracketed)
+        lines = _columns(header, rows[:room], width)
+        if lines is not None:
+            return lines
+    return None
+
+
+def _rows(view: View, pair: tuple[str, str] | None, bracketed: Sequence[Arm]) -> list[list[str]]:
+    """Metrics of the first case set, primary ones of the others, slices."""
+
+    def row(title: str, case_set: str, metric: str, name: str, last: str) -> list[str]:
+        is_bracketed = metric == view.primary(case_set) and name == OVERALL
+        cells = [
+            _value(view.score(case_set, metric, arm, name), is_bracketed and arm in bracketed)
+            for arm in view.arms
+        ]
+        return [escape.terminal(title), *cells, *([escape.terminal(last)] if pair else [])]
+
+    case_set, others = view.result.case_sets[0].name, view.result.case_sets[1:]
+    metric = view.primary(case_set)
+    rows = [
+        row(wording.metric_title(m), case_set, m, OVERALL, _difference(view, case_set, m, pair))
+        for m in view.metrics(case_set)
+    ]
+    for other in others:
+        theirs = view.primary(other.name)
+        title = f"{other.name} {wording.metric_title(theirs)}"
+        difference = _difference(view, other.name, theirs, pair)
+        rows.append(row(title, other.name, theirs, OVERALL, difference))
+    rows += [
+        row(
+            f"  {wording.slice_title(name)}",
+            case_set,
+            metric,
+            name,
+            view.slice_note(case_set, name),
+        )
+        for name in (*view.perturbations(case_set), *view.lowest_groups(case_set))
+    ]
+    return rows
+
+
+def _one_below_another(view: View, room: int, width: int) -> list[str]:
+    """One line per arm, one column per metric."""
+    case_set = view.result.case_sets[0].name
+    metrics = view.metrics(case_set)
+    base = view.base
+    against = f" vs {escape.terminal(base.name)}" if base else ""
+    header = ["", *(escape.terminal(wording.metric_title(metric)) for metric in metrics[:3])]
+    if base and metrics:
+        header.insert(2, escape.terminal(f"{wording.metric_title(metrics[0])}{against}"))
+    rows = []
+    for arm in view.arms:
+        cells = [escape.terminal(arm.title)]
+        for index, metric in enumerate(metrics[:3]):
+            cells.append(_value(view.score(case_set, metric, arm), index == 0))
+            if base and index == 0:
+                cells.append(_difference(view, case_set, metric, (base.name, arm.name)))
+        rows.append(cells)
+    while True:
+        lines = _columns(header, rows[:room], width)
+        if lines is not None:
+            return lines
+        if len(header) <= 2:
+            return [escape.fit("  ".join(row), width) for row in [header, *rows[:room]]]
+        header, rows = header[:-1], [row[:-1] for row in rows]
+
+
+def _columns(header: list[str], rows: Sequence[list[str]], width: int) -> list[str] | None:
+    """Columns as wide as their widest cell; None where they do not fit."""
+    table = [header, *rows]
+    widths = [max(escape.display_width(row[i]) for row in table) for i in range(len(header))]
+    if sum(widths) + _GAP * (len(widths) - 1) > width:
+        return None
+    spare = (width - sum(widths)) // max(1, len(widths) - 1)
+    gap = " " * min(4, max(_GAP, spare))
+    return [gap.join(_left(cell, w) for cell, w in zip(row, widths, strict=True)) for row in table]
+
+
+def _first_pair(view: View, case_set: str) -> tuple[str, str] | None:
+    """What the last column compares: the leading arm with the base, else the first pair."""
+    base, leading = view.base, view.leading
+    pairs = view.pairs(case_set)
+    if base and leading and (base.name, leading.name) in pairs:
+        return base.name, leading.name
+    return pairs[0] if pairs else None
+
+
+def _value(score: Score | None, with_interval: bool) -> str:
+    if score is None:
+        return ""
+    value = wording.number(score.value, score.unit)
+    if score.standard_deviation is not None:
+        return f"{value} +- {wording.number(score.standard_deviation, score.unit)}"
+    if with_interval and score.interval is not None:
+        return f"{value} [{wording.interval(score.interval, score.unit, between=' ')}]"
+    return value
+
+
+def _difference(view: View, case_set: str, metric: str, pair: tuple[str, str] | None) -> str:
+    found = view.comparison(case_set, metric, pair) if pair else None
+    if found is None:
+        return ""
+    star = " *" if wording.is_significant(found) else ""
+    return wording.difference(found.difference, found.unit) + star
+
+
+def _footnote(view: View) -> list[str]:
+    parts = []
+    if any(map(wording.is_significant, view.result.comparisons)):
+        parts.append("* Holm-adjusted p < .05 on paired cases")
+    shown = [s for s in view.result.scores if s.slice == OVERALL and s.interval is not None]
+    if shown and shown[0].interval:
+        parts.append(f"[{shown[0].interval.confidence:.0%} interval]")
+    if any(len(arm.variants) > 1 for arm in view.arms):
+        parts.append("+- sd over seeds")
+    return ["; ".join(parts)] if parts else []
+
+
+def _verdict(view: View, width: int, color: bool) -> list[str]:
+    headline = escape.fit(escape.terminal(view.headline()), width)
+    lines = [_paint(headline, "1", color)]
+    if not view.result.is_complete:
+        lines.append(f"  Go on with: {escape.terminal(view.resume_command())}")
+    blocks = _wrapped(view.messages(), width - 4)
+    if sum(map(len, blocks)) > MOST_VERDICT_LINES:
+        blocks = _wrapped([(m, _first_sentence(text)) for m, text in view.messages()], width - 4)
+    room = MOST_VERDICT_LINES
+    for index, ((sign, _), block) in enumerate(zip(view.messages(), blocks, strict=True)):
+        left = len(blocks) - index
+        if len(block) > room - (left > 1):
+            lines.append(f"    and {left} more in the report")
+            break
+        room -= len(block)
+        lines.append(f"  {_paint(sign, _COLOURS[sign], color)} {block[0]}")
+        lines += [f"    {line}" for line in block[1:]]
+    return lines
+
+
+def _wrapped(messages: Sequence[tuple[str, str]], width: int) -> list[list[str]]:
+    return [
+        textwrap.wrap(escape.terminal(text), width, break_on_hyphens=False) or [""]
+        for _, text in messages
+    ]
+
+
+def _first_sentence(text: str) -> str:
+    """What was found; the advice after it stands in the report."""
+    return re.split(r"(?<=[.)])\s+(?=[A-Z])", text, maxsplit=1)[0]
+
+
+def _report_line(result: RunResult) -> str:
+    folder = result.output_dir.rstrip("/")
+    path = f"{folder}/report.html" if folder else "not written"
+    return f"report  {escape.terminal(path)}"
+
+
+def _left(text: str, width: int) -> str:
+    return text + " " * (width - escape.display_width(text))
+
+
+def _paint(text: str, code: str, color: bool) -> str:
+    return f"\x1b[{code}m{text}\x1b[0m" if color else text

@@ -1,0 +1,91 @@
+"""Hostile text made harmless for terminal, CSV, Markdown and embedded JSON.
+
+Not for HTML elements: there the template engine escapes everything.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# C0, DEL, C1; marks that reorder or hide text; line separators; halves of surrogate pairs.
+_HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U000e0000-\U000e007f]"
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_FORMULA_START = tuple("=+-@\t\r\n＝＋－＠")
+_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&!])")
+# GitHub turns these into mentions, issue links and web links even in escaped text; an empty comment
+# in between stops it and shows nothing.
+_AUTOLINK = re.compile(r"@|#(?=\w)|(?<=[a-z]):(?=//)|(?<=www)(?=\.)", re.IGNORECASE)
+
+
+def terminal(text: str) -> str:
+    r"""Show control characters, escape sequences and bidi marks as visible text on one line.
+
+    >>> terminal("a\x1b[31mb")
+    'a\\x1b[31mb'
+    """
+    return _HIDDEN.sub(lambda match: _visible(match.group()), text)
+
+
+def csv_cell(text: str) -> str:
+    """Prefix ``'`` where a spreadsheet would read the cell as a formula.
+
+    >>> csv_cell("=1+1")
+    "'=1+1"
+    """
+    return f"'{text}" if text.startswith(_FORMULA_START) else text
+
+
+def markdown(text: str) -> str:
+    r"""Escape markup, mentions and links; the result stays on one line.
+
+    >>> markdown("a|b @you")
+    'a\\|b @<!-- -->you'
+    """
+    escaped = _MARKDOWN.sub(r"\\\1", terminal(" ".join(text.split())))
+    return _AUTOLINK.sub(lambda match: f"{match.group()}<!-- -->", escaped)
+
+
+def embedded_json(text: str) -> str:
+    """Make JSON text safe inside a ``script`` element: no ``<``, ``>``, ``&``, U+2028, U+2029.
+
+    All five occur inside JSON strings only, where the escape means the same character.
+    """
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return well_formed(text)
+
+
+def well_formed(text: str) -> str:
+    """Replace lone halves of surrogate pairs, which UTF-8 cannot hold, by U+FFFD."""
+    return _SURROGATE.sub("\ufffd", text)
+
+
+def display_width(text: str) -> int:
+    """Columns that ``text`` takes in a terminal: wide characters two, combining marks none."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def fit(text: str, width: int) -> str:
+    """Cut ``text`` to ``width`` terminal columns, ending in ".." where something was cut."""
+    if display_width(text) <= width:
+        return text
+    kept = ""
+    for character in text:
+        if display_width(kept + character) > width - 2:
+            break
+        kept += character
+    return f"{kept}.."
+
+
+def _visible(character: str) -> str:
+    code = ord(character)
+    if code <= 0xFF:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"

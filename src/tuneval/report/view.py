@@ -1,0 +1,228 @@
+"""A RunResult as every report looks at it: arms, pairs and slices in reading order.
+
+Finds and orders records; makes no number.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tuneval.report import wording
+from tuneval.types import (
+    CaseSet,
+    Comparison,
+    RunResult,
+    Score,
+    Variant,
+    VariantFacts,
+    VariantKind,
+    arms,
+)
+
+OVERALL = "all"
+MOST_PAIR_COLUMNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One column of the report: a variant, or the training seeds of one recipe."""
+
+    name: str
+    kind: VariantKind
+    variants: tuple[Variant, ...]
+
+    @property
+    def title(self) -> str:
+        """Name, with the number of training seeds where there are several."""
+        seeds = len(self.variants)
+        return f"{self.name} ({seeds} seeds)" if seeds > 1 else self.name
+
+
+@dataclass(frozen=True)
+class View:
+    """Records of ``result`` by what a reader asks for."""
+
+    result: RunResult
+    arms: tuple[Arm, ...] = ()
+    _scores: dict[tuple[str, str, str, str], Score] = field(default_factory=dict)
+    _comparisons: dict[tuple[str, str, str, str, str], Comparison] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, result: RunResult) -> View:
+        """Index the records of ``result``."""
+        compared = [variant for variant in result.variants if variant.kind != "judge"]
+        return cls(
+            result,
+            tuple(Arm(name, group[0].kind, group) for name, group in arms(compared).items()),
+            {(s.case_set, s.metric, s.slice, s.variant): s for s in result.scores},
+            {
+                (c.case_set, c.metric, c.slice, c.baseline, c.candidate): c
+                for c in result.comparisons
+            },
+        )
+
+    def score(self, case_set: str, metric: str, arm: Arm, slice_: str = OVERALL) -> Score | None:
+        """The arm's score: that of the recipe, else of its first variant that has one."""
+        for name in (arm.name, *(variant.name for variant in arm.variants)):
+            found = self._scores.get((case_set, metric, slice_, name))
+            if found is not None:
+                return found
+        return None
+
+    def comparison(
+        self, case_set: str, metric: str, pair: tuple[str, str], slice_: str = OVERALL
+    ) -> Comparison | None:
+        """The comparison of ``pair`` (baseline, candidate)."""
+        return self._comparisons.get((case_set, metric, slice_, *pair))
+
+    def metrics(self, case_set: str) -> list[str]:
+        """Metrics of a case set, its primary one first."""
+        found = dict.fromkeys(
+            score.metric
+            for score in self.result.scores
+            if score.case_set == case_set and score.slice == OVERALL
+        )
+        primary = self.primary(case_set)
+        return sorted(found, key=lambda metric: metric != primary)
+
+    def primary(self, case_set: str) -> str:
+        """Primary metric of a case set."""
+        return self.result.primary_metrics.get(case_set, "")
+
+    def slices(self, case_set: str) -> Iterator[str]:
+        """Slices of the primary metric other than "all", in order of appearance."""
+        primary = self.primary(case_set)
+        yield from dict.fromkeys(
+            score.slice
+            for score in self.result.scores
+            if score.case_set == case_set and score.metric == primary and score.slice != OVERALL
+        )
+
+    def groups(self, case_set: str) -> dict[str, list[str]]:
+        """Attribute -> its slices ("writer" -> ["writer=fluent", "writer=learner"])."""
+        found: dict[str, list[str]] = {}
+        for name in self.slices(case_set):
+            if "=" in name:
+                found.setdefault(name.partition("=")[0], []).append(name)
+        return found
+
+    def lowest_groups(self, case_set: str) -> list[str]:
+        """Of each attribute the group on which the leading arm does worst."""
+        metric, arm = self.primary(case_set), self.leading
+        found = []
+        for names in self.groups(case_set).values():
+            scores = [s for name in names if arm and (s := self.score(case_set, metric, arm, name))]
+            worst = min if all(score.higher_is_better for score in scores) else max
+            if scores:
+                found.append(worst(scores, key=lambda score: score.value).slice)
+        return found
+
+    def perturbations(self, case_set: str) -> list[str]:
+        """Slices of changed inputs: those that are no group."""
+        return [name for name in self.slices(case_set) if "=" not in name]
+
+    def pairs(self, case_set: str) -> list[tuple[str, str]]:
+        """Compared pairs (baseline, candidate): adapter with base, adapter with full, the rest."""
+        kinds = {arm.name: arm.kind for arm in self.arms}
+        kinds |= {variant.name: variant.kind for variant in self.result.variants}
+        order = [{"base", "adapter"}, {"adapter", "full"}, {"base", "full"}]
+
+        def rank(pair: tuple[str, str]) -> int:
+            sides = {kinds.get(name, "") for name in pair}
+            return order.index(sides) if sides in order else len(order)
+
+        found = dict.fromkeys(
+            (comparison.baseline, comparison.candidate)
+            for comparison in self.result.comparisons
+            if comparison.case_set == case_set
+            and comparison.slice == OVERALL
+            and comparison.baseline != comparison.candidate
+        )
+        return sorted(found, key=rank)
+
+    def shown_pairs(self, case_set: str) -> list[tuple[str, str]]:
+        """Pairs that get a column of their own; none where there would be too many.
+
+        Seeds of one recipe have no columns, since their recipe has one. Full against base is left
+        to the list of all comparisons where an adapter stands between them.
+        """
+        names = {arm.name for arm in self.arms}
+        pairs = [pair for pair in self.pairs(case_set) if names.issuperset(pair)]
+        kinds = {arm.name: arm.kind for arm in self.arms}
+        through_adapter = [p for p in pairs if "adapter" in {kinds[p[0]], kinds[p[1]]}]
+        shown = through_adapter if len(through_adapter) > 1 else pairs
+        return shown if len(shown) <= MOST_PAIR_COLUMNS else []
+
+    def baseline_comparison(
+        self, case_set: str, metric: str, arm: Arm, slice_: str = OVERALL
+    ) -> Comparison | None:
+        """The arm compared with the first base arm."""
+        base = self.base
+        if base is None or base.name == arm.name:
+            return None
+        return self.comparison(case_set, metric, (base.name, arm.name), slice_)
+
+    @property
+    def base(self) -> Arm | None:
+        """The base model's arm."""
+        return next((arm for arm in self.arms if arm.kind == "base"), None)
+
+    @property
+    def leading(self) -> Arm | None:
+        """The arm that the report speaks of first: the first adapter, else the last arm."""
+        adapters = [arm for arm in self.arms if arm.kind == "adapter"]
+        return adapters[0] if adapters else self.arms[-1] if self.arms else None
+
+    def facts(self, arm: Arm) -> VariantFacts | None:
+        """Facts of the arm's first variant."""
+        names = {variant.name for variant in arm.variants}
+        return next((fact for fact in self.result.facts if fact.variant in names), None)
+
+    def slice_note(self, case_set: str, slice_: str) -> str:
+        """What happened to the leading arm on the slice, in few words."""
+        arm, metric = self.leading, self.primary(case_set)
+        if arm is None:
+            return ""
+        change = self.comparison(case_set, metric, (arm.name, arm.name), slice_)
+        if change is not None and "ratio" in change.details:
+            return f"{change.details['ratio']:.0%} of clean"
+        if change is not None and change.note:
+            return change.note
+        score = self.score(case_set, metric, arm, slice_)
+        return score.note if score else ""
+
+    def case_count(self) -> int:
+        """Original cases of all case sets, perturbed twins left out."""
+        return sum(len(originals(case_set)) for case_set in self.result.case_sets)
+
+    def headline(self) -> str:
+        """The decision, or INCOMPLETE in its place."""
+        return self.result.headline if self.result.is_complete else "INCOMPLETE"
+
+    def messages(self) -> list[tuple[str, str]]:
+        """(mark, sentence) of all verdicts, warnings last; each sentence once.
+
+        None of an unfinished run: what half of the cases show is not what the run shows.
+        """
+        if not self.result.is_complete:
+            return []
+        found: dict[str, str] = {}
+        for verdict in self.result.verdicts:
+            for reason in verdict.reasons:
+                found.setdefault(reason, wording.mark(verdict))
+        for verdict in self.result.verdicts:
+            for warning in verdict.warnings:
+                found.setdefault(warning, "!")
+        return [(sign, sentence) for sentence, sign in found.items()]
+
+    def resume_command(self) -> str:
+        """What to type to finish an unfinished run."""
+        folder = self.result.output_dir or "RUN_DIR"
+        return f"tuneval run {shlex.quote(folder.rstrip('/') + '/run.yaml')}"
+
+
+def originals(case_set: CaseSet) -> list[str]:
+    """Ids of the cases that are no perturbed twins."""
+    return [case.id for case in case_set.cases if case.origin is None]
