@@ -22,7 +22,7 @@ from tuneval.engine import BACKENDS, Backend
 from tuneval.engine.answer import answer
 from tuneval.engine.journal import Journal
 from tuneval.errors import ConfigError
-from tuneval.perturbations import perturb
+from tuneval.perturbations import label_words, perturb
 from tuneval.resolve import Plan, resolve
 from tuneval.run_folder import (
     answers_home,
@@ -249,7 +249,7 @@ def with_perturbed_twins(plan: Plan) -> Plan:
                 one.name,
                 one.level,
                 plan.spec.statistics.perturbation_seed,
-                protected=cases.labels or (),
+                protected=label_words(cases.labels or ()),
             )
             twins += changed
             if n_unchanged:
