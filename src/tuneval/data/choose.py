@@ -28,13 +28,9 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
 
 
 def values_of(rows: Sequence[Row], column: str) -> list[str | None]:
-    """Values of a column as text; None for what is missing, a list or a fraction."""
-    found: list[str | None] = []
-    for row in rows:
-        value = row.fields.get(column)
-        is_plain = isinstance(value, str | int) or (isinstance(value, float) and value % 1 == 0)
-        found.append(as_text(value) if is_plain else None)
-    return found
+    """Values of a column as text; None for what is missing or no scalar."""
+    values = (row.fields.get(column) for row in rows)
+    return [as_text(value) if isinstance(value, str | int | float) else None for value in values]
 
 
 def is_low(values: Sequence[str | None], most: int) -> bool:
@@ -92,7 +88,7 @@ def _asked(table: Table, found: list[Match], task: str) -> list[Match]:
     if asked:
         return asked
     first = found[0].layout
-    needs = [layout for layout in LAYOUTS if task in layout.tasks]
+    needs = [m for m in LAYOUTS if task == m.tasks[0] and all(m.needs.values())]
     remedy = f"It needs columns such as {_needs(needs[0])}." if needs else "Leave --task out."
     raise DataError(
         f"{table.file}: task {quote(task)} cannot be asked of {first.name} "
@@ -101,7 +97,7 @@ def _asked(table: Table, found: list[Match], task: str) -> list[Match]:
 
 
 def _needs(layout: Layout) -> str:
-    return listed([tiers[0][0] if tiers else key for key, tiers in layout.needs.items()])
+    return listed(tiers[0][0] for tiers in layout.needs.values() if tiers)
 
 
 def _n_values(table: Table, column: str) -> int:

@@ -232,7 +232,7 @@ def _read_json_lines(path: Path) -> Table:
             table.notes.append(f"{path.name} holds a JSON array, not one object per line.")
             return table
         try:
-            value = _parse(line)
+            value = _parse(line.rstrip())
         except _Malformed as error:
             table.faults.append(Fault(number, str(error)))
             continue

@@ -83,7 +83,7 @@ def read(
     known = None
     if task == "classify":
         declared = table.label_names.get(label_column)
-        raw = [draft.references[0] for draft in drafts]
+        raw = [as_text(draft.reading.references[0]) for draft in drafts]
         _refuse_hidden(table, raw)
         known = label_set(raw, labels or found.names, declared, label_column)
         drafts, wrong = _label(drafts, known)
@@ -170,7 +170,8 @@ def _label(drafts: Sequence[_Draft], known: LabelSet) -> tuple[list[_Draft], lis
     good, faults = [], []
     for draft in drafts:
         raw = as_text(draft.reading.references[0])
-        fault = known.fault(raw)
+        n = len(draft.references)
+        fault = f"{n} references; a class is one" if n > 1 else known.fault(raw)
         if fault:
             faults.append(Fault(draft.row.place, fault))
         else:

@@ -19,6 +19,8 @@ SHARES = {"light": 0.10, "medium": 0.25, "heavy": 0.50}
 """Share of the words with a synonym that are replaced."""
 
 MAX_SENSES = 3
+_CONTENT = frozenset("nva")
+_COURTESIES = frozenset({"please", "thank", "thanks", "hello"})
 _MIN_LETTERS = 4
 _CLEARLY = 4.0
 """A word is taken for a noun, say, when that use is at least this many times as frequent as any
@@ -69,16 +71,21 @@ def reworded(
 
 @lru_cache(maxsize=65536)
 def synonyms(word: str) -> tuple[str, ...]:
-    """Single-word synonyms of the first three senses in the word's usual part of speech."""
+    """Single-word synonyms of the first three senses in the word's usual part of speech.
+
+    Only those that occur in WordNet's own texts: the others are mostly archaic.
+    """
     wordnet = _wordnet()
+    if word in _COURTESIES:
+        return ()
     counts: dict[str, int] = {}
     for synset in wordnet.synsets(word):
         part = "a" if synset.pos() == "s" else synset.pos()
         own = sum(lemma.count() for lemma in synset.lemmas() if lemma.name().lower() == word)
         counts[part] = counts.get(part, 0) + own
-    if not counts:
+    part = max(counts, key=lambda p: counts[p], default="r")
+    if part not in _CONTENT:
         return ()
-    part = max(counts, key=lambda p: counts[p])
     rivals = [n for p, n in counts.items() if p != part]
     if counts[part] < _CLEARLY * max(rivals, default=0) or wordnet.morphy(word, part) != word:
         return ()
@@ -86,6 +93,7 @@ def synonyms(word: str) -> tuple[str, ...]:
         lemma.name().lower(): None
         for synset in wordnet.synsets(word, pos=part)[:MAX_SENSES]
         for lemma in synset.lemmas()
+        if lemma.count()
     }
     return tuple(
         s for s in found if s != word and re.fullmatch(r"[a-z]+", s) and s not in NEGATIONS

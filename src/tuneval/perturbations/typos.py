@@ -82,7 +82,7 @@ def _is_long(word: str) -> bool:
 def _slip(word: str, random: np.random.Generator, protected: frozenset[str]) -> str:
     """Make one slip; a slip that would give a negation or a protected word is not made."""
     for kind in random.permutation(len(_SLIPS)).tolist():
-        slips = [
+        slips: list[str] = [
             slip
             for slip in _SLIPS[kind](word)
             if slip != word and slip.lower() not in NEGATIONS and slip.lower() not in protected
