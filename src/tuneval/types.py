@@ -209,7 +209,8 @@ class Prediction:
     """A response, read by its task. ``problem`` says why it could not be read ("unparsed: ...").
 
     ``label_probabilities`` maps each label to its probability, in the task's order. ``nll`` is in nats over
-    ``n_tokens`` tokens that spell ``n_bytes`` utf-8 bytes.
+    ``n_tokens`` tokens that spell ``n_bytes`` utf-8 bytes. ``finish_reasons`` stands beside ``completions``
+    ("length": cut at the token limit). ``is_truncated``: the prompt was cut to fit the context.
     """
 
     case_id: str
@@ -222,6 +223,8 @@ class Prediction:
     n_bytes: int = 0
     token_logprobs: tuple[float, ...] | None = None
     problem: str | None = None
+    finish_reasons: tuple[str, ...] = ()
+    is_truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
