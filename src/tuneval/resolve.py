@@ -332,5 +332,5 @@ def _training_log(variant: Variant, notes: list[str]) -> TrainingLog | None:
     if log is None and variant.training_log != "auto":
         raise ConfigError(f'no training log in "{place}" (searched: {", ".join(searched)}).')
     if log is None:
-        notes.append(f"{variant.name}: no training log found (searched {', '.join(searched)})")
+        notes.append(f"{variant.name}: no training log found (searched {', '.join(map(str, searched))})")
     return log

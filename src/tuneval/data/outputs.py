@@ -1,0 +1,289 @@
+"""Outputs that exist already -> references as Cases, and one text per case and system.
+
+Reads what the field writes: JSON Lines and tables with a column, plain text with a line each, one
+JSON object id -> text (SQuAD), the nested SQuAD file as references. Knows no metric.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tuneval.data.formats import Row, Table, listed, quote
+from tuneval.data.labels import are_classes, as_text
+from tuneval.data.source import load
+from tuneval.errors import DataError, gather
+from tuneval.registry import unknown
+from tuneval.types import Case, CaseSet
+
+REFERENCE_COLUMNS = (
+    "references",
+    "reference",
+    "answers",
+    "answer",
+    "label",
+    "target",
+    "summary",
+    "highlights",
+    "output",
+    "completion",
+    "text",
+)
+PREDICTION_COLUMNS = (
+    "prediction",
+    "predictions",
+    "prediction_text",
+    "response",
+    "completion",
+    "output",
+    "generated",
+    "answer",
+    "summary",
+    "label",
+    "text",
+)
+PLAIN = (".txt", ".out", ".hyp", ".ref", ".output", ".gold")
+"""Endings of files that hold one text a line; so does any file whose ending is not known."""
+
+
+class Source(NamedTuple):
+    """A file, and the column of it to read ("answers.csv:base" names both)."""
+
+    path: str
+    column: str | None
+
+
+def source_of(text: str) -> Source:
+    """Split "FILE:COLUMN"; a file that has a colon in its own name wins."""
+    path, colon, column = text.rpartition(":")
+    if colon and not Path(text).exists() and Path(path).exists():
+        return Source(path, column)
+    return Source(text, None)
+
+
+def read_references(
+    text: str, *, task: str = "auto", groups: Sequence[str] = (), id_column: str | None = None
+) -> CaseSet:
+    """Read what was expected: one or several references per case.
+
+    Parameters
+    ----------
+    text : str
+        "FILE" or "FILE:COLUMN". A list in the column means several references.
+    task : str
+        "classify", "generate" or "auto": classify if at most 50 short references repeat.
+
+    Raises
+    ------
+    DataError
+        No such file or column, an empty file, rows without a reference (all are named).
+    """
+    source = source_of(text)
+    table = _table(source.path)
+    column = _column(table, source.column, REFERENCE_COLUMNS, "--references")
+    key = _id_column(table, id_column)
+    faults, cases = [], []
+    for row in table.rows:
+        references = _texts(row.fields.get(column))
+        if references is None:
+            faults.append(f"{table.unit} {row.place}: no reference in {quote(column)}")
+            continue
+        known = {name: value for name, value in row.fields.items() if _is_scalar(value)}
+        if key is not None:
+            known["id"] = as_text(row.fields.get(key))
+        cases.append(
+            Case(
+                id=f"{table.file}:{row.place}",
+                inputs={name: value for name, value in known.items() if name != column},
+                references=references,
+                groups={name: as_text(row.fields.get(name)) for name in groups},
+                cluster=_cluster(row),
+            )
+        )
+    _refuse(table, faults)
+    _refuse_twins(table, cases, key)
+    is_labels = are_classes([case.references for case in cases])
+    chosen = task if task != "auto" else "classify" if is_labels else "generate"
+    labels = tuple(sorted({case.references[0] for case in cases if case.references}))
+    return CaseSet(
+        name=table.file,
+        source=table.source,
+        layout="outputs",
+        task=chosen,
+        cases=tuple(cases),
+        labels=labels if chosen == "classify" else None,
+        columns={"reference": column, **({"id": key} if key else {})},
+        sha256=table.sha256,
+        notes=tuple(table.notes),
+    )
+
+
+def read_predictions(text: str, cases: CaseSet) -> dict[str, str]:
+    """Read the outputs of one system: case id -> text.
+
+    Rows are joined with the references by their ``id`` column where both have one, otherwise by
+    their order, and then there must be as many.
+
+    Raises
+    ------
+    DataError
+        Another number of rows, ids that are missing or unknown, rows without a prediction.
+    """
+    source = source_of(text)
+    mapping = _mapping(source.path)
+    if mapping is not None:
+        return _joined(source.path, mapping, cases)
+    table = _table(source.path)
+    column = _column(table, source.column, PREDICTION_COLUMNS, "--predictions")
+    faults = [
+        f"{table.unit} {row.place}: no prediction in {quote(column)}"
+        for row in table.rows
+        if not isinstance(row.fields.get(column), str | int | float | bool)
+    ]
+    _refuse(table, faults)
+    ids = _id_column(table, None)
+    if ids is not None and "id" in cases.columns and table.source != cases.source:
+        by_id: dict[str, str] = {}
+        for row in table.rows:
+            key = as_text(row.fields.get(ids))
+            if key in by_id:
+                faults.append(f"{table.unit} {row.place}: id {quote(key)} stands twice")
+            by_id[key] = _plain(row.fields[column])
+        _refuse(table, faults)
+        return _joined(source.path, by_id, cases)
+    if len(table.rows) != len(cases.cases):
+        raise DataError(
+            f"{table.file}: {len(table.rows)} predictions for {len(cases.cases)} references of "
+            f'{cases.name}.\nGive both files an "id" column, or as many rows in the same order.'
+        )
+    return {
+        case.id: _plain(row.fields[column])
+        for case, row in zip(cases.cases, table.rows, strict=True)
+    }
+
+
+def _table(path: str) -> Table:
+    name = path.removesuffix(".gz")
+    if Path(path).is_file() and (name.endswith(PLAIN) or not Path(name).suffix):
+        return _plain_lines(Path(path))
+    return load(path, None, "test")
+
+
+def _plain_lines(path: Path) -> Table:
+    """Read one text a line. The line break ends a text; everything else belongs to it."""
+    opener = gzip.open if path.suffix == ".gz" else open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig", newline="\n") as lines:  # type: ignore[operator]
+            texts = [line.removesuffix("\n").removesuffix("\r") for line in lines]
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise DataError(f'"{path}" cannot be read as text: {error}.') from None
+    if not texts:
+        raise DataError(f"{path.name} is empty.")
+    table = Table(file=path.name, source=str(path), unit="line")
+    table.rows += [Row(number, {"text": text}) for number, text in enumerate(texts, start=1)]
+    return table
+
+
+def _mapping(path: str) -> dict[str, str] | None:
+    """One JSON object id -> text, as the SQuAD programs read it; None if it is another file."""
+    if not path.removesuffix(".gz").endswith(".json") or not Path(path).is_file():
+        return None
+    opener = gzip.open if path.endswith(".gz") else open
+    try:
+        with opener(path, "rt", encoding="utf-8-sig") as file:  # type: ignore[operator]
+            content = json.load(file)
+    except (OSError, EOFError, ValueError):
+        return None  # the reader of tables says what is wrong and where
+    if isinstance(content, dict) and content and all(isinstance(v, str) for v in content.values()):
+        return {str(key): str(value) for key, value in content.items()}
+    return None
+
+
+def _joined(path: str, by_id: Mapping[str, str], cases: CaseSet) -> dict[str, str]:
+    ids = {case.id: str(case.inputs.get("id", "")) for case in cases.cases}
+    if not any(ids.values()):
+        raise DataError(f'{path} goes by ids, and {cases.name} has no "id" column. Name it: --id COLUMN.')
+    missing = [id_ for id_ in ids.values() if id_ not in by_id]
+    if missing:
+        raise DataError(
+            gather(
+                f"{path}: {len(missing)} of {len(ids)} ids of {cases.name} have no prediction.",
+                [f"id {quote(id_)}" for id_ in missing],
+                "Every system must answer the same cases.",
+            )
+        )
+    return {case: by_id[id_] for case, id_ in ids.items()}
+
+
+def _column(table: Table, asked: str | None, usual: Sequence[str], flag: str) -> str:
+    present = list(table.rows[0].fields)
+    if asked is not None:
+        if asked not in present:
+            raise DataError(f"{table.file}: column: {unknown(asked, present)}.")
+        return asked
+    by_name = {name.casefold(): name for name in reversed(present)}
+    for name in usual:
+        if name in by_name:
+            return by_name[name]
+    raise DataError(
+        f"{table.file}: no column such as {listed(usual[:3])} (found {listed(present)}).\n"
+        f"Name it: {flag} {table.file}:COLUMN"
+    )
+
+
+def _id_column(table: Table, asked: str | None) -> str | None:
+    present = list(table.rows[0].fields)
+    if asked is not None and asked not in present:
+        raise DataError(f"{table.file}: column: {unknown(asked, present)}.")
+    return asked or next((name for name in present if name.casefold() in ("id", "_id")), None)
+
+
+def _texts(value: Any) -> tuple[str, ...] | None:
+    """One or several references; None where there is none. SQuAD's {"text": [...]} counts too."""
+    if isinstance(value, Mapping):
+        value = value.get("text")
+    if isinstance(value, list | tuple):
+        texts = [one.get("text") if isinstance(one, Mapping) else one for one in value]
+        known = [_plain(one) for one in texts if isinstance(one, str | int | float | bool)]
+        return tuple(dict.fromkeys(known)) if len(known) == len(texts) else None
+    return (_plain(value),) if isinstance(value, str | int | float | bool) else None
+
+
+def _plain(value: str | int | float | bool) -> str:
+    """Texts stay as they are; numbers are spelled as labels are."""
+    return value if isinstance(value, str) else as_text(value)
+
+
+def _is_scalar(value: object) -> bool:
+    return isinstance(value, str | int | float | bool)
+
+
+def _cluster(row: Row) -> str | None:
+    """Questions on one passage belong together."""
+    context = row.fields.get("context")
+    return context if isinstance(context, str) else None
+
+
+def _refuse(table: Table, faults: Sequence[str]) -> None:
+    every = [*(f"{table.unit} {fault.place}: {fault.text}" for fault in table.faults), *faults]
+    if every:
+        n_all = len(table.rows) + len(table.faults)
+        raise DataError(
+            gather(f"{table.file}: {len(every)} of {n_all} rows cannot be read.", every)
+        )
+
+
+def _refuse_twins(table: Table, cases: Sequence[Case], key: str | None) -> None:
+    seen: dict[str, str] = {}
+    faults = []
+    for case in cases if key is not None else ():
+        id_ = str(case.inputs["id"])
+        if id_ in seen:
+            faults.append(f"{case.id}: id {quote(id_)} stands at {seen[id_]} already")
+        seen.setdefault(id_, case.id)
+    if faults:
+        raise DataError(gather(f"{table.file}: {len(faults)} ids stand twice.", faults))
+
