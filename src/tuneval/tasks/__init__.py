@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
+from tuneval import registry
 from tuneval.types import Case, Prediction, Request, Response
 
 
@@ -13,12 +15,14 @@ class Task(Protocol):
 
     ``ask`` is called once per case; every variant gets the same requests. ``read`` receives the
     responses in the order of the requests; a response with a ``problem`` makes a prediction with
-    that problem, never an empty answer.
+    that problem, never an empty answer. ``warnings`` are sentences for the user about what the
+    settings cannot measure fairly.
     """
 
     def ask(self, case: Case) -> tuple[Request, ...]: ...
     def read(self, case: Case, responses: Sequence[Response]) -> Prediction: ...
     def signature(self) -> str: ...
+    def warnings(self) -> tuple[str, ...]: ...
 
 
 TASKS = {
@@ -27,3 +31,29 @@ TASKS = {
     "generate": "tuneval.tasks.generate:Generate",
     "language_model": "tuneval.tasks.language_model:LanguageModel",
 }
+
+
+def build(
+    name: str,
+    *,
+    labels: Sequence[str] | None = None,
+    few_shot: Sequence[Case] = (),
+    **options: Any,
+) -> Task:
+    """Make the task called ``name``; ``labels`` goes to those that have a label set.
+
+    Raises
+    ------
+    ConfigError
+        No such task, no such option (the nearest is offered), or a value that it cannot take.
+    """
+    from tuneval.tasks.options import refuse_unknown
+
+    kind = registry.load(TASKS, name, room="tasks")
+    accepted = inspect.signature(kind).parameters
+    given = {"labels": labels} if "labels" in accepted else {}
+    if few_shot:
+        given["few_shot"] = few_shot  # type: ignore[assignment]
+    refuse_unknown(name, options, [one for one in accepted if one not in ("labels", "few_shot")])
+    task: Task = kind(**given, **options)
+    return task

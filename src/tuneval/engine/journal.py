@@ -1,0 +1,398 @@
+"""Crash-safe memory of answers, addressed by content. Knows nothing of cases, files and run names.
+
+``<folder>/<variant>/<pid>-<token>.jsonl``: one folder per fingerprint of a variant, one shard per
+writer, one line per answer: the CRC-32 of the rest of the line in hexadecimal, a space, JSON.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import secrets
+import time
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from tuneval.errors import BackendError, ConfigError
+from tuneval.types import Completion, Request, Response
+
+VERSION = 1
+"""Of the line's form; part of every key, so that an answer of another version is never reused."""
+
+SECONDS_BETWEEN_SYNCS = 1.0
+
+_NOT_STORED = {"request_id", "problem"}
+_DEFAULTS = {one.name: one.default for one in fields(Response)}
+
+
+def content_of(request: Request) -> dict[str, Any]:
+    """Return what is asked, without the ids that say for whom."""
+    prompt: Any = request.prompt
+    if not isinstance(prompt, str):
+        prompt = [[turn.role, turn.content] for turn in prompt]
+    return {
+        "prompt": prompt,
+        "continuation": request.continuation,
+        "decoding": None if request.decoding is None else _as_plain(request.decoding),
+        "with_token_logprobs": request.with_token_logprobs,
+    }
+
+
+def key_of(fingerprint: str, request: Request) -> str:
+    """Return the address of an answer: it holds all that can change it, and nothing else."""
+    return _hash([VERSION, fingerprint, content_of(request)])
+
+
+def _as_plain(decoding: Any) -> dict[str, Any]:
+    plain = asdict(decoding)
+    plain |= {name: float(plain[name]) for name in ("temperature", "top_p")}  # 1 and 1.0 are one
+    return plain | {"stop": list(plain["stop"])}
+
+
+def _hash(content: object) -> str:
+    # Escaped JSON keeps lone surrogates, which no other encoding would take.
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(slots=True)
+class _Index:
+    """What is known of one variant."""
+
+    answers: dict[str, Response] = field(default_factory=dict)
+    decodings: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class _Shard:
+    """The one file that this process writes for one variant."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.path = folder / f"{os.getpid()}-{secrets.token_hex(4)}.jsonl"
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+        self._synced = time.monotonic()
+        _sync_folder(folder)
+
+    def write(self, line: bytes) -> None:
+        """Hand a whole line to the operating system, where it survives the end of this process."""
+        rest = memoryview(line)
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
+        if time.monotonic() - self._synced >= SECONDS_BETWEEN_SYNCS:
+            self.sync()
+
+    def sync(self) -> None:
+        """Have it written to the disk, where it survives a power cut."""
+        os.fsync(self._fd)
+        self._synced = time.monotonic()
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+
+class Journal:
+    """Remember answers, and find them again by their content alone.
+
+    Parameters
+    ----------
+    folder : path
+        Made if it is not there. Any number of processes may use it at the same time.
+
+    Attributes
+    ----------
+    warnings : list of str
+        Sentences for the user: damaged lines, answers that other settings left behind.
+    n_reused : int
+        Requests that were answered from memory.
+
+    Raises
+    ------
+    ConfigError
+        The folder cannot be made or written; checked here, before any model is loaded.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.warnings: list[str] = []
+        self.n_reused = 0
+        self._indexes: dict[str, _Index] = {}
+        self._shards: dict[str, _Shard] = {}
+        _check_writable(self.folder)
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def introduce(self, fingerprint: str, ingredients: Mapping[str, str]) -> None:
+        """Note what a fingerprint was made of, so that a later run can say what has changed.
+
+        Where nothing is known of this fingerprint but answers of the same model and adapter are
+        there, a warning names the ingredients that differ.
+        """
+        home = self._home(fingerprint)
+        note = home / "variant.json"
+        if note.exists():
+            return
+        others = [] if home.exists() else self._relatives(ingredients)
+        if others:
+            nearest = min(others, key=lambda other: len(_differences(other, ingredients)))
+            changed = "; ".join(_differences(nearest, ingredients)) or "weights or files changed"
+            self.warnings.append(
+                f"earlier answers of {_title(ingredients)} are not reused: {changed}."
+            )
+        self._guard(home, lambda: _replace(note, json.dumps(dict(ingredients), indent=1)))
+
+    def lookup(self, fingerprint: str, requests: Sequence[Request]) -> dict[str, Response]:
+        """Return the remembered answers, by request id; what is not known is left out."""
+        index = self._index(fingerprint)
+        found: dict[str, Response] = {}
+        other_decodings: Counter[str] = Counter()
+        for request in requests:
+            response = index.answers.get(key_of(fingerprint, request))
+            if response is not None:
+                found[request.id] = replace(response, request_id=request.id)
+            elif request.decoding is not None:
+                other_decodings.update(_changed_decoding(index, request))
+        self.n_reused += len(found)
+        self.warnings += [
+            f"{count} prompts were answered before with {changed}: asked again."
+            for changed, count in sorted(other_decodings.items())
+        ]
+        return found
+
+    def record(self, fingerprint: str, request: Request, response: Response) -> None:
+        """Remember an answer; one with a problem is no answer and is asked again next time.
+
+        Raises
+        ------
+        BackendError
+            The disk is full or went away. What was recorded before stays valid.
+        """
+        if response.problem is not None:
+            return
+        key = key_of(fingerprint, request)
+        line = _line(key, fingerprint, request, response)
+        self._guard(self._home(fingerprint), lambda: self._write(fingerprint, line))
+        if fingerprint in self._indexes:
+            self._indexes[fingerprint].answers[key] = response
+
+    def flush(self) -> None:
+        """Have everything written to the disk."""
+        for fingerprint, shard in self._shards.items():
+            self._guard(self._home(fingerprint), shard.sync)
+
+    def close(self) -> None:
+        """Flush and let go of the files."""
+        try:
+            self.flush()
+        finally:
+            for shard in self._shards.values():
+                shard.close()
+            self._shards.clear()
+
+    def _home(self, fingerprint: str) -> Path:
+        is_plain = fingerprint.isascii() and fingerprint.isalnum()
+        return self.folder / (fingerprint if is_plain else _hash(fingerprint))[:16]
+
+    def _write(self, fingerprint: str, line: bytes) -> None:
+        shard = self._shards.get(fingerprint)
+        if shard is None:
+            shard = self._shards[fingerprint] = _Shard(self._home(fingerprint))
+        try:
+            shard.write(line)
+        except OSError:
+            # The line may stand there in part: nothing may follow it in this file.
+            del self._shards[fingerprint]
+            shard.close()
+            raise
+
+    def _guard(self, path: Path, act: Any) -> None:
+        try:
+            act()
+        except OSError as error:
+            raise BackendError(_unwritable(path, error)) from error
+
+    def _index(self, fingerprint: str) -> _Index:
+        if fingerprint not in self._indexes:
+            index = self._indexes[fingerprint] = _Index()
+            for path in sorted(self._home(fingerprint).glob("*.jsonl")):
+                self._read_shard(path, fingerprint, index)
+        return self._indexes[fingerprint]
+
+    def _read_shard(self, path: Path, fingerprint: str, index: _Index) -> None:
+        damaged: list[int] = []
+        versions: Counter[object] = Counter()
+        is_cut = False
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                if not line.endswith(b"\n"):
+                    is_cut = True
+                    continue
+                content = _content(line)
+                if content is None:
+                    damaged.append(number)
+                elif content.get("version") != VERSION:
+                    versions[content.get("version")] += 1
+                elif content.get("fingerprint") == fingerprint:
+                    _remember(index, content)
+        self._report(path, damaged, versions, is_cut=is_cut)
+
+    def _report(
+        self, path: Path, damaged: Sequence[int], versions: Mapping[object, int], *, is_cut: bool
+    ) -> None:
+        if is_cut:
+            self.warnings.append(
+                f"{path}: 1 answer was cut off while it was written; it is asked again."
+            )
+        if damaged:
+            shown = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
+            self.warnings.append(
+                f"{path}: {len(damaged)} damaged lines are left alone (line {shown}); "
+                "their answers are asked again."
+            )
+        for version, count in versions.items():
+            self.warnings.append(
+                f"{path}: {count} answers are not reused: they were stored in version {version}, "
+                f"this is version {VERSION}."
+            )
+
+    def _relatives(self, ingredients: Mapping[str, str]) -> list[dict[str, str]]:
+        """Return the notes of other variants that are the same model and adapter by name."""
+        notes = (_read_note(path) for path in sorted(self.folder.glob("*/variant.json")))
+        return [note for note in notes if note and _title(note) == _title(ingredients)]
+
+
+def _line(key: str, fingerprint: str, request: Request, response: Response) -> bytes:
+    asked = content_of(request)
+    answer = {
+        one.name: getattr(response, one.name)
+        for one in fields(response)
+        if one.name not in _NOT_STORED and getattr(response, one.name) != _DEFAULTS[one.name]
+    }
+    if "completions" in answer:
+        answer["completions"] = [
+            [c.text, c.n_tokens, c.finish_reason] for c in response.completions
+        ]
+    content = {
+        "version": VERSION,
+        "key": key,
+        "fingerprint": fingerprint,
+        "prompt": _hash(asked["prompt"]),
+        "asked": _hash([asked["continuation"], asked["decoding"], asked["with_token_logprobs"]]),
+        "decoding": asked["decoding"],
+        "answer": answer,
+    }
+    # nan and infinity are no answers: better to stop here than to store what JSON cannot say.
+    body = json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
+    return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def _content(line: bytes) -> dict[str, Any] | None:
+    """Return what a line holds, None if it is not what was written."""
+    crc, _, body = line[:-1].partition(b" ")
+    if crc != b"%08x" % zlib.crc32(body):
+        return None
+    try:
+        content = json.loads(body)
+    except ValueError:
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def _remember(index: _Index, content: Mapping[str, Any]) -> None:
+    answer = dict(content["answer"])
+    if "completions" in answer:
+        answer["completions"] = tuple(Completion(*one) for one in answer["completions"])
+    if answer.get("token_logprobs") is not None:
+        answer["token_logprobs"] = tuple(answer["token_logprobs"])
+    index.answers[content["key"]] = Response(request_id="", **answer)
+    if content["decoding"] is not None:
+        index.decodings[content["prompt"]] = content["decoding"]
+
+
+def _changed_decoding(index: _Index, request: Request) -> Iterable[str]:
+    """Say how an earlier completion of the same prompt was drawn, where it was drawn otherwise."""
+    asked = content_of(request)
+    before = index.decodings.get(_hash(asked["prompt"])) if index.decodings else None
+    if before is None or before == asked["decoding"]:
+        return ()
+    changed = (
+        f"{name} {json.dumps(before.get(name))} instead of {json.dumps(now)}"
+        for name, now in asked["decoding"].items()
+        if before.get(name) != now
+    )
+    return (", ".join(changed),)
+
+
+def _title(ingredients: Mapping[str, str]) -> str:
+    adapter = ingredients.get("adapter")
+    return f'"{ingredients.get("model")}"' + (f' with adapter "{adapter}"' if adapter else "")
+
+
+def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return [
+        f'{name} is "{now.get(name)}", was "{before.get(name)}"'
+        for name in dict.fromkeys((*now, *before))
+        if now.get(name) != before.get(name)
+    ]
+
+
+def _read_note(path: Path) -> dict[str, str] | None:
+    try:
+        note = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # it only serves a message
+        return None
+    return note if isinstance(note, dict) else None
+
+
+def _replace(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name != "posix":  # folders cannot be opened elsewhere
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _check_writable(folder: Path) -> None:
+    probe = folder / f".probe-{os.getpid()}-{secrets.token_hex(4)}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"tuneval")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(_unwritable(folder, error)) from error
+
+
+def _unwritable(path: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        remedy = (
+            "Answers recorded so far are safe. Free some space (a hundred thousand answers take "
+            "about 50 MB), or set TUNEVAL_HOME to another folder, and give the same command again."
+        )
+    else:
+        remedy = "Set TUNEVAL_HOME to a folder that can be written."
+    reason = error.strerror or str(error)
+    return f'the journal of answers cannot be written at "{path}": {reason}.\n{remedy}'

@@ -1,0 +1,96 @@
+"""How well the model predicts the text, or the reference after its prompt (prompt tokens masked)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tuneval.tasks import options
+from tuneval.tasks.parse import problem_of
+from tuneval.tasks.wording import Prompt, build_wording, question_of
+from tuneval.types import Case, Prediction, Request, Response
+
+
+class LanguageModel:
+    """Ask for the log-likelihood of a text.
+
+    A case without a reference is scored whole, from the beginning-of-sequence token on; template,
+    system message and examples do not touch it. A case with a reference is scored on the reference
+    alone, after its prompt: completion-only masking, as instruction tuning is trained.
+
+    Parameters
+    ----------
+    token_logprobs : bool
+        Also keep the log-probability of every scored token.
+    """
+
+    def __init__(
+        self,
+        *,
+        template: str | None = None,
+        system: str | None = None,
+        few_shot: Sequence[Case] = (),
+        token_logprobs: bool = False,
+        prompt_style: str = "messages",
+    ) -> None:
+        self.token_logprobs = bool(token_logprobs)
+        self.wording = build_wording(
+            "language_model",
+            question_of,
+            template=template,
+            system=system,
+            prompt_style=prompt_style,
+            few_shot=few_shot,
+            answer_of=lambda case: case.references[0],
+        )
+
+    def ask(self, case: Case) -> tuple[Request, ...]:
+        """One request; none where there is nothing to predict."""
+        prompt, scored = self._prompt_and_scored(case)
+        if not scored:
+            return ()
+        return (
+            Request(
+                f"{case.id}#0",
+                case.id,
+                prompt,
+                continuation=scored,
+                with_token_logprobs=self.token_logprobs,
+            ),
+        )
+
+    def read(self, case: Case, responses: Sequence[Response]) -> Prediction:
+        """Sum up nats, tokens and bytes of the scored text."""
+        if not responses:
+            return Prediction(case.id, problem="empty: there is no text to predict")
+        (response,) = responses
+        if response.problem is not None:
+            return Prediction(
+                case.id, problem=problem_of(responses), is_truncated=response.is_truncated
+            )
+        assert response.loglikelihood is not None, response.request_id
+        _, scored = self._prompt_and_scored(case)
+        return Prediction(
+            case.id,
+            nll=-response.loglikelihood,
+            n_tokens=response.n_tokens,
+            n_bytes=len(scored.encode("utf-8", "surrogatepass")),
+            token_logprobs=response.token_logprobs,
+            is_truncated=response.is_truncated,
+        )
+
+    def signature(self) -> str:
+        """Name every setting that can change the number."""
+        return options.sign("language_model", self.wording.settings())
+
+    def warnings(self) -> tuple[str, ...]:
+        """Say nothing: a likelihood has no reading that could go wrong."""
+        return ()
+
+    def _prompt_and_scored(self, case: Case) -> tuple[Prompt, str]:
+        text = case.inputs.get("text")
+        if not case.references and isinstance(text, str):
+            return "", text
+        reference = case.references[0] if case.references else ""
+        if not reference:
+            return "", ""
+        return self.wording.prompt(case), self.wording.continuation(case, reference)

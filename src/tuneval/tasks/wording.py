@@ -1,0 +1,261 @@
+"""Case -> prompt: templates, default wording, examples before the question, the plain rendering.
+
+Not for: chat templates and tokens, which belong to each variant and are applied by the engine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from tuneval.errors import ConfigError
+from tuneval.tasks.options import one_of, text_or_none
+from tuneval.types import Case, Message
+
+Prompt = str | tuple[Message, ...]
+
+WORDING_VERSION = 1
+"""Stands in every signature; raised when the same options begin to give other prompts."""
+
+PROMPT_STYLES = ("messages", "text")
+BETWEEN_TURNS = "\n\n"
+_PLACE = re.compile(r"\{([^{}\n]+)\}")
+_NAME = re.compile(r"[^\W\d][\w.-]*")
+
+
+def joiner(content: str) -> str:
+    """Return what stands between a question and its answer where there is no chat template.
+
+    Nothing after white space, a space after a colon, otherwise a new line: the rule of the engine's
+    plain template, so that a text prompt and a message prompt read the same.
+    """
+    if not content or content[-1].isspace():
+        return ""
+    return " " if content.endswith(":") else "\n"
+
+
+def fill(template: str, inputs: Mapping[str, object]) -> str:
+    """Replace each ``{column}`` by the case's own value, once and literally.
+
+    Braces around anything that is neither a column nor a name (JSON, code) stay as they are, and
+    braces inside a value are never looked at.
+
+    Raises
+    ------
+    ConfigError
+        The template names a column that the case does not have, or one that is no text.
+    """
+
+    def value_of(place: re.Match[str]) -> str:
+        name = place[1]
+        if name in inputs:
+            return _as_text(name, inputs[name])
+        if _NAME.fullmatch(name):
+            raise ConfigError(
+                f'template: there is no column "{name}" (there are: {_columns(inputs)}).'
+            )
+        return place[0]
+
+    return _PLACE.sub(value_of, template)
+
+
+def _as_text(name: str, value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, str | int | float):
+        return str(value)
+    if isinstance(value, Sequence) and all(isinstance(one, str) for one in value):
+        return lettered(value)
+    raise ConfigError(f'template: column "{name}" is no text and cannot stand in a prompt.')
+
+
+def _columns(inputs: Mapping[str, object]) -> str:
+    return ", ".join(f'"{name}"' for name in inputs) or "none"
+
+
+def letter(index: int) -> str:
+    """Return the letter of a choice: 0 is A."""
+    return chr(ord("A") + index)
+
+
+def lettered(choices: Sequence[str]) -> str:
+    """Return the choices one below the other, each after its letter."""
+    return "\n".join(f"{letter(index)}. {choice}" for index, choice in enumerate(choices))
+
+
+def question_of(case: Case, cue: str = "") -> str:
+    """Word the user's turn of a case without a template, by the columns that it has.
+
+    Parameters
+    ----------
+    cue : str
+        Last line after a plain ``text``, e.g. "Label:".
+
+    Raises
+    ------
+    ConfigError
+        None of the known columns is there.
+    """
+    given = case.inputs
+    if "instruction" in given:
+        return "\n".join(str(given[key]) for key in ("instruction", "input") if given.get(key))
+    if "question" in given:
+        passage = f"{given['context']}\n\n" if given.get("context") else ""
+        return f"{passage}Question: {given['question']}\nAnswer:"
+    if "article" in given:
+        return f"{given['article']}\n\nSummary:"
+    if "text" in given:
+        return f"{given['text']}\n{cue}" if cue else str(given["text"])
+    raise ConfigError(
+        f"{case.id}: no wording is known for the columns {_columns(given)}.\nGive a template, e.g. "
+        '--prompt "{column}\\nAnswer:".'
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How the cases of one task become prompts.
+
+    ``question`` words a case that has neither messages nor an exact prompt and for which the user
+    gave no template. ``examples`` are cases with the answer to show after each, in order.
+    """
+
+    question: Callable[[Case], str]
+    template: str | None = None
+    system: str | None = None
+    prompt_style: str = "messages"
+    examples: tuple[tuple[Case, str], ...] = ()
+
+    def is_exact(self, case: Case) -> bool:
+        """Whether the case brings the exact characters of its prompt (TRL prompt/completion)."""
+        return self.template is None and isinstance(case.inputs.get("prompt"), str)
+
+    def prompt(self, case: Case) -> Prompt:
+        """Return the prompt, without the place of the answer."""
+        if self.is_exact(case):
+            return self._before_exact() + str(case.inputs["prompt"])
+        turns = self._turns(case)
+        return turns if self.prompt_style == "messages" else render(turns)
+
+    def prompt_to_complete(self, case: Case) -> Prompt:
+        """Return the prompt that a completion is drawn after.
+
+        A final new line is part of it; a final space is not, because tokenizers join a space to the
+        word that follows it.
+        """
+        prompt = self.prompt(case)
+        if isinstance(prompt, str) and not self.is_exact(case) and joiner(prompt) == "\n":
+            return prompt + "\n"
+        return prompt
+
+    def continuation(self, case: Case, answer: str) -> str:
+        """Return ``answer`` as it continues ``prompt(case)``.
+
+        After messages the engine joins. After a text the joint is part of the continuation: white
+        space as in the case's own ``completion`` for an exact prompt, the joiner otherwise.
+        """
+        if self.is_exact(case):
+            return _own_space(case, answer) + answer
+        if self.prompt_style == "messages":
+            return answer
+        return joiner(_last_content(self._turns(case))) + answer
+
+    def settings(self) -> dict[str, object]:
+        """What changes the prompts, for signatures."""
+        shown = tuple(self._example_text(case, answer) for case, answer in self.examples)
+        return {
+            "wording": WORDING_VERSION,
+            "template": self.template,
+            "system": self.system,
+            "style": self.prompt_style,
+            "few_shot": shown,
+        }
+
+    def _turns(self, case: Case) -> tuple[Message, ...]:
+        own = self._own_turns(case)
+        told = tuple(turn for turn in own if turn.role == "system")
+        if self.system is not None:
+            told = (Message("system", self.system),)
+        shown: list[Message] = []
+        for example, answer in self.examples:
+            shown += (turn for turn in self._own_turns(example) if turn.role != "system")
+            shown.append(Message("assistant", answer))
+        return (*told, *shown, *(turn for turn in own if turn.role != "system"))
+
+    def _own_turns(self, case: Case) -> tuple[Message, ...]:
+        if self.template is not None:
+            return (Message("user", fill(self.template, case.inputs)),)
+        messages = case.inputs.get("messages")
+        if isinstance(messages, tuple) and messages:
+            return messages
+        if self.is_exact(case):
+            return (Message("user", str(case.inputs["prompt"])),)
+        return (Message("user", self.question(case)),)
+
+    def _before_exact(self) -> str:
+        told = [] if self.system is None else [self.system]
+        shown = [self._example_text(case, answer) for case, answer in self.examples]
+        return "".join(part + BETWEEN_TURNS for part in (*told, *shown))
+
+    def _example_text(self, case: Case, answer: str) -> str:
+        if self.is_exact(case):
+            return f"{case.inputs['prompt']}{_own_space(case, answer)}{answer}"
+        turns = tuple(turn for turn in self._own_turns(case) if turn.role != "system")
+        return render(turns) + joiner(_last_content(turns)) + answer
+
+
+def render(turns: Sequence[Message]) -> str:
+    """Return messages as plain text that ends with the last turn's own content.
+
+    The engine's plain template; a turn that is followed by the assistant's gets the joiner, every
+    other one an empty line.
+    """
+    text = ""
+    for turn, after in zip(turns, (*turns[1:], None), strict=True):
+        text += turn.content
+        if after is not None:
+            is_answered = turn.role == "user" and after.role == "assistant"
+            text += joiner(turn.content) if is_answered else BETWEEN_TURNS
+    return text
+
+
+def _last_content(turns: Sequence[Message]) -> str:
+    return turns[-1].content if turns else ""
+
+
+def _own_space(case: Case, answer: str) -> str:
+    """White space that opens the row's own completion, unless ``answer`` opens with its own."""
+    raw = case.inputs.get("completion")
+    if not isinstance(raw, str) or answer[:1].isspace():
+        return ""
+    return raw[: len(raw) - len(raw.lstrip())]
+
+
+def build_wording(
+    task: str,
+    question: Callable[[Case], str],
+    *,
+    template: object,
+    system: object,
+    prompt_style: object,
+    few_shot: Sequence[Case],
+    answer_of: Callable[[Case], str],
+) -> Wording:
+    """Check the options that all tasks share and make their wording.
+
+    Raises
+    ------
+    ConfigError
+        An option is not what it should be, or an example has no reference to show.
+    """
+    for case in few_shot:
+        if not case.references:
+            raise ConfigError(f'few-shot case "{case.id}" has no reference to show as its answer.')
+    return Wording(
+        question=question,
+        template=text_or_none(task, "template", template),
+        system=text_or_none(task, "system", system),
+        prompt_style=one_of(task, "prompt_style", prompt_style, PROMPT_STYLES),
+        examples=tuple((case, answer_of(case)) for case in few_shot),
+    )
