@@ -68,7 +68,7 @@ def test_a_faulty_line(tmp_path: Path, row: object, fault: str) -> None:
     found = read(path, skip_bad_rows=True)
     assert len(found.cases) == 10
     assert found.skipped == (f"line 11: {fault}",)
-    assert "1 lines were skipped because they cannot be read." in found.notes
+    assert "1 of 11 lines skipped: they cannot be read." in found.notes
 
 
 def test_missing_field_and_unknown_label_together(tmp_path: Path) -> None:

@@ -109,7 +109,9 @@ def _found(raw: Sequence[str], column: str) -> LabelSet:
         )
     else:
         names = tuple(sorted(counts))
-        notes = (f"{len(names)} labels found in {quote(column)}: {listed(names, 10)}.",)
+        notes = (
+            f"{len(names)} label{'s' * (len(names) != 1)} found in {quote(column)}: {listed(names, 10)}.",
+        )
     return LabelSet(names, {name: name for name in names}, notes + _suspects(counts))
 
 
