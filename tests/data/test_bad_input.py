@@ -53,6 +53,8 @@ def message(source: Any, **options: Any) -> str:
         ({"text": "x", "label": {"a": 1}}, 'field "label" is an object, expected one value'),
         ('{"text": "x", "label": NaN}', 'field "label" is not a number, expected one value'),
         ({"text": 42, "label": "login"}, 'field "text" is a number ("42"), expected text'),
+        ({"text": "x", "label": 0.5},
+         'label "0.5" is a number with a fraction, expected a class'),
         ({"text": ["x"], "label": "login"}, 'field "text" is a list, expected text'),
         ({"text": None, "label": "login"}, 'field "text" is null'),
         ({"text": "  ", "label": "login"}, 'field "text" is empty'),
@@ -340,6 +342,21 @@ def test_two_readings_or_none(
 def test_an_unknown_standard_key() -> None:
     with pytest.raises(ConfigError, match='columns: there is no "refrence"'):
         read(GOOD, columns={"refrence": "label"})
+
+
+def test_labels_as_one_text() -> None:
+    with pytest.raises(ConfigError, match='labels "refund,login" is one text; give a list'):
+        read(GOOD, labels="refund,login")
+
+
+def test_a_file_that_may_not_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "t.jsonl", lines(*GOOD))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert message(path) == "t.jsonl cannot be opened (Permission denied)."
 
 
 def test_what_a_remedy_proposes_works() -> None:

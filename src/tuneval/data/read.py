@@ -169,14 +169,22 @@ def _label(drafts: Sequence[_Draft], known: LabelSet) -> tuple[list[_Draft], lis
     """Replace raw labels by names; those outside the set become faults."""
     good, faults = [], []
     for draft in drafts:
-        raw = as_text(draft.reading.references[0])
-        n = len(draft.references)
-        fault = f"{n} references; a class is one" if n > 1 else known.fault(raw)
+        fault = _no_class(draft.reading.references, known)
         if fault:
             faults.append(Fault(draft.row.place, fault))
         else:
+            raw = as_text(draft.reading.references[0])
             good.append(draft._replace(references=(known.by_raw[raw],)))
     return good, faults
+
+
+def _no_class(references: Sequence[object], known: LabelSet) -> str | None:
+    value = references[0]
+    if len(references) > 1:
+        return f"{len(references)} references, expected one class"
+    if isinstance(value, float) and value % 1:
+        return f"label {quote(value)} is a number with a fraction, expected a class"
+    return known.fault(as_text(value))
 
 
 def _refuse_hidden(table: Table, raw: Sequence[str]) -> None:
