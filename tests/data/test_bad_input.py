@@ -53,6 +53,8 @@ def message(source: Any, **options: Any) -> str:
         ({"text": "x", "label": {"a": 1}}, 'field "label" is an object, expected one value'),
         ('{"text": "x", "label": NaN}', 'field "label" is not a number, expected one value'),
         ({"text": 42, "label": "login"}, 'field "text" is a number ("42"), expected text'),
+        ({"text": "x", "label": 0.5},
+         'label "0.5" is a number with a fraction, expected a class'),
         ({"text": ["x"], "label": "login"}, 'field "text" is a list, expected text'),
         ({"text": None, "label": "login"}, 'field "text" is null'),
         ({"text": "  ", "label": "login"}, 'field "text" is empty'),
@@ -68,7 +70,7 @@ def test_a_faulty_line(tmp_path: Path, row: object, fault: str) -> None:
     found = read(path, skip_bad_rows=True)
     assert len(found.cases) == 10
     assert found.skipped == (f"line 11: {fault}",)
-    assert "1 lines were skipped because they cannot be read." in found.notes
+    assert "1 of 11 lines skipped: they cannot be read." in found.notes
 
 
 def test_missing_field_and_unknown_label_together(tmp_path: Path) -> None:
@@ -340,6 +342,21 @@ def test_two_readings_or_none(
 def test_an_unknown_standard_key() -> None:
     with pytest.raises(ConfigError, match='columns: there is no "refrence"'):
         read(GOOD, columns={"refrence": "label"})
+
+
+def test_labels_as_one_text() -> None:
+    with pytest.raises(ConfigError, match='labels "refund,login" is one text; give a list'):
+        read(GOOD, labels="refund,login")
+
+
+def test_a_file_that_may_not_be_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path, "t.jsonl", lines(*GOOD))
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert message(path) == "t.jsonl cannot be opened (Permission denied)."
 
 
 def test_what_a_remedy_proposes_works() -> None:

@@ -301,7 +301,7 @@ def test_a_case_without_group_value_is_said() -> None:
     rows = [{"text": "x", "label": "a", "g": "u"}, {"text": "y", "label": "b", "g": None}]
     found = read(rows, groups=["g"])
     assert [case.groups for case in found.cases] == [{"g": "u"}, {}]
-    assert '1 cases have no value for group "g".' in found.notes
+    assert 'No value of group "g" in 1 of 2 cases.' in found.notes
 
 
 def test_name_and_limit(tmp_path: Path) -> None:
@@ -352,7 +352,7 @@ def test_notes_say_what_was_inferred(tmp_path: Path) -> None:
     found = read(write(tmp_path, "t.jsonl", lines(LABELLED)))
     assert found.notes == (
         'Read as labelled text: column "text" -> "label".',
-        "Task classify: 2 different labels in 4 cases.",
+        "Task classify: 2 labels in 4 cases.",
         '2 labels found in "label": "a", "b".',
     )
 

@@ -88,9 +88,12 @@ def read_file(path: Path) -> Table:
             f"{path.name}: its ending names no format that can be read.\n"
             f"Known are {known}, and .gz of each."
         )
-    table = reader(path)
-    with path.open("rb") as stream:
-        table.sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        table = reader(path)
+        with path.open("rb") as stream:
+            table.sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be opened ({error.strerror or error}).") from error
     return table
 
 
@@ -163,8 +166,6 @@ def _read(path: Path, act: Callable[[], bytes]) -> bytes:
             f"{path.name}: not a whole gzip file ({error}).\n"
             "Copy it again, or take .gz off its name if it is not compressed."
         ) from error
-    except OSError as error:
-        raise DataError(f"{path.name}: {error.strerror or error}.") from error
 
 
 def _decode(path: Path, raw: bytes, offset: int, line: int) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tuneval.data.formats import listed, quote
+from tuneval.errors import ConfigError
 
 Given = Sequence[str] | Mapping[str, str] | None
 """Labels as the user names them: in order, or raw value -> label."""
@@ -73,7 +74,14 @@ def label_set(
         Names of the classes 0, 1, ... where the source declares them.
     column : str
         For the notes.
+
+    Raises
+    ------
+    ConfigError
+        ``given`` is a single text.
     """
+    if isinstance(given, str):
+        raise ConfigError(f"labels {quote(given)} is one text; give a list, or value -> label.")
     if isinstance(given, Mapping):
         return _mapped({str(key): str(name) for key, name in given.items()})
     if given is not None:
@@ -109,7 +117,9 @@ def _found(raw: Sequence[str], column: str) -> LabelSet:
         )
     else:
         names = tuple(sorted(counts))
-        notes = (f"{len(names)} labels found in {quote(column)}: {listed(names, 10)}.",)
+        notes = (
+            f"{len(names)} label{'s' * (len(names) != 1)} found in {quote(column)}: {listed(names, 10)}.",
+        )
     return LabelSet(names, {name: name for name in names}, notes + _suspects(counts))
 
 

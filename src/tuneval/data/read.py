@@ -117,7 +117,7 @@ def read(
             *_notes(found.match, task, drafts, known),
             *found.notes,
             *_group_notes(drafts, group_columns, offered),
-            *((f"{len(bad)} {table.unit}s were skipped because they cannot be read.",) * bool(bad)),
+            *_one(_skip_note(table, len(bad))),
         ),
         skipped=tuple(_sentence(table, fault) for fault in sorted(faults)),
     )
@@ -169,14 +169,22 @@ def _label(drafts: Sequence[_Draft], known: LabelSet) -> tuple[list[_Draft], lis
     """Replace raw labels by names; those outside the set become faults."""
     good, faults = [], []
     for draft in drafts:
-        raw = as_text(draft.reading.references[0])
-        n = len(draft.references)
-        fault = f"{n} references; a class is one" if n > 1 else known.fault(raw)
+        fault = _no_class(draft.reading.references, known)
         if fault:
             faults.append(Fault(draft.row.place, fault))
         else:
+            raw = as_text(draft.reading.references[0])
             good.append(draft._replace(references=(known.by_raw[raw],)))
     return good, faults
+
+
+def _no_class(references: Sequence[object], known: LabelSet) -> str | None:
+    value = references[0]
+    if len(references) > 1:
+        return f"{len(references)} references, expected one class"
+    if isinstance(value, float) and value % 1:
+        return f"label {quote(value)} is a number with a fraction, expected a class"
+    return known.fault(as_text(value))
 
 
 def _refuse_hidden(table: Table, raw: Sequence[str]) -> None:
@@ -217,6 +225,11 @@ def _report(table: Table, faults: Sequence[Fault], near: str | None) -> str:
         [_sentence(table, fault) for fault in sorted(faults)],
         remedy,
     )
+
+
+def _skip_note(table: Table, n_bad: int) -> str | None:
+    n_all = len(table.rows) + len(table.faults)
+    return f"{n_bad} of {n_all} {table.unit}s skipped: they cannot be read." if n_bad else None
 
 
 def _nearest_column(match: Match, absent: Sequence[Row]) -> str | None:
@@ -286,7 +299,7 @@ def _notes(
     yield f"Read as {match.layout.name}: {where}."
     if known is not None:
         n = len({draft.references for draft in drafts})
-        yield f"Task classify: {n} different labels in {len(drafts)} cases."
+        yield f"Task classify: {n} label{'s' * (n != 1)} in {len(drafts)} cases."
         yield from known.notes
         if n == 1:
             yield "All cases have the same label; no classifier can be told from a constant."
@@ -303,7 +316,7 @@ def _group_notes(
     for column in groups:
         n = sum(draft.row.fields.get(column) is None for draft in drafts)
         if n:
-            yield f"{n} cases have no value for group {quote(column)}."
+            yield f"No value of group {quote(column)} in {n} of {len(drafts)} cases."
     if offered:
         flags = " ".join(f"--group {column}" for column in offered)
         yield f"Columns that could be groups: {listed(offered)} ({flags})."

@@ -41,7 +41,7 @@ _KEPT = re.compile(
     r"""
       ```.*?(?:```|\Z) | `[^`\n]*`                # code
     | ^(?:[ ]{4}|\t)[^\n]* | ^[^\n]*[;{}][ \t]*$ # lines that look like code
-    | ^[ \t]*[A-Z][\w ]{0,30}:                    # a field's name: "Topic:"
+    | ^[ \t]*[A-Z][\w ]{0,30}:(?!\S)             # a field's name: "Topic:"
     | \{[^{}\n]*\} | <[^<>\n]{1,200}>             # placeholders, tags
     | \S*[@\#/\\_\d]\S*                           # addresses, paths, identifiers, numbers
     | \w+(?:\.\w+)+ | \w+\( | \b[a-z]+[A-Z]\w*    # example.com, call(, camelCase
