@@ -1,6 +1,6 @@
 """Loss curves of a training run: has it begun to overfit, is it still learning, what to keep.
 
-Not for: finding or reading log files, comparing scores on data.
+Not for: finding or reading log files.
 """
 
 from __future__ import annotations
@@ -12,10 +12,16 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tuneval.types import LearningCurve, TrainingLog
+from tuneval.comparison import Settings, Statistic, independent, power
+from tuneval.comparison.paired import Finding, to_comparison
+from tuneval.comparison.wording import gain
+from tuneval.errors import MetricError
+from tuneval.types import Comparison, LearningCurve, Measurement, TrainingLog
 
 FEWEST_EVALUATIONS = 3
 ENOUGH_TO_SMOOTH = 8
+FEWEST_TRAINING_CASES = 200
+WIDE_GAP_POINTS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +146,71 @@ def _ascending(
 def is_training_unfinished(log: TrainingLog) -> bool:
     """Was the training loss still falling at the last step?"""
     return is_still_falling(in_step_order(log.steps, log.train_loss).losses)
+
+
+def generalisation_gap(
+    train: Measurement,
+    test: Measurement,
+    metric: Statistic,
+    settings: Settings,
+    *,
+    case_set: str,
+    clusters: Sequence[str | None] | None = None,
+) -> Comparison:
+    """Score on training cases minus score on test cases of one variant, as independent samples.
+
+    Parameters
+    ----------
+    train, test : Measurement
+        The same variant and metric; ``train`` needs at least 200 cases.
+    clusters : sequence of str or None, optional
+        Of the test cases.
+
+    Returns
+    -------
+    Comparison
+        Of the variant with itself on slice "train - test".
+
+    Raises
+    ------
+    MetricError
+        Fewer than 200 training cases.
+    """
+    if len(train.case_ids) < FEWEST_TRAINING_CASES:
+        raise MetricError(
+            f"{len(train.case_ids)} training cases were scored; a generalisation gap needs at "
+            f"least {FEWEST_TRAINING_CASES}: give a larger sample of the training file."
+        )
+    found = independent.welch(
+        independent.estimate(test, metric, settings, clusters),
+        independent.estimate(train, metric, settings),
+    )
+    finding = Finding(
+        "Welch t, training against test cases",
+        found.p_value(),
+        found.interval,
+        "t",
+        power.z_sum() * found.standard_error,
+        {"standard_error": found.standard_error, "n_train": float(len(train.case_ids))},
+    )
+    return to_comparison(
+        finding,
+        metric,
+        settings,
+        names=(test.variant, test.variant),
+        place=(case_set, "train - test"),
+        difference=found.value,
+        n_cases=len(test.case_ids),
+    )
+
+
+def gap_sentence(gap: Comparison, label: str) -> str:
+    """Warning if the variant is at least 5 points better on what it was trained on, else ""."""
+    g = gain(gap)
+    if not g.has_points or not g.low90 > WIDE_GAP_POINTS:
+        return ""
+    return (
+        f"{gap.candidate} scores {g.scale.plain(g.value)} points higher in {label} on its training "
+        f"cases than on the test cases ({g.scale.signed(g.low)} to {g.scale.signed(g.high)}): "
+        "a sign of overfitting."
+    )
