@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from math import isnan
 
-from tuneval import comparison, metrics
+from tuneval import __version__, comparison, metrics
 from tuneval.comparison import Settings
 from tuneval.config import MetricsSpec
 from tuneval.errors import ConfigError
@@ -25,8 +26,11 @@ from tuneval.types import (
     Measurement,
     PerClass,
     Prediction,
+    RunResult,
     Score,
+    TrainingLog,
     Variant,
+    VariantFacts,
     arms,
 )
 
@@ -48,8 +52,13 @@ class Assessment:
     case_scores: dict[str, tuple[float | None, ...]] = field(default_factory=dict)
 
 
-def choose_metrics(spec: MetricsSpec, cases: CaseSet) -> tuple[Metric, ...]:
+def choose_metrics(
+    spec: MetricsSpec, cases: CaseSet, *, has_probabilities: bool = True
+) -> tuple[Metric, ...]:
     """Build the metrics of a case set, the primary one first.
+
+    Without label probabilities (labels that were generated, outputs from a file) the default
+    metrics that need them are left out; one that was asked for is tried and says what it lacks.
 
     Raises
     ------
@@ -64,13 +73,17 @@ def choose_metrics(spec: MetricsSpec, cases: CaseSet) -> tuple[Metric, ...]:
     built = tuple(
         metrics.build(name, labels=labels, **spec.options.get(name, {})) for name in names
     )
+    if spec.also == "auto" and not has_probabilities:
+        built = tuple(one for one in built if "label_probabilities" not in one.needs)
     unused = sorted(set(spec.options) - set(names))
     if unused:
         raise ConfigError(f'metrics.options: "{unused[0]}" is not among the metrics of this run.')
     return built
 
 
-def try_metrics(chosen: Sequence[Metric], cases: CaseSet) -> None:
+def try_metrics(
+    chosen: Sequence[Metric], cases: CaseSet, *, has_probabilities: bool = True
+) -> None:
     """Measure one made-up perfect prediction, so that a metric that lacks something fails now and
     not after hours of inference.
 
@@ -86,7 +99,9 @@ def try_metrics(chosen: Sequence[Metric], cases: CaseSet) -> None:
         case_id=case.id,
         text=reference,
         label=reference,
-        label_probabilities={label: float(label == reference) for label in labels},
+        label_probabilities={label: float(label == reference) for label in labels}
+        if has_probabilities
+        else None,
         completions=(reference,),
         nll=1.0,
         n_tokens=1,
@@ -253,6 +268,88 @@ def adjust(assessments: Iterable[Assessment]) -> tuple[Comparison, ...]:
     confirmatory = [one for found in assessments for one in found.confirmatory]
     exploratory = [one for found in assessments for one in found.exploratory]
     return comparison.adjust(confirmatory, exploratory)
+
+
+def conclude(
+    *,
+    name: str,
+    run_id: str,
+    spec: Mapping[str, object],
+    environment: Mapping[str, str],
+    variants: Sequence[Variant],
+    facts: Sequence[VariantFacts],
+    case_sets: Sequence[CaseSet],
+    predictions: Mapping[str, Predictions],
+    assessments: Mapping[str, Assessment],
+    primary_metrics: Mapping[str, str],
+    logs: Mapping[str, TrainingLog],
+    notes: Sequence[str],
+    seconds: float,
+    output_dir: str,
+) -> RunResult:
+    """Adjust the p-values over the whole run, decide, and put everything into one record.
+
+    ``predictions`` and ``assessments`` are keyed by case set name.
+    """
+    found = list(assessments.values())
+    scores = tuple(score for one in found for score in one.scores)
+    comparisons = adjust(found)
+    curves = tuple(comparison.judge_training_log(log, variant) for variant, log in logs.items())
+    verdicts, headline = comparison.decide(
+        comparisons=comparisons,
+        variants=variants,
+        primary_metrics=primary_metrics,
+        scores=scores,
+        facts=facts,
+        learning_curves=curves,
+    )
+    problems = missing_units(predictions)
+    return RunResult(
+        run_id=run_id,
+        name=name,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        seconds=seconds,
+        tuneval_version=__version__,
+        spec=spec,
+        environment=environment,
+        variants=tuple(variants),
+        facts=tuple(facts),
+        case_sets=tuple(case_sets),
+        predictions={
+            one.name: tuple(
+                read for cases in case_sets for read in predictions[cases.name][one.name]
+            )
+            for one in variants
+        },
+        case_scores={
+            one.name: tuple(value for each in found for value in each.case_scores[one.name])
+            for one in variants
+        },
+        primary_metrics=dict(primary_metrics),
+        scores=scores,
+        comparisons=comparisons,
+        verdicts=verdicts,
+        headline=headline,
+        confusions=tuple(one for each in found for one in each.confusions),
+        per_class=tuple(one for each in found for one in each.per_class),
+        flips=tuple(one for each in found for one in each.flips),
+        learning_curves=curves,
+        problems=problems,
+        notes=tuple(notes),
+        is_complete=not problems,
+        output_dir=output_dir,
+    )
+
+
+def missing_units(predictions: Mapping[str, Predictions]) -> tuple[str, ...]:
+    """One sentence for every answer that could not be had; an unreadable answer is not missing."""
+    return tuple(
+        f"{variant}, {one.case_id}: {one.problem}"
+        for by_variant in predictions.values()
+        for variant, own in by_variant.items()
+        for one in own
+        if one.problem is not None and not one.problem.startswith("unparsed")
+    )
 
 
 def _slices(cases: CaseSet) -> dict[str, list[int]]:

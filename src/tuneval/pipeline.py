@@ -8,12 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tuneval import __version__, comparison, registry, tasks
-from tuneval.assess import Assessment, Predictions, adjust, assess, choose_metrics, try_metrics
+from tuneval import registry, tasks
+from tuneval.assess import Predictions, assess, choose_metrics, conclude, try_metrics
 from tuneval.comparison import Settings
 from tuneval.config import CasesSpec, RunSpec
 from tuneval.data.read import read
@@ -22,6 +21,7 @@ from tuneval.engine import BACKENDS, Backend
 from tuneval.engine.answer import answer
 from tuneval.engine.journal import Journal
 from tuneval.errors import ConfigError
+from tuneval.metrics import Metric
 from tuneval.perturbations import label_words, perturb
 from tuneval.resolve import Plan, resolve
 from tuneval.run_folder import (
@@ -74,13 +74,11 @@ def run(
     started = time.monotonic()
     progress = progress or NoProgress()
     plan = with_perturbed_twins(resolve(spec))
-    chosen = {cases.name: choose_metrics(spec.metrics, cases) for cases in plan.case_sets}
-    for cases in plan.case_sets:
-        try_metrics(chosen[cases.name], cases)
     asked = {
         cases.name: build_task(spec, described, cases)
         for described, cases in zip(spec.cases, plan.case_sets, strict=True)
     }
+    chosen = {cases.name: metrics_of(spec, cases, asked[cases.name]) for cases in plan.case_sets}
     run_id = identify(plan, [task.signature() for task in asked.values()])
     folder = open_folder(plan, run_id)
     with only_owner_of(folder):
@@ -108,15 +106,24 @@ def run(
             for cases in plan.case_sets
         }
         result = conclude(
-            plan=plan,
+            name=spec.name or plan.case_sets[0].name,
             run_id=run_id,
+            spec=spec.model_dump(mode="json"),
+            environment=environment(),
+            variants=plan.variants,
             facts=[facts[variant.name] for variant in plan.variants],
+            case_sets=plan.case_sets,
             predictions=predictions,
             assessments=assessments,
             primary_metrics={name: metrics[0].name for name, metrics in chosen.items()},
-            notes=(*plan.notes, *journal.warnings),
+            logs=plan.logs,
+            notes=(
+                *plan.notes,
+                *(one for task in asked.values() for one in task.warnings()),
+                *journal.warnings,
+            ),
             seconds=time.monotonic() - started,
-            folder=folder,
+            output_dir=str(folder),
         )
         write_result(folder, result, spec.output.reports)
     return result
@@ -130,80 +137,6 @@ def settings_of(spec: RunSpec) -> Settings:
         resamples=one.resamples,
         resampling_seed=one.resampling_seed,
         margin_points=one.margin_points,
-    )
-
-
-def conclude(
-    *,
-    plan: Plan,
-    run_id: str,
-    facts: Sequence[VariantFacts],
-    predictions: Mapping[str, Predictions],
-    assessments: Mapping[str, Assessment],
-    primary_metrics: Mapping[str, str],
-    notes: Sequence[str],
-    seconds: float,
-    folder: Path,
-) -> RunResult:
-    """Adjust the p-values over the whole run, decide, and put everything into one record."""
-    found = list(assessments.values())
-    scores = tuple(score for one in found for score in one.scores)
-    comparisons = adjust(found)
-    curves = tuple(
-        comparison.judge_training_log(log, variant) for variant, log in plan.logs.items()
-    )
-    verdicts, headline = comparison.decide(
-        comparisons=comparisons,
-        variants=plan.variants,
-        primary_metrics=primary_metrics,
-        scores=scores,
-        facts=facts,
-        learning_curves=curves,
-    )
-    names = [variant.name for variant in plan.variants]
-    problems = missing_units(predictions)
-    return RunResult(
-        run_id=run_id,
-        name=plan.spec.name or plan.case_sets[0].name,
-        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        seconds=seconds,
-        tuneval_version=__version__,
-        spec=plan.spec.model_dump(mode="json"),
-        environment=environment(),
-        variants=plan.variants,
-        facts=tuple(facts),
-        case_sets=plan.case_sets,
-        predictions={
-            name: tuple(one for cases in plan.case_sets for one in predictions[cases.name][name])
-            for name in names
-        },
-        case_scores={
-            name: tuple(value for one in found for value in one.case_scores[name]) for name in names
-        },
-        primary_metrics=dict(primary_metrics),
-        scores=scores,
-        comparisons=comparisons,
-        verdicts=verdicts,
-        headline=headline,
-        confusions=tuple(one for each in found for one in each.confusions),
-        per_class=tuple(one for each in found for one in each.per_class),
-        flips=tuple(one for each in found for one in each.flips),
-        learning_curves=curves,
-        problems=problems,
-        notes=tuple(notes),
-        is_complete=not problems,
-        output_dir=str(folder),
-    )
-
-
-def missing_units(predictions: Mapping[str, Predictions]) -> tuple[str, ...]:
-    """One sentence for every answer that could not be had; an unreadable answer is not missing."""
-    return tuple(
-        f"{variant}, {one.case_id}: {one.problem}"
-        for by_variant in predictions.values()
-        for variant, own in by_variant.items()
-        for one in own
-        if one.problem is not None and not one.problem.startswith("unparsed")
     )
 
 
@@ -273,6 +206,13 @@ def build_task(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Task:
         few_shot=few_shot_cases(spec, described, cases),
         **options,
     )
+
+
+def metrics_of(spec: RunSpec, cases: CaseSet, task: Task) -> tuple[Metric, ...]:
+    """Choose the metrics of a case set and try them on a dry row, before any inference."""
+    chosen = choose_metrics(spec.metrics, cases, has_probabilities=task.has_probabilities)
+    try_metrics(chosen, cases, has_probabilities=task.has_probabilities)
+    return chosen
 
 
 def few_shot_cases(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Sequence[Case]:

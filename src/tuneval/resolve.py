@@ -330,7 +330,11 @@ def _training_log(variant: Variant, notes: list[str]) -> TrainingLog | None:
         place = variant.training_log
     log, searched = find_training_log(place)
     if log is None and variant.training_log != "auto":
-        raise ConfigError(f'no training log in "{place}" (searched: {", ".join(searched)}).')
+        raise ConfigError(
+            f'no training log in "{place}" (searched: {", ".join(map(str, searched))}).'
+        )
     if log is None:
-        notes.append(f"{variant.name}: no training log found (searched {', '.join(map(str, searched))})")
+        notes.append(
+            f"{variant.name}: no training log found (searched {', '.join(map(str, searched))})"
+        )
     return log

@@ -36,9 +36,8 @@ def doctor(words: dict[str, Any]) -> int:
         print(line)
     if not (words["base"] or words["adapter"] or words["full"] or words["data"]):
         return 0
-    from tuneval.assess import choose_metrics, try_metrics
     from tuneval.cli.inferred import lines_about
-    from tuneval.pipeline import build_task
+    from tuneval.pipeline import build_task, metrics_of
     from tuneval.resolve import describe_run, resolve
 
     spec = describe_run(**to_options(words))
@@ -49,8 +48,7 @@ def doctor(words: dict[str, Any]) -> int:
     for described, cases in zip(spec.cases, plan.case_sets, strict=True):
         task = build_task(spec, described, cases)
         n_requests = sum(len(task.ask(case)) for case in cases.cases)
-        chosen = choose_metrics(spec.metrics, cases)
-        try_metrics(chosen, cases)
+        chosen = metrics_of(spec, cases, task)
         print(terminal(f"  asks    {n_requests:,} requests per variant on {cases.name}"))
         print(f"  metrics {', '.join(metric.name for metric in chosen)}")
     print("nothing stands against this run.")

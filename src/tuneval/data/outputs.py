@@ -176,7 +176,7 @@ def _plain_lines(path: Path) -> Table:
     """Read one text a line. The line break ends a text; everything else belongs to it."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig", newline="\n") as lines:  # type: ignore[operator]
+        with opener(path, "rt", encoding="utf-8-sig", newline="\n") as lines:
             texts = [line.removesuffix("\n").removesuffix("\r") for line in lines]
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise DataError(f'"{path}" cannot be read as text: {error}.') from None
@@ -193,7 +193,7 @@ def _mapping(path: str) -> dict[str, str] | None:
         return None
     opener = gzip.open if path.endswith(".gz") else open
     try:
-        with opener(path, "rt", encoding="utf-8-sig") as file:  # type: ignore[operator]
+        with opener(path, "rt", encoding="utf-8-sig") as file:
             content = json.load(file)
     except (OSError, EOFError, ValueError):
         return None  # the reader of tables says what is wrong and where
@@ -205,7 +205,9 @@ def _mapping(path: str) -> dict[str, str] | None:
 def _joined(path: str, by_id: Mapping[str, str], cases: CaseSet) -> dict[str, str]:
     ids = {case.id: str(case.inputs.get("id", "")) for case in cases.cases}
     if not any(ids.values()):
-        raise DataError(f'{path} goes by ids, and {cases.name} has no "id" column. Name it: --id COLUMN.')
+        raise DataError(
+            f'{path} goes by ids, and {cases.name} has no "id" column. Name it: --id COLUMN.'
+        )
     missing = [id_ for id_ in ids.values() if id_ not in by_id]
     if missing:
         raise DataError(
@@ -286,4 +288,3 @@ def _refuse_twins(table: Table, cases: Sequence[Case], key: str | None) -> None:
         seen.setdefault(id_, case.id)
     if faults:
         raise DataError(gather(f"{table.file}: {len(faults)} ids stand twice.", faults))
-

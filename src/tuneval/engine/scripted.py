@@ -88,7 +88,7 @@ class ScriptedBackend:
     def fingerprint(self, variant: Variant) -> str:
         """Hash of the variant and of its rules."""
         rules = self.models.get(variant.name, self.rules)
-        script = rules.__qualname__ if callable(rules) else _canonical(rules)  # type: ignore[attr-defined]
+        script = rules.__qualname__ if callable(rules) else _canonical(rules)
         parts = (variant.kind, variant.model, variant.adapter, variant.revision, variant.dtype)
         content = json.dumps([*parts, script, self.version])
         return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
