@@ -1,0 +1,29 @@
+"""Tune the TinyStories model on real bank customers' messages (Banking77): LoRA and fully.
+
+Nothing is downloaded: model and messages lie in the project's shared data folder.
+
+    python examples/banking77/train.py
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from shared_data import Example, main
+
+BANKING77 = Example(
+    name="banking77",
+    folder=Path(__file__).parent,
+    label_column="category",
+    template="Message: {text}\nIntent:",
+    lora_rank=16,
+    lora_rate=1e-2,
+    lora_epochs=6,
+    full_rate=3e-3,
+    full_epochs=6,
+)
+
+if __name__ == "__main__":
+    main(BANKING77)
