@@ -6,6 +6,7 @@ leaves on disk (adapter or model folder with its ``trainer_state.json``) is what
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from transformers import (
     set_seed,
 )
 
+Encoded = dict[str, list[int]]  # input_ids and labels
 IGNORED = -100  # the label id that transformers leaves out of the loss
 
 
@@ -76,7 +78,7 @@ def with_lora(
     )
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, pair: Pair) -> dict[str, list[int]]:
+def encode(tokenizer: PreTrainedTokenizerBase, pair: Pair) -> Encoded:
     """Token ids of prompt + completion + end, with the prompt left out of the loss.
 
     The two are tokenised together, as they will be when the model is scored: a tokenizer of the
@@ -96,7 +98,7 @@ class Padding:
 
     pad_token_id: int
 
-    def __call__(self, rows: Sequence[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: Sequence[Encoded]) -> dict[str, torch.Tensor]:
         width = max(len(row["input_ids"]) for row in rows)
 
         def padded(key: str, filler: int) -> torch.Tensor:
@@ -113,13 +115,13 @@ class Padding:
 def train(
     model: PreTrainedModel | PeftModel,
     tokenizer: PreTrainedTokenizerBase,
-    pairs: Sequence[Pair],
-    validation: Sequence[Pair],
+    rows: Sequence[Encoded],
+    validation: Sequence[Encoded],
     recipe: Recipe,
     folder: Path,
 ) -> None:
     """Train, then save the weights (of the adapter alone if there is one) and the training log."""
-    n_steps = recipe.steps or math.ceil(recipe.epochs * math.ceil(len(pairs) / recipe.batch_size))
+    n_steps = recipe.steps or math.ceil(recipe.epochs * math.ceil(len(rows) / recipe.batch_size))
     every = max(1, n_steps // recipe.evaluations)
     trainer = Trainer(
         model=model,
@@ -131,11 +133,11 @@ def train(
             learning_rate=recipe.learning_rate,
             lr_scheduler_type="cosine",
             warmup_steps=n_steps // 20,
-            train_sampling_strategy="group_by_length",
+            train_sampling_strategy="group_by_length",  # less padding
             seed=recipe.training_seed,
             logging_strategy="steps",
             logging_steps=every,
-            eval_strategy="steps",
+            eval_strategy="steps" if validation else "no",
             eval_steps=every,
             prediction_loss_only=True,
             save_strategy="no",
@@ -144,8 +146,8 @@ def train(
             dataloader_pin_memory=False,
             use_cpu=True,  # models this small are slower on an accelerator
         ),
-        train_dataset=[encode(tokenizer, pair) for pair in pairs],
-        eval_dataset=[encode(tokenizer, pair) for pair in validation],
+        train_dataset=rows,
+        eval_dataset=validation or None,
         data_collator=Padding(tokenizer.pad_token_id),
     )
     trainer.train()
@@ -158,10 +160,14 @@ def save(
 ) -> None:
     """Write weights as safetensors; the tokenizer goes with full models only."""
     model.save_pretrained(folder)
-    if isinstance(model, PeftModel):
-        (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
-    else:
+    if not isinstance(model, PeftModel):
         tokenizer.save_pretrained(folder)
+        return
+    (folder / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
+    settings = folder / "adapter_config.json"
+    config = json.loads(settings.read_text(encoding="utf-8"))
+    config["target_modules"] = sorted(config["target_modules"])  # a set: its order is by chance
+    settings.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 @torch.no_grad()

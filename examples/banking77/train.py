@@ -1,4 +1,4 @@
-"""Tune the TinyStories model on real bank customers' messages (Banking77): LoRA and fully.
+"""Tune the TinyStories model on what real bank customers wrote (Banking77): LoRA and fully.
 
 Nothing is downloaded: model and messages lie in the project's shared data folder.
 
@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from shared_data import Example, main
+from real_data import Example, main
+from training import Recipe
 
 BANKING77 = Example(
     name="banking77",
@@ -19,10 +20,8 @@ BANKING77 = Example(
     label_column="category",
     template="Message: {text}\nIntent:",
     lora_rank=16,
-    lora_rate=1e-2,
-    lora_epochs=6,
-    full_rate=3e-3,
-    full_epochs=6,
+    lora=Recipe(learning_rate=3e-3, epochs=4),
+    full=Recipe(learning_rate=2e-3, epochs=4),
 )
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Tune the TinyStories model on real TREC-6 questions: LoRA with several seeds, and fully.
+"""Tune the TinyStories model on real TREC-6 questions: LoRA with three training seeds, and fully.
 
 Nothing is downloaded: model and questions lie in the project's shared data folder.
 
@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from shared_data import Example, main
+from real_data import Example, main
+from training import Recipe
 
 TREC6 = Example(
     name="trec6",
@@ -19,10 +20,8 @@ TREC6 = Example(
     label_column="coarse_name",
     template="Question: {text}\nType:",
     lora_rank=16,
-    lora_rate=1e-2,
-    lora_epochs=6,
-    full_rate=3e-3,
-    full_epochs=6,
+    lora=Recipe(learning_rate=3e-3, epochs=5),
+    full=Recipe(learning_rate=2e-3, epochs=5),
 )
 
 if __name__ == "__main__":
