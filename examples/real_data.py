@@ -56,18 +56,18 @@ def arguments(example: Example, words: list[str] | None) -> argparse.Namespace:
         "--training-seeds", type=int, nargs="+", default=[0, 1, 2], help="one adapter for each"
     )
     parser.add_argument("--steps", type=int, help="stop each training after so many steps")
-    parser.add_argument("--limit", type=int, help="measure on so many test rows only")
+    parser.add_argument("--limit", type=int, help="read so many rows of each file only")
     parser.add_argument("--threads", type=int, default=1, help="threads of torch")
     return parser.parse_args(words)
 
 
-def read(example: Example, part: str, shared: Path) -> list[Row]:
+def read(example: Example, part: str, options: argparse.Namespace) -> list[Row]:
     """Rows of a file in an order that is random but always the same."""
-    path = shared / "data" / example.name / f"{part}.jsonl.gz"
+    path = options.shared / "data" / example.name / f"{part}.jsonl.gz"
     with gzip.open(path, "rt", encoding="utf-8") as lines:
         rows = [json.loads(line) for line in lines]
     random.Random(0).shuffle(rows)
-    return rows
+    return rows[: options.limit]
 
 
 def main(example: Example, words: list[str] | None = None) -> None:
@@ -77,7 +77,7 @@ def main(example: Example, words: list[str] | None = None) -> None:
     if not base.exists():
         raise SystemExit(f'no model at "{base}": say with --shared where the real data lies')
 
-    rows = read(example, "train", options.shared)
+    rows = read(example, "train", options)
     n_validation = len(rows) // 10
     validation, training = rows[:n_validation], rows[n_validation:]
     print(f"{example.name}: {len(training)} rows to train on, {len(validation)} to validate")
@@ -105,7 +105,7 @@ def main(example: Example, words: list[str] | None = None) -> None:
         print(f"  {time.monotonic() - began:.0f} s")
 
     labels = sorted({row[example.label_column] for row in rows})
-    test = read(example, "test_half", options.shared)[: options.limit]
+    test = read(example, "test_half", options)
     for name in ["base", *adapters, "full"]:
         model, tokenizer = load(options.output / "full" if name == "full" else base)
         if name in adapters:

@@ -177,14 +177,18 @@ def loglikelihoods(
     prompt: str,
     completions: Sequence[str],
 ) -> list[float]:
-    """Log-likelihood (nats) of each completion after the prompt, by one plain forward pass."""
-    start = len(tokenizer(prompt)["input_ids"])
+    """Log-likelihood (nats) of each completion after the prompt, which is read only once."""
+    start = len(tokenizer(prompt)["input_ids"]) - 1  # its last token predicts the first of ours
     rows = [tokenizer(prompt + completion)["input_ids"] for completion in completions]
     batch = Padding(tokenizer.pad_token_id)([{"input_ids": ids, "labels": ids} for ids in rows])
-    logits = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).logits
-    logprobs = logits[:, start - 1 : -1].log_softmax(-1)
-    chosen = logprobs.gather(-1, batch["input_ids"][:, start:, None])[..., 0]
-    return (chosen * batch["attention_mask"][:, start:]).sum(1).tolist()
+    ids, mask = batch["input_ids"], batch["attention_mask"]
+    cache = model(input_ids=ids[:1, :start], use_cache=True).past_key_values
+    cache.batch_repeat_interleave(len(rows))
+    logits = model(
+        input_ids=ids[:, start:-1], attention_mask=mask[:, :-1], past_key_values=cache
+    ).logits
+    chosen = logits.log_softmax(-1).gather(-1, ids[:, start + 1 :, None])[..., 0]
+    return (chosen * mask[:, start + 1 :]).sum(1).tolist()
 
 
 def predict(

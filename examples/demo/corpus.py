@@ -43,7 +43,7 @@ class Traffic:
 
 TUNING = Traffic(learner_share=0.05, new_form_share=0.0)
 LATER = Traffic(learner_share=0.30, new_form_share=0.35)
-PAST = Traffic(learner_share=0.05, new_form_share=0.4)
+PAST = Traffic(learner_share=0.05, new_form_share=0.4, second_request_share=0.05, remark_share=0.15)
 
 
 def choose(rng: random.Random, shares: dict[str, float]) -> str:
@@ -158,23 +158,14 @@ def chat(rng: random.Random) -> str:
 
 
 def mail(rng: random.Random) -> str:
-    """A message under a subject line."""
+    """A message and the subject line that somebody gave it."""
     written = message(rng, PAST)
-    subject = fill(rng, rng.choice(wording.SUBJECTS[written.label]))
-    return f"Subject: {subject}\n{written.text}"
+    return (
+        f"Mail: {written.text}\nSubject: {fill(rng, rng.choice(wording.SUBJECTS[written.label]))}"
+    )
 
 
-def talk(rng: random.Random) -> str:
-    """Two requests and their answers in one conversation."""
-    return f"{chat(rng)}\n{chat(rng)}"
-
-
-DOCUMENTS: dict[Callable[[random.Random], str], float] = {
-    note: 0.25,
-    chat: 0.40,
-    mail: 0.20,
-    talk: 0.15,
-}
+DOCUMENTS: dict[Callable[[random.Random], str], float] = {note: 0.35, chat: 0.40, mail: 0.25}
 
 
 def documents(seed: int, n: int) -> list[str]:

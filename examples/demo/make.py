@@ -48,7 +48,7 @@ SHAPE = {
     "max_position_embeddings": 512,
 }
 BASE_SEED = 0
-PRETRAINING = Recipe(learning_rate=3e-3, epochs=4, batch_size=48, evaluations=20)
+PRETRAINING = Recipe(learning_rate=2e-3, epochs=5, batch_size=16, evaluations=20)
 
 LORA_RANK, LORA_TARGETS = 2, ("q_proj", "v_proj")
 LORA = Recipe(learning_rate=2e-3, epochs=3)
@@ -188,6 +188,7 @@ def make_full(folder: Path, steps: int | None) -> None:
 
 def save_half(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Write the weights again with 16 bits each: half the size of the package."""
+    model.config.use_cache = True  # the Trainer turns it off
     save(model.half(), tokenizer, folder)
 
 
