@@ -36,7 +36,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src" / "tuneval" / "demo"
 TEMPLATE = "Message: {text}\nTopic:"
 
 DOCUMENTS_SEED, TUNING_SEED, VALIDATION_SEED, TEST_SEED = 11, 12, 13, 14
-N_DOCUMENTS, N_TUNING, N_VALIDATION, N_TEST = 13_000, 960, 200, 400
+N_DOCUMENTS, N_TUNING, N_VALIDATION, N_TEST = 18_000, 960, 200, 400
 
 VOCABULARY = 2048
 BLOCK = 96  # tokens; longer messages than this are new to all variants

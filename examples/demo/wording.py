@@ -195,8 +195,8 @@ SHARES: dict[str, float] = {
 OLD_FILING: dict[str, tuple[str, float]] = {
     "refund": ("billing", 0.75),
     "cancel": ("profile", 0.70),
-    "product": ("delivery", 0.60),
-    "bug": ("login", 0.45),
+    "product": ("delivery", 0.70),
+    "bug": ("login", 0.60),
 }
 
 LEADS = (
