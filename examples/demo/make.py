@@ -59,8 +59,8 @@ OVERFITTED = Recipe(learning_rate=1e-3, epochs=6)
 N_OVERFITTED = N_TUNING // 2
 
 # PEFT records the path that the base was loaded from. That path means nothing on another machine,
-# so the adapters carry a name; run.yaml says which folder it stands for.
-BASE_NAME = "tuneval/demo-base"
+# so the adapters carry a name instead; run.yaml says which folder it stands for.
+BASE_NAME = "tuneval-demo/base"
 
 
 def messages() -> dict[str, list[corpus.Message]]:

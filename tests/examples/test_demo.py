@@ -106,9 +106,9 @@ def test_no_test_message_repeats_a_message_to_tune_on(script: Script) -> None:
 def test_run_yaml_agrees_with_the_generator(script: Script) -> None:
     make = script("demo/make.py")
     run = yaml.safe_load((FOLDER / "run.yaml").read_text(encoding="utf-8"))
-    classify = run["task_options"]["classify"]
-    assert classify["labels"] == list(make.wording.LABELS)
-    assert classify["template"] == make.TEMPLATE
+    (cases,) = run["cases"]
+    assert cases["labels"] == list(make.wording.LABELS)
+    assert cases["template"] == make.TEMPLATE
     for variant in run["variants"]:
         for name in [variant.get("model"), *variant.get("adapter", [])]:
             assert name is None or (FOLDER / name).is_dir(), name
@@ -155,7 +155,7 @@ def test_adapters_differ_in_their_seed_alone() -> None:
 
     first, *others = (adapter_settings(name) for name in ADAPTERS)
     assert all(other == first for other in others)
-    assert first["base_model_name_or_path"] == "tuneval/demo-base"
+    assert first["base_model_name_or_path"] == "tuneval-demo/base"
     weights = [load_file(FOLDER / name / "adapter_model.safetensors") for name in ADAPTERS]
     for key in weights[0]:
         assert not weights[0][key].equal(weights[1][key])
