@@ -35,6 +35,7 @@ class Example:
     lora_rank: int
     lora: Recipe
     full: Recipe
+    training_seeds: tuple[int, ...] = (0, 1, 2)
 
     def pair(self, row: Row) -> Pair:
         return Pair(self.template.format(text=row["text"]), f" {row[self.label_column]}")
@@ -53,7 +54,11 @@ def arguments(example: Example, words: list[str] | None) -> argparse.Namespace:
         "--output", type=Path, default=example.folder / "out", help="where the weights go"
     )
     parser.add_argument(
-        "--training-seeds", type=int, nargs="+", default=[0, 1, 2], help="one adapter for each"
+        "--training-seeds",
+        type=int,
+        nargs="+",
+        default=example.training_seeds,
+        help="one adapter for each",
     )
     parser.add_argument("--steps", type=int, help="stop each training after so many steps")
     parser.add_argument("--limit", type=int, help="read so many rows of each file only")

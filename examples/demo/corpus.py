@@ -37,7 +37,7 @@ class Traffic:
 
     learner_share: float
     new_form_share: float  # requests worded in a way that the tuning data do not have
-    second_request_share: float = 0.15
+    second_request_share: float = 0.12
     remark_share: float = 0.30
 
 
