@@ -1,0 +1,28 @@
+"""Tune the TinyStories model on real TREC-6 questions: LoRA with three training seeds, and fully.
+
+Nothing is downloaded: model and questions lie in the project's shared data folder.
+
+    python examples/trec6/train.py
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from real_data import Example, main
+from training import Recipe
+
+TREC6 = Example(
+    name="trec6",
+    folder=Path(__file__).parent,
+    label_column="coarse_name",
+    template="Question: {text}\nType:",
+    lora_rank=16,
+    lora=Recipe(learning_rate=3e-3, epochs=5),
+    full=Recipe(learning_rate=2e-3, epochs=5),
+)
+
+if __name__ == "__main__":
+    main(TREC6)
