@@ -56,8 +56,12 @@ def identify(plan: Plan, signatures: Sequence[str]) -> str:
 
 def open_folder(plan: Plan, run_id: str) -> Path:
     """Make the run's folder and prove that it can be written, before any model is loaded."""
-    name = plan.spec.name or plan.case_sets[0].name.split(".")[0]
-    folder = Path(plan.spec.output.dir) / f"{_as_file_name(name)}-{run_id}"
+    return open_named_folder(plan.spec.output.dir, plan.spec.name or plan.case_sets[0].name, run_id)
+
+
+def open_named_folder(output_dir: str, name: str, run_id: str) -> Path:
+    """Make "NAME-ID" in the output folder and prove that it can be written."""
+    folder = Path(output_dir) / f"{_as_file_name(name.split('.', maxsplit=1)[0])}-{run_id}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".write-test-{os.getpid()}"

@@ -19,7 +19,7 @@ from typing import Any
 import typer
 
 from tuneval import __version__
-from tuneval.cli import compare, demo, doctor, listing, plan, report, run
+from tuneval.cli import compare, demo, doctor, listing, plan, report, run, score
 from tuneval.cli.layout import PlainCommand, PlainGroup
 from tuneval.errors import TunevalError
 
@@ -38,6 +38,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "doctor": doctor.doctor,
     "list": listing.list_,
     "report": report.report,
+    "score": score.score,
     "plan": plan.plan,
 }
 
