@@ -74,6 +74,7 @@ def run(
     started = time.monotonic()
     progress = progress or NoProgress()
     plan = with_perturbed_twins(resolve(spec))
+    spec = plan.spec
     asked = {
         cases.name: build_task(spec, described, cases)
         for described, cases in zip(spec.cases, plan.case_sets, strict=True)

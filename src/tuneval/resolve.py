@@ -194,7 +194,7 @@ def resolve(spec: RunSpec) -> Plan:
         variants += _variants_of(one, base, spec, folders, notes)
     logs = {variant.name: log for variant in variants if (log := _training_log(variant, notes))}
     return Plan(
-        spec=spec,
+        spec=_complete(spec, case_sets),
         variants=tuple(variants),
         baseline=base.name,
         case_sets=case_sets,
@@ -202,6 +202,47 @@ def resolve(spec: RunSpec) -> Plan:
         folders=folders,
         notes=tuple(notes),
     )
+
+
+def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
+    """Write what was inferred into the spec, with absolute paths, so that it can be run again from
+    wherever its run.yaml lies."""
+    cases = tuple(
+        described.model_copy(
+            update={
+                "file": _absolute(described.file),
+                "few_shot_file": described.few_shot_file and _absolute(described.few_shot_file),
+                "name": found.name,
+                "task": found.task,
+                "columns": _columns(described, found),
+                "labels": described.labels or found.labels,
+            }
+        )
+        for described, found in zip(spec.cases, case_sets, strict=True)
+    )
+    variants = tuple(
+        one.model_copy(
+            update={
+                "model": one.model and _absolute(one.model),
+                "adapter": tuple(_absolute(path) for path in one.adapter),
+            }
+        )
+        for one in spec.variants
+    )
+    output = spec.output.model_copy(update={"dir": str(Path(spec.output.dir).absolute())})
+    return spec.model_copy(update={"cases": cases, "variants": variants, "output": output})
+
+
+def _absolute(place: str) -> str:
+    """A path that is here, from the root; a hub id stays as it is."""
+    return str(Path(place).absolute()) if Path(place).exists() else place
+
+
+def _columns(described: CasesSpec, found: CaseSet) -> Mapping[str, str]:
+    """The columns that were found, where naming them says all that the layout says."""
+    if set(found.columns) <= {"input", "reference", "id"}:
+        return found.columns
+    return described.columns
 
 
 def _read_cases(spec: CasesSpec) -> CaseSet:

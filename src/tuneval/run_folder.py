@@ -46,7 +46,7 @@ def answers_home() -> Path:
 
 def identify(plan: Plan, signatures: Sequence[str]) -> str:
     """Short id of a run: the same words on the same files give the same id, so a run continues."""
-    content = plan.spec.model_dump(mode="json", exclude={"output", "name"})
+    content = plan.spec.model_dump(mode="json", exclude={"output", "name"})  # already complete
     for described, cases in zip(content["cases"], plan.case_sets, strict=True):
         described["file"] = cases.sha256  # what is in the file counts, not where it lies
     content["asked"] = list(signatures)
