@@ -155,6 +155,14 @@ class View:
         shown = through_adapter if len(through_adapter) > 1 else pairs
         return shown if len(shown) <= MOST_PAIR_COLUMNS else []
 
+    def change(self, case_set: str, arm: Arm, slice_: str) -> Comparison | None:
+        """The arm compared with itself: its primary metric on changed inputs minus on clean ones."""
+        for name in (arm.name, *(variant.name for variant in arm.variants)):
+            found = self.comparison(case_set, self.primary(case_set), (name, name), slice_)
+            if found is not None:
+                return found
+        return None
+
     def baseline_comparison(
         self, case_set: str, metric: str, arm: Arm, slice_: str = OVERALL
     ) -> Comparison | None:
@@ -185,7 +193,7 @@ class View:
         arm, metric = self.leading, self.primary(case_set)
         if arm is None:
             return ""
-        change = self.comparison(case_set, metric, (arm.name, arm.name), slice_)
+        change = self.change(case_set, arm, slice_)
         if change is not None and "ratio" in change.details:
             return f"{change.details['ratio']:.0%} of clean"
         if change is not None and change.note:
