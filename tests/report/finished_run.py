@@ -211,7 +211,7 @@ def _predictions(
                 text=label,
                 label=label,
                 label_probabilities={x: confidence if x == label else rest for x in LABELS},
-                nll=-math.log(confidence if label == case.references[0] else rest),
+                nll=round(-math.log(confidence if label == case.references[0] else rest), 6),
                 n_tokens=2,
                 n_bytes=len(label) + 1,
             )
@@ -417,7 +417,7 @@ def _flips(case_set: CaseSet, right: dict[str, tuple[float, ...]]) -> tuple[Flip
 
 def _curves() -> tuple[LearningCurve, ...]:
     steps = tuple(range(10, 100, 10))
-    train = tuple(2.2 * math.exp(-step / 25) + 0.06 for step in steps)
+    train = tuple(round(2.2 * math.exp(-step / 25) + 0.06, 6) for step in steps)
     good = (0.62, 0.31, 0.19, 0.158, 0.149, 0.147)
     risen = (0.129, 0.092, 0.11, 0.118, 0.12, 0.12)
     at = (15, 30, 45, 60, 75, 90)

@@ -53,14 +53,18 @@ class View:
     def of(cls, result: RunResult) -> View:
         """Index the records of ``result``."""
         compared = [variant for variant in result.variants if variant.kind != "judge"]
+        rows = arms(compared)
+        # A recipe of one adapter may be spoken of by the adapter's name.
+        alias = {group[0].name: name for name, group in rows.items() if len(group) == 1}
+        comparisons = {}
+        for c in result.comparisons:
+            pair = (alias.get(c.baseline, c.baseline), alias.get(c.candidate, c.candidate))
+            comparisons[c.case_set, c.metric, c.slice, *pair] = c
         return cls(
             result,
-            tuple(Arm(name, group[0].kind, group) for name, group in arms(compared).items()),
+            tuple(Arm(name, group[0].kind, group) for name, group in rows.items()),
             {(s.case_set, s.metric, s.slice, s.variant): s for s in result.scores},
-            {
-                (c.case_set, c.metric, c.slice, c.baseline, c.candidate): c
-                for c in result.comparisons
-            },
+            comparisons,
         )
 
     def score(self, case_set: str, metric: str, arm: Arm, slice_: str = OVERALL) -> Score | None:
@@ -134,11 +138,9 @@ class View:
             return order.index(sides) if sides in order else len(order)
 
         found = dict.fromkeys(
-            (comparison.baseline, comparison.candidate)
-            for comparison in self.result.comparisons
-            if comparison.case_set == case_set
-            and comparison.slice == OVERALL
-            and comparison.baseline != comparison.candidate
+            (baseline, candidate)
+            for name, _, slice_, baseline, candidate in self._comparisons
+            if name == case_set and slice_ == OVERALL and baseline != candidate
         )
         return sorted(found, key=rank)
 
