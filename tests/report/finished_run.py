@@ -536,3 +536,60 @@ def with_benchmark(result: RunResult, n_labels: int = 40) -> RunResult:
         comparisons=(*result.comparisons, *comparisons),
         confusions=tuple(confusions),
     )
+
+
+def free_text(result: RunResult) -> RunResult:
+    """The same run with graded answers in free text, for which less is better."""
+    case_set = result.case_sets[0]
+    wanted = "The parcel will arrive on Tuesday, we are very sorry for the long delay."
+    cases = tuple(dataclasses.replace(case, references=(wanted,)) for case in case_set.cases)
+    values = {"base": 31.42, "lora": 9.87, "full": 8.1}
+    scores = tuple(
+        dataclasses.replace(
+            score,
+            metric="perplexity",
+            unit="perplexity",
+            higher_is_better=False,
+            value=values[score.variant],
+            interval=Interval(
+                values[score.variant] - 1.2, values[score.variant] + 1.9, 0.95, "bca"
+            ),
+            training_seeds=(),
+            standard_deviation=None,
+        )
+        for score in result.scores
+        if score.metric == "accuracy"
+    )
+    comparisons = tuple(
+        dataclasses.replace(
+            comparison,
+            metric="perplexity",
+            unit="perplexity",
+            higher_is_better=False,
+            difference=values[comparison.candidate] - values[comparison.baseline],
+            interval=None,
+        )
+        for comparison in result.comparisons
+        if comparison.metric == "accuracy" and comparison.slice == "all"
+    )
+    return dataclasses.replace(
+        result,
+        case_sets=(dataclasses.replace(case_set, cases=cases, labels=None, task="generate"),),
+        predictions={
+            name: tuple(
+                Prediction(case.id, text=f"The parcel should arrive on Friday, says {name}. Sorry.")
+                for case in cases
+            )
+            for name in result.predictions
+        },
+        case_scores={
+            name: tuple((index % 7) / 7 if index % 5 else None for index in range(len(cases)))
+            for name in result.case_scores
+        },
+        scores=scores,
+        comparisons=comparisons,
+        primary_metrics={"test": "perplexity"},
+        confusions=(),
+        per_class=(),
+        flips=(),
+    )

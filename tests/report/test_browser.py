@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from report.finished_run import finished_run, with_benchmark
+from report.finished_run import finished_run, free_text, with_benchmark
 from tuneval.report import html
 
 CHROMIUM = (
@@ -118,6 +118,16 @@ def test_an_opened_case_shows_every_answer(open_page: Open) -> None:
         assert f">{name}<" in opened
     assert "unparsed: no label in the answer" in opened
     assert "&lt;script&gt;document.title" in opened
+
+
+def test_graded_answers_are_neither_right_nor_wrong(open_page: Open) -> None:
+    page = html.render(free_text(finished_run(20, perturbed=False)))
+    dom, console = open_page(page, "#cases?open=test.jsonl%3A7")
+    assert console == ""
+    rows = dom[dom.index('id="rows"') :]
+    assert "score 0.857" in rows
+    assert not re.search('class="(right|wrong)"', rows)
+    assert "<ins>should</ins><del>will</del>" in rows
 
 
 @pytest.mark.parametrize(

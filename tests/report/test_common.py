@@ -17,7 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from report.finished_run import HOSTILE_TEXTS, finished_run, five_arms, with_benchmark
+from report.finished_run import (
+    HOSTILE_TEXTS,
+    finished_run,
+    five_arms,
+    free_text,
+    with_benchmark,
+)
 from tuneval import registry
 from tuneval.report import REPORTS, console, html, markdown, predictions, table_csv
 from tuneval.types import RunResult
@@ -83,6 +89,7 @@ SHAPES: dict[str, RunResult] = {
     "usual": RUN,
     "five arms": five_arms(RUN),
     "two case sets": with_benchmark(RUN),
+    "free text": free_text(RUN),
     "incomplete": dataclasses.replace(RUN, is_complete=False),
     "undefined": _undefined(RUN),
     "hostile": _hostile(RUN),
