@@ -134,7 +134,7 @@ def test_graded_answers_are_neither_right_nor_wrong(open_page: Open) -> None:
     "page",
     [
         html.render(with_benchmark(finished_run(20))),
-        html.render(finished_run(20), private=True),
+        pytest.param(html.render(finished_run(20), private=True), marks=slow),
         # Nothing to fix or break, and no verdict.
         html.render(dataclasses.replace(finished_run(20), flips=(), is_complete=False)),
     ],
