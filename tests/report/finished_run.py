@@ -211,7 +211,7 @@ def _predictions(
                 text=label,
                 label=label,
                 label_probabilities={x: confidence if x == label else rest for x in LABELS},
-                nll=-math.log(confidence if label == case.references[0] else rest),
+                nll=round(-math.log(confidence if label == case.references[0] else rest), 6),
                 n_tokens=2,
                 n_bytes=len(label) + 1,
             )
@@ -417,7 +417,7 @@ def _flips(case_set: CaseSet, right: dict[str, tuple[float, ...]]) -> tuple[Flip
 
 def _curves() -> tuple[LearningCurve, ...]:
     steps = tuple(range(10, 100, 10))
-    train = tuple(2.2 * math.exp(-step / 25) + 0.06 for step in steps)
+    train = tuple(round(2.2 * math.exp(-step / 25) + 0.06, 6) for step in steps)
     good = (0.62, 0.31, 0.19, 0.158, 0.149, 0.147)
     risen = (0.129, 0.092, 0.11, 0.118, 0.12, 0.12)
     at = (15, 30, 45, 60, 75, 90)
@@ -535,4 +535,61 @@ def with_benchmark(result: RunResult, n_labels: int = 40) -> RunResult:
         scores=(*result.scores, *scores),
         comparisons=(*result.comparisons, *comparisons),
         confusions=tuple(confusions),
+    )
+
+
+def free_text(result: RunResult) -> RunResult:
+    """The same run with graded answers in free text, for which less is better."""
+    case_set = result.case_sets[0]
+    wanted = "The parcel will arrive on Tuesday, we are very sorry for the long delay."
+    cases = tuple(dataclasses.replace(case, references=(wanted,)) for case in case_set.cases)
+    values = {"base": 31.42, "lora": 9.87, "full": 8.1}
+    scores = tuple(
+        dataclasses.replace(
+            score,
+            metric="perplexity",
+            unit="perplexity",
+            higher_is_better=False,
+            value=values[score.variant],
+            interval=Interval(
+                values[score.variant] - 1.2, values[score.variant] + 1.9, 0.95, "bca"
+            ),
+            training_seeds=(),
+            standard_deviation=None,
+        )
+        for score in result.scores
+        if score.metric == "accuracy"
+    )
+    comparisons = tuple(
+        dataclasses.replace(
+            comparison,
+            metric="perplexity",
+            unit="perplexity",
+            higher_is_better=False,
+            difference=values[comparison.candidate] - values[comparison.baseline],
+            interval=None,
+        )
+        for comparison in result.comparisons
+        if comparison.metric == "accuracy" and comparison.slice == "all"
+    )
+    return dataclasses.replace(
+        result,
+        case_sets=(dataclasses.replace(case_set, cases=cases, labels=None, task="generate"),),
+        predictions={
+            name: tuple(
+                Prediction(case.id, text=f"The parcel should arrive on Friday, says {name}. Sorry.")
+                for case in cases
+            )
+            for name in result.predictions
+        },
+        case_scores={
+            name: tuple((index % 7) / 7 if index % 5 else None for index in range(len(cases)))
+            for name in result.case_scores
+        },
+        scores=scores,
+        comparisons=comparisons,
+        primary_metrics={"test": "perplexity"},
+        confusions=(),
+        per_class=(),
+        flips=(),
     )

@@ -47,6 +47,7 @@ def pack(
     content = {
         "labels": labels,
         "sets": [case_set.name for case_set in result.case_sets],
+        "graded": _graded(result),
         "groups": groups,
         "kinds": kinds,
         "arms": [
@@ -72,6 +73,24 @@ def pack(
     }
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return CaseData(embedded_json(text), len(kept), len(cases))
+
+
+def _graded(result: RunResult) -> list[bool]:
+    """For each case set, whether a case's score is more than right or wrong."""
+    found, start = [], 0
+    for case_set in result.case_sets:
+        end = start + len(case_set.cases)
+        values = {score for scores in result.case_scores.values() for score in scores[start:end]}
+        metric = result.primary_metrics.get(case_set.name)
+        is_loss = any(
+            score.case_set == case_set.name
+            and score.metric == metric
+            and not score.higher_is_better
+            for score in result.scores
+        )
+        found.append(is_loss or not values <= {0, 1, None})
+        start = end
+    return found
 
 
 def _case(

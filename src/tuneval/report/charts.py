@@ -418,11 +418,10 @@ def _robustness_title(view: View, case_set: str, names: Sequence[str]) -> str:
 
 def _clean_value(view: View, case_set: str, arm: Arm, name: str) -> float | None:
     """Clean score on the changed items where it was measured, else on all."""
-    metric = view.primary(case_set)
-    change = view.comparison(case_set, metric, (arm.name, arm.name), name)
+    change = view.change(case_set, arm, name)
     if change is not None and "clean" in change.details:
         return change.details["clean"]
-    score = view.score(case_set, metric, arm)
+    score = view.score(case_set, view.primary(case_set), arm)
     return score.value if score else None
 
 

@@ -98,15 +98,17 @@ def _side_by_side(view: View, room: int, width: int) -> list[str] | None:
         header.append(escape.terminal(f"{pair[1]}-{pair[0]}"))
     base = (view.base,) if view.base else ()
     for bracketed in (view.arms, base, ()):
-        rows = _rows(view, pair, bracketed)
-        lines = _columns(header, rows[:room], width)
+        rows = _rows(view, pair, bracketed, room)
+        lines = _columns(header, rows, width)
         if lines is not None:
             return lines
     return None
 
 
-def _rows(view: View, pair: tuple[str, str] | None, bracketed: Sequence[Arm]) -> list[list[str]]:
-    """Metrics of the first case set, primary ones of the others, slices."""
+def _rows(
+    view: View, pair: tuple[str, str] | None, bracketed: Sequence[Arm], room: int
+) -> list[list[str]]:
+    """Metrics of the first case set, its slices, primary metrics of the other case sets."""
 
     def row(title: str, case_set: str, metric: str, name: str, last: str) -> list[str]:
         is_bracketed = metric == view.primary(case_set) and name == OVERALL
@@ -118,16 +120,11 @@ def _rows(view: View, pair: tuple[str, str] | None, bracketed: Sequence[Arm]) ->
 
     case_set, others = view.result.case_sets[0].name, view.result.case_sets[1:]
     metric = view.primary(case_set)
-    rows = [
+    metrics = [
         row(wording.metric_title(m), case_set, m, OVERALL, _difference(view, case_set, m, pair))
         for m in view.metrics(case_set)
     ]
-    for other in others:
-        theirs = view.primary(other.name)
-        title = f"{other.name} {wording.metric_title(theirs)}"
-        difference = _difference(view, other.name, theirs, pair)
-        rows.append(row(title, other.name, theirs, OVERALL, difference))
-    rows += [
+    slices = [
         row(
             f"  {wording.slice_title(name)}",
             case_set,
@@ -137,7 +134,15 @@ def _rows(view: View, pair: tuple[str, str] | None, bracketed: Sequence[Arm]) ->
         )
         for name in (*view.perturbations(case_set), *view.lowest_groups(case_set))
     ]
-    return rows
+    tail = []
+    for other in others:
+        theirs = view.primary(other.name)
+        title = f"{other.name} {wording.metric_title(theirs)}"
+        tail.append(
+            row(title, other.name, theirs, OVERALL, _difference(view, other.name, theirs, pair))
+        )
+    spare = max(0, room - len(metrics) - len(tail))
+    return [*metrics, *slices[:spare], *tail][:room]
 
 
 def _one_below_another(view: View, room: int, width: int) -> list[str]:

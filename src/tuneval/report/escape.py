@@ -9,10 +9,9 @@ import re
 import unicodedata
 
 # C0, DEL, C1; marks that reorder or hide text; line separators; halves of surrogate pairs.
-_HIDDEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
+_INVISIBLE = "\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+_HIDDEN = re.compile(f"[\x00-\x1f{_INVISIBLE}\ud800-\udfff\U000e0000-\U000e007f]")
+_HIDDEN_IN_JSON = re.compile(f"[{_INVISIBLE}]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _FORMULA_START = tuple("=+-@\t\r\n＝＋－＠")
 _MARKDOWN = re.compile(r"([\\`*_\[\]<>|~&!])")
@@ -52,11 +51,19 @@ def markdown(text: str) -> str:
 def embedded_json(text: str) -> str:
     """Make JSON text safe inside a ``script`` element: no ``<``, ``>``, ``&``, U+2028, U+2029.
 
-    All five occur inside JSON strings only, where the escape means the same character.
+    All of them occur inside JSON strings only, where the escape means the same character.
     """
-    for character in "<>&\u2028\u2029":
+    for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")
-    return well_formed(text)
+    return json_text(text)
+
+
+def json_text(text: str) -> str:
+    """Escape, in JSON text, the marks that split lines, reorder or hide; the content is the same.
+
+    A line of JSON Lines then stays one line for every reader, and ``cat`` does no harm.
+    """
+    return _HIDDEN_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", well_formed(text))
 
 
 def well_formed(text: str) -> str:

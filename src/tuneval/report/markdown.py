@@ -18,12 +18,14 @@ def render(result: RunResult) -> str:
     if not result.is_complete:
         top += [f"Some answers are missing. Go on with: {escape(view.resume_command())}", ""]
     messages = [f"- {_SIGNS[sign]} {escape(sentence)}" for sign, sentence in view.messages()]
-    bottom = ["", *_provenance(view)]
+    bottom = _provenance(view)
     table = _table(view)
-    room = MOST_LINES - len(top) - len(bottom) - 1
+    room = MOST_LINES - len(top) - len(bottom) - 2
     shown_messages = _cut(messages, max(4, room - len(table)), "- and {} more in the report")
     shown_table = _cut(table, room - len(shown_messages), "\n{} more rows in the report", minimum=3)
-    return "\n".join([*top, *shown_messages, "", *shown_table, *bottom]) + "\n"
+    blocks = [block for block in (shown_messages, shown_table) if block]
+    middle = [line for block in blocks for line in (*block, "")]
+    return "\n".join([*top, *middle, *bottom]) + "\n"
 
 
 def _table(view: View) -> list[str]:
@@ -57,9 +59,9 @@ def _provenance(view: View) -> list[str]:
     )
     return [
         "<sub>Brackets: confidence interval; ±: standard deviation over training seeds; "
-        "\\*: Holm-adjusted p < .05 on paired cases.<br>",
+        "\\*: Holm-adjusted p below .05 on paired cases.<br>",
         f"tuneval {escape(result.tuneval_version)}, run {escape(result.run_id)}, "
-        f"{escape(result.created)}; {data}</sub>",
+        f"{escape(result.created)}{f'; {data}' if data else ''}</sub>",
     ]
 
 

@@ -7,13 +7,13 @@ import math
 from collections.abc import Iterator
 
 from tuneval.report import wording
-from tuneval.report.escape import well_formed
+from tuneval.report.escape import json_text, well_formed
 from tuneval.types import RunResult
 
 
 def render(result: RunResult) -> str:
     """Write every prediction beside its case; undefined numbers are null."""
-    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in _rows(result))
+    return "".join(f"{json_text(json.dumps(row, ensure_ascii=False))}\n" for row in _rows(result))
 
 
 def _rows(result: RunResult) -> Iterator[dict[str, object]]:

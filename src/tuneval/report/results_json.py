@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneval.errors import DataError, gather
-from tuneval.report.escape import well_formed
+from tuneval.report.escape import json_text, well_formed
 from tuneval.types import SCHEMA_VERSION, Case, Message, RunResult
 
 # Fields typed ``object``: what they hold is not known to the reader, so undefined numbers carry a tag.
@@ -176,4 +176,4 @@ def _listing(name: str, value: Any) -> str:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return json_text(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))

@@ -53,14 +53,18 @@ class View:
     def of(cls, result: RunResult) -> View:
         """Index the records of ``result``."""
         compared = [variant for variant in result.variants if variant.kind != "judge"]
+        rows = arms(compared)
+        # A recipe of one adapter may be spoken of by the adapter's name.
+        alias = {group[0].name: name for name, group in rows.items() if len(group) == 1}
+        comparisons = {}
+        for c in result.comparisons:
+            pair = (alias.get(c.baseline, c.baseline), alias.get(c.candidate, c.candidate))
+            comparisons[c.case_set, c.metric, c.slice, *pair] = c
         return cls(
             result,
-            tuple(Arm(name, group[0].kind, group) for name, group in arms(compared).items()),
+            tuple(Arm(name, group[0].kind, group) for name, group in rows.items()),
             {(s.case_set, s.metric, s.slice, s.variant): s for s in result.scores},
-            {
-                (c.case_set, c.metric, c.slice, c.baseline, c.candidate): c
-                for c in result.comparisons
-            },
+            comparisons,
         )
 
     def score(self, case_set: str, metric: str, arm: Arm, slice_: str = OVERALL) -> Score | None:
@@ -134,11 +138,9 @@ class View:
             return order.index(sides) if sides in order else len(order)
 
         found = dict.fromkeys(
-            (comparison.baseline, comparison.candidate)
-            for comparison in self.result.comparisons
-            if comparison.case_set == case_set
-            and comparison.slice == OVERALL
-            and comparison.baseline != comparison.candidate
+            (baseline, candidate)
+            for name, _, slice_, baseline, candidate in self._comparisons
+            if name == case_set and slice_ == OVERALL and baseline != candidate
         )
         return sorted(found, key=rank)
 
@@ -154,6 +156,14 @@ class View:
         through_adapter = [p for p in pairs if "adapter" in {kinds[p[0]], kinds[p[1]]}]
         shown = through_adapter if len(through_adapter) > 1 else pairs
         return shown if len(shown) <= MOST_PAIR_COLUMNS else []
+
+    def change(self, case_set: str, arm: Arm, slice_: str) -> Comparison | None:
+        """The arm compared with itself: its primary metric on changed inputs minus on clean ones."""
+        for name in (arm.name, *(variant.name for variant in arm.variants)):
+            found = self.comparison(case_set, self.primary(case_set), (name, name), slice_)
+            if found is not None:
+                return found
+        return None
 
     def baseline_comparison(
         self, case_set: str, metric: str, arm: Arm, slice_: str = OVERALL
@@ -185,7 +195,7 @@ class View:
         arm, metric = self.leading, self.primary(case_set)
         if arm is None:
             return ""
-        change = self.comparison(case_set, metric, (arm.name, arm.name), slice_)
+        change = self.change(case_set, arm, slice_)
         if change is not None and "ratio" in change.details:
             return f"{change.details['ratio']:.0%} of clean"
         if change is not None and change.note:

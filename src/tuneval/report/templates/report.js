@@ -48,12 +48,13 @@
     fixed: ["Fixed", (c, state) => members[state.pair]?.fixed.has(c.index)],
     broken: ["Broken", (c, state) => members[state.pair]?.broken.has(c.index)],
     differ: [tuned && whole ? `${armOf(tuned)} ≠ ${armOf(whole)}` : "", (c) => raw(tuned, c.index)[0] !== raw(whole, c.index)[0]],
-    wrong: ["All wrong", (c) => variants.every((name) => raw(name, c.index)[1] === 0)],
+    wrong: ["All wrong", (c) => !data.graded[c.set] && variants.every((name) => raw(name, c.index)[1] === 0)],
     unread: ["Unreadable", (c) => variants.some((name) => raw(name, c.index)[3] != null)],
   };
   function armOf(name) { return data.arms.find((arm) => arm.variants.includes(name)).name; }
   if (!data.pairs.length) { delete shows.fixed; delete shows.broken; }
   if (!shows.differ[0]) delete shows.differ;
+  if (data.graded.every(Boolean)) delete shows.wrong;
 
   const start = { show: "all", pair: 0, set: "", kind: data.kinds.length ? "original" : "", group: "", label: "", find: "", page: 0, open: "" };
   let state = { ...start };
@@ -129,12 +130,12 @@
       return code < 256 ? `\\x${code.toString(16).padStart(2, "0")}` : `\\u${code.toString(16).padStart(4, "0")}`;
     });
   }
-  function judged(a) {
+  function judged(a, c) {
     if (a.problem !== null) return element("span", "unread", "? unreadable");
     if (a.score === null) return element("span", "soft", "no score");
+    if (data.graded[c.set]) return element("span", "soft", `score ${a.score}`);
     if (a.score === 1) return element("span", "right", "✓ right");
-    if (a.score === 0) return element("span", "wrong", "✗ wrong");
-    return element("span", "soft", String(a.score));
+    return element("span", "wrong", "✗ wrong");
   }
   function summaryCell(arm, c) {
     const cell = element("span", "");
@@ -148,10 +149,13 @@
     cell.append(element("span", "answer", main.problem !== null ? "–" : visible(main.shown)));
     const line = element("span", "");
     const right = answers.filter((a) => a.score === 1).length;
-    if (right > 0 && right < answers.length) {
+    const isGraded = data.graded[c.set];
+    if (!isGraded && right > 0 && right < answers.length) {
       line.append(element("span", "unread", `◐ ${right} of ${answers.length} right`));
-    } else line.append(judged(main));
-    if (answers.length > 1 && (right === 0 || right === answers.length)) {
+    } else line.append(judged(main, c));
+    if (answers.length > 1 && isGraded) {
+      line.append(element("span", "soft", ` 1st of ${answers.length} seeds`));
+    } else if (answers.length > 1 && (right === 0 || right === answers.length)) {
       line.append(element("span", "soft", ` ${right}/${answers.length} seeds`));
     } else if (answers.length === 1 && main.shares.length) {
       const own = main.shares.find(([label]) => label === main.shown);
@@ -189,7 +193,8 @@
     if (c.references.length) part(box, c.references.length > 1 ? "Expected (any of)" : "Expected", c.references.join("\n"));
     const attributes = groupNames.map((name, place) => [name, data.groups[name][c.groups[place]]]).filter(([, value]) => value !== undefined);
     if (attributes.length) box.append(element("h4", "", "Groups"), element("p", "", visible(attributes.map(([k, v]) => `${k}: ${v}`).join(", "))));
-    box.append(element("h4", "", "Answers"));
+    const isText = !data.labels.length && c.references.length > 0;
+    box.append(element("h4", "", isText ? "Answers (underlined: only here; struck out: only expected)" : "Answers"));
     const grid = element("div", "answers");
     for (const arm of data.arms) for (const name of arm.variants) if (data.answers[name]) grid.append(drawAnswer(arm, name, c));
     box.append(grid);
@@ -201,7 +206,7 @@
     const head = element("p", "cellname");
     head.append(icon(arm.css), visible(name));
     const line = element("p");
-    line.append(judged(a));
+    line.append(judged(a, c));
     if (a.loss !== null) line.append(element("span", "soft", ` loss ${a.loss}`));
     box.append(head, line);
     if (a.problem !== null) box.append(element("p", "soft", visible(a.problem)));
