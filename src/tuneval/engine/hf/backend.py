@@ -1,0 +1,607 @@
+"""The backend on transformers and PEFT: joins loading, rendering, scoring and generation.
+
+Not for: remembering answers (``engine/journal.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import torch
+
+from tuneval.engine.hf import describe as folders
+from tuneval.engine.hf import fingerprint, memory, tokenizer
+from tuneval.engine.hf.describe import ModelFolder
+from tuneval.engine.hf.generation import Drawn, Job, generate_padded
+from tuneval.engine.hf.loading import (
+    PROBES,
+    SMALL_MODEL,
+    Network,
+    Weights,
+    load_weights,
+    resolve_device,
+    resolve_dtype,
+)
+from tuneval.engine.hf.loglikelihood import WindowScore, score_padded
+from tuneval.engine.hf.render import DEFAULT_CONTEXT_LENGTH, Renderer, Scoring, Window
+from tuneval.engine.hf.tokenizer import ChatTemplate, Spoken, TokenizerFrom
+from tuneval.errors import AdapterError, VariantError
+from tuneval.types import Completion, Request, Response, Variant, VariantFacts
+
+_N_PROBE_TOKENS = 32
+_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+_SCORED_TOKENS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
+_DRAWN_TOKENS = {"cpu": 65536, "cuda": 1 << 20, "mps": 65536}
+_MAX_ROWS = 128
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Voice:
+    """A variant that was found to be what it says: where its weights are and how it reads text."""
+
+    key: Key
+    model: ModelFolder | None
+    adapter: ModelFolder | None
+    spoken: Spoken
+    renderer: Renderer
+    warnings: tuple[str, ...]
+    facts: VariantFacts | None = None
+
+
+class HFBackend:
+    """Answers requests with models that run in this process.
+
+    The base is loaded once; adapters are attached to it and switched; the base is the model with
+    all adapters off. Another set of weights replaces it unless both fit into free memory.
+
+    Parameters
+    ----------
+    device, dtype : str
+        "auto": CUDA, else MPS, else CPU; the stored dtype, but float32 on CPU.
+    batch_size : int or "auto"
+        Most rows that go through the model together. "auto" plans by tokens.
+    threads : int or "auto"
+        CPU threads. "auto": one for models under 50 M parameters, else torch's default.
+    chat_template : "auto", "on" or "off"
+        Whether messages go through the tokenizer's chat template: where it has one, always, never.
+    tokenizer_from : "auto", "base" or "adapter"
+        Which tokenizer an adapter speaks where its own differs from the base's.
+    models : mapping, optional
+        Variant name -> model already loaded, or (model, tokenizer), instead of a folder.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        batch_size: int | Literal["auto"] = "auto",
+        threads: int | Literal["auto"] = "auto",
+        chat_template: ChatTemplate = "auto",
+        offline: bool = False,
+        allow_pickle_weights: bool = False,
+        allow_base_mismatch: bool = False,
+        tokenizer_from: TokenizerFrom = "auto",
+        models: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.device = resolve_device(device)
+        self._dtype = dtype
+        self._batch_size = batch_size
+        self._threads = threads
+        self._chat_template = chat_template
+        self._offline = offline
+        self._allow_pickle_weights = allow_pickle_weights
+        self._allow_base_mismatch = allow_base_mismatch
+        self._tokenizer_from = tokenizer_from
+        self._models = dict(models or {})
+        self._folders: dict[tuple[object, ...], ModelFolder] = {}
+        self._tokenizers: dict[str, Any] = {}
+        self._held: dict[Key, Weights] = {}
+        self._voices: dict[Variant, _Voice] = {}
+        self._threads_before = torch.get_num_threads()
+
+    # ------------------------------------------------------------------------------ the contract
+
+    def prepare(self, variants: Sequence[Variant]) -> dict[str, VariantFacts]:
+        """Prove that every variant is complete, fits and acts; see ``Backend.prepare``.
+
+        Everything that needs no weights is checked for all variants first.
+        """
+        new = {variant: self._voice(variant) for variant in variants if variant not in self._voices}
+        by_weights: dict[Key, list[Variant]] = {}
+        for variant, voice in new.items():
+            by_weights.setdefault(voice.key, []).append(variant)
+        # The weights with most variants come last, so that they are the ones still in memory.
+        for key, sharing in sorted(by_weights.items(), key=lambda entry: len(entry[1])):
+            weights = self._weights(key, sharing[0], new[sharing[0]])
+            for variant in sharing:
+                voice = new[variant]
+                self._prove(weights, voice)
+                self._voices[variant] = replace(voice, facts=self._facts(variant, voice, weights))
+        self._warn_of_twins(variants)
+        return {variant.name: self._fact(variant) for variant in variants}
+
+    def answer(self, variant: Variant, requests: Sequence[Request]) -> Iterator[Response]:
+        """Answer requests in the order in which batches finish, each exactly once."""
+        self.prepare([variant])
+        voice = self._voices[variant]
+        weights = self._weights(voice.key, variant, voice)
+        scored = [request for request in requests if request.continuation is not None]
+        drawn = [request for request in requests if request.decoding is not None]
+        # The adapter is switched on per batch: between two answers the caller may ask another
+        # variant.
+        if scored:
+            yield from self._score(weights, voice, variant, scored)
+        if drawn:
+            yield from self._generate(weights, voice, variant, drawn)
+
+    def fingerprint(self, variant: Variant) -> str:
+        """Hash of weights, adapter, tokenizer, template, dtype, device kind and versions."""
+        self.prepare([variant])
+        return self._fact(variant).fingerprint
+
+    def close(self) -> None:
+        """Detach adapters and give the weights' memory back."""
+        for weights in self._held.values():
+            weights.detach()
+        self._held.clear()
+        self._voices.clear()
+        self._tokenizers.clear()
+        memory.release(self.device)
+        torch.set_num_threads(self._threads_before)
+
+    # -------------------------------------------------------------------------- before any weight
+
+    def _voice(self, variant: Variant) -> _Voice:
+        """Everything about a variant that can be known and checked without loading weights."""
+        held = self._models.get(variant.name)
+        adapter = self._describe(variant.adapter, variant) if variant.adapter else None
+        warnings: tuple[str, ...] = ()
+        if variant.kind == "adapter" and held is None:
+            if adapter is None or not adapter.has_adapter:
+                raise AdapterError(
+                    f'adapter "{variant.adapter or variant.name}": there is no '
+                    f"{folders.ADAPTER_CONFIG}. For a whole model use --full."
+                )
+            warnings += _refuse_other_kinds(adapter)
+        model = None
+        if held is None:
+            name = variant.model or folders.find_base(_given(adapter), offline=self._offline)
+            model = self._describe(name, variant)
+            if not model.has_model:
+                raise VariantError(
+                    f'"{model.given}" holds no whole model'
+                    + (", only an adapter: use --adapter for it." if model.has_adapter else ".")
+                )
+            if adapter is not None:
+                warnings += folders.check_adapter_fits(
+                    adapter, model, allow_base_mismatch=self._allow_base_mismatch
+                )
+        spoken = self._speak(variant, model, adapter)
+        dtype = self._resolved_dtype(variant, model, held)
+        key: Key = (
+            ("object", str(id(_module(held))))
+            if held is not None
+            else (str(_given(model).path), dtype, str(variant.trust_remote_code))
+        )
+        renderer = Renderer(
+            spoken.tokenizer,
+            template=spoken.template,
+            context_length=_context_length(model, _module(held), spoken.tokenizer),
+        )
+        return _Voice(key, model, adapter, spoken, renderer, (*warnings, *spoken.warnings))
+
+    def _describe(self, name: str, variant: Variant) -> ModelFolder:
+        key = (name, variant.revision, variant.trust_remote_code)
+        if key not in self._folders:
+            self._folders[key] = folders.describe(
+                name,
+                offline=self._offline,
+                revision=variant.revision,
+                trust_remote_code=variant.trust_remote_code,
+                allow_pickle_weights=self._allow_pickle_weights,
+            )
+        return self._folders[key]
+
+    def _tokenizer(self, folder: ModelFolder, variant: Variant) -> Any:
+        key = str(folder.path)
+        if key not in self._tokenizers:
+            self._tokenizers[key] = tokenizer.load(
+                folder, trust_remote_code=variant.trust_remote_code
+            )
+        return self._tokenizers[key]
+
+    def _speak(
+        self, variant: Variant, model: ModelFolder | None, adapter: ModelFolder | None
+    ) -> Spoken:
+        held = self._models.get(variant.name)
+        base = held[1] if isinstance(held, tuple) else None
+        if base is None:
+            folder = model or self._describe(variant.model, variant)
+            base = self._tokenizer(folder, variant)
+        own = self._tokenizer(adapter, variant) if adapter is not None else None
+        if base is None and own is None:
+            raise VariantError(
+                f'"{model.given if model else variant.model}" has no tokenizer files.\n'
+                "Copy those of the model that it was trained from into its folder."
+            )
+        if adapter is None or base is None:
+            return tokenizer.speak(
+                base or own, self._chat_template, origin="own", owner="own", who=variant.name
+            )
+        return tokenizer.reconcile(
+            base,
+            own,
+            adapter=adapter.given,
+            base=model.given if model else variant.model,
+            has_resized_embeddings=_has_own_embeddings(adapter),
+            tokenizer_from=self._tokenizer_from,
+            chat_template=self._chat_template,
+        )
+
+    def _resolved_dtype(self, variant: Variant, model: ModelFolder | None, held: Any) -> str:
+        if held is not None:
+            return str(_module(held).dtype).removeprefix("torch.")
+        wanted = variant.dtype if variant.dtype != "auto" else self._dtype
+        return resolve_dtype(wanted, model, self.device)
+
+    # --------------------------------------------------------------------------------- in memory
+
+    def _weights(self, key: Key, variant: Variant, voice: _Voice) -> Weights:
+        """The weights of a variant, loaded now if they are not held."""
+        if key not in self._held:
+            held = self._models.get(variant.name)
+            if held is not None:
+                model = _module(held).to(self.device).eval()
+                weights = Weights(model, None, device=self.device, name=variant.name)
+            else:
+                weights = self._load(_given(voice.model), variant)
+            weights.prove_base(_probes(voice))
+            self._held[key] = weights
+        weights = self._held[key]
+        self._set_threads(weights.n_parameters)
+        return weights
+
+    def _load(self, folder: ModelFolder, variant: Variant) -> Weights:
+        dtype = self._resolved_dtype(variant, folder, None)
+        stored = _BYTES.get(folder.dtype or "", 4)
+        needed = folder.disk_bytes * _BYTES[dtype] // stored
+        # A quarter more for activations; what does not fit beside others takes their place.
+        if self._held and memory.free_bytes(self.device) < needed * 5 // 4:
+            for weights in self._held.values():
+                weights.detach()
+            self._held.clear()
+            memory.release(self.device)
+        is_too_large = (
+            self.device.startswith("cuda") and memory.free_bytes(self.device) < needed * 5 // 4
+        )
+        return load_weights(
+            folder,
+            device=self.device,
+            dtype=dtype,
+            trust_remote_code=variant.trust_remote_code,
+            device_map="auto" if is_too_large or folder.quantization else None,
+        )
+
+    def _prove(self, weights: Weights, voice: _Voice) -> None:
+        if voice.adapter is not None:
+            weights.attach(voice.adapter)
+            weights.prove(voice.adapter, _probes(voice))
+
+    def _set_threads(self, n_parameters: int) -> None:
+        if self._threads != "auto":
+            torch.set_num_threads(self._threads)
+        elif self.device == "cpu":
+            is_small = n_parameters < SMALL_MODEL
+            torch.set_num_threads(1 if is_small else self._threads_before)
+
+    # ------------------------------------------------------------------------------------- facts
+
+    def _facts(self, variant: Variant, voice: _Voice, weights: Weights) -> VariantFacts:
+        dtype = str(weights.model.dtype).removeprefix("torch.")
+        path = _scoring_path(weights.network, voice.adapter)
+        notes = list(voice.warnings)
+        rows = weights.model.get_input_embeddings().weight.shape[0]
+        if len(voice.spoken.tokenizer) > rows and not _has_own_embeddings(voice.adapter):
+            notes.append(
+                f'the tokenizer of "{variant.name}" knows {len(voice.spoken.tokenizer)} tokens, the '
+                f"model {rows}: texts with the tokens beyond cannot be answered."
+            )
+        if not weights.network.can_pad:
+            notes.append(
+                f'"{variant.name}" gives other logits in padded batches: rows run one at a time.'
+            )
+        parts = {
+            "backend": "hf",
+            "kind": variant.kind,
+            "weights": (
+                fingerprint.of_model(voice.model)
+                if voice.model is not None
+                else fingerprint.of_module(weights.model)
+            ),
+            "adapter": fingerprint.of_adapter(voice.adapter) if voice.adapter else None,
+            "tokenizer": voice.spoken.fingerprint,
+            "template": voice.spoken.template,
+            "prompt_format": voice.spoken.prompt_format,
+            "end_tokens": sorted(self._end_tokens(weights, voice)),
+            "context_length": voice.renderer.context_length,
+            "dtype": dtype,
+            "device": self.device.partition(":")[0],
+            "quantization": voice.model.quantization if voice.model else None,
+            "path": path,
+            "versions": fingerprint.versions(),
+        }
+        return VariantFacts(
+            variant=variant.name,
+            fingerprint=fingerprint.of_parts(parts),
+            backend="hf",
+            device=self.device,
+            dtype=dtype,
+            n_parameters=weights.n_parameters,
+            n_adapter_parameters=voice.adapter.n_adapter_parameters if voice.adapter else 0,
+            prompt_format=voice.spoken.prompt_format,
+            tokenizer=voice.spoken.origin,
+            context_length=voice.renderer.context_length,
+            settings={**_adapter_settings(voice.adapter), "scoring": path},
+            warnings=tuple(notes),
+        )
+
+    def _fact(self, variant: Variant) -> VariantFacts:
+        facts = self._voices[variant].facts
+        assert facts is not None, variant.name
+        return facts
+
+    def _warn_of_twins(self, variants: Sequence[Variant]) -> None:
+        """A full fine-tune with the very weights of the base is a likely mix-up of folders."""
+        bases = {
+            fingerprint.of_files(model.weight_files): model.given
+            for variant in variants
+            if variant.kind == "base" and (model := self._voices[variant].model) is not None
+        }
+        for variant in variants:
+            voice = self._voices[variant]
+            if variant.kind != "full" or voice.model is None or voice.facts is None:
+                continue
+            twin = bases.get(fingerprint.of_files(voice.model.weight_files))
+            text = f'"{voice.model.given}" holds the very weights of the base "{twin}".'
+            if twin is not None and text not in voice.facts.warnings:
+                facts = replace(voice.facts, warnings=(*voice.facts.warnings, text))
+                self._voices[variant] = replace(voice, facts=facts)
+
+    # ------------------------------------------------------------------------------------ scoring
+
+    def _score(
+        self, weights: Weights, voice: _Voice, variant: Variant, requests: Sequence[Request]
+    ) -> Iterator[Response]:
+        scorings = voice.renderer.scorings(requests)
+        rows = _n_embeddings(weights, voice)
+        windows: list[Window] = []
+        owners: list[int] = []
+        pending: dict[int, dict[int, WindowScore]] = {}
+        for owner, (request, scoring) in enumerate(zip(requests, scorings, strict=True)):
+            beyond = _beyond((max(w.ids, default=0) for w in scoring.windows), rows)
+            if beyond:
+                yield Response(request.id, variant.name, problem=beyond)
+                continue
+            pending[owner] = {}
+            windows += scoring.windows
+            owners += [owner] * len(scoring.windows)
+
+        def run(network: Network) -> Iterator[tuple[int, WindowScore]]:
+            budget, max_rows = self._limits(_SCORED_TOKENS)
+            return score_padded(network, windows, token_budget=budget, max_rows=max_rows)
+
+        for index, score in self._switched(weights, voice, run):
+            owner = owners[index]
+            pending[owner][index] = score
+            if len(pending[owner]) == len(scorings[owner].windows):
+                parts = [pending[owner][i] for i in sorted(pending[owner])]
+                yield _scored_response(requests[owner], variant, scorings[owner], parts)
+                del pending[owner]
+
+    def _generate(
+        self, weights: Weights, voice: _Voice, variant: Variant, requests: Sequence[Request]
+    ) -> Iterator[Response]:
+        prompts = voice.renderer.prompts(requests)
+        rows = _n_embeddings(weights, voice)
+        jobs: list[Job] = []
+        pending: dict[int, dict[int, Drawn]] = {}
+        for owner, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
+            assert request.decoding is not None
+            beyond = _beyond([max(prompt.ids)], rows)
+            if beyond:
+                yield Response(request.id, variant.name, problem=beyond)
+                continue
+            pending[owner] = {}
+            jobs += [
+                Job(owner, number, prompt, request.decoding)
+                for number in range(request.decoding.n_completions)
+            ]
+
+        def run(network: Network) -> Iterator[tuple[int, Drawn]]:
+            budget, max_rows = self._limits(_DRAWN_TOKENS)
+            return generate_padded(
+                network,
+                jobs,
+                tokenizer=voice.spoken.tokenizer,
+                end_tokens=self._end_tokens(weights, voice),
+                token_budget=budget,
+                max_rows=max_rows,
+            )
+
+        for index, drawn in self._switched(weights, voice, run):
+            job = jobs[index]
+            pending[job.owner][job.number] = drawn
+            if len(pending[job.owner]) == job.decoding.n_completions:
+                parts = pending.pop(job.owner)
+                request, prompt = requests[job.owner], prompts[job.owner]
+                problem = next((part.problem for part in parts.values() if part.problem), None)
+                completions: tuple[Completion, ...] = ()
+                if problem is None:
+                    ordered = (parts[number].completion for number in sorted(parts))
+                    completions = tuple(c for c in ordered if c is not None)
+                yield Response(
+                    request.id,
+                    variant.name,
+                    completions=completions,
+                    prompt_tokens=prompt.n_prompt,
+                    is_truncated=prompt.is_truncated,
+                    seconds=sum(part.seconds for part in parts.values()),
+                    problem=problem,
+                )
+
+    def _switched(
+        self, weights: Weights, voice: _Voice, run: Callable[[Network], Iterator[Any]]
+    ) -> Iterator[Any]:
+        """Step through ``run`` with the variant's adapter on during each step only.
+
+        Between two answers the caller may ask another variant of the same weights.
+        """
+        steps = run(weights.network)
+        done = object()
+        while True:
+            weights.switch(voice.adapter)
+            item = next(steps, done)
+            if item is done:
+                return
+            yield item
+
+    def _limits(self, tokens: Mapping[str, int]) -> tuple[int, int]:
+        """Tokens and rows of a batch at most."""
+        if self._batch_size == "auto":
+            return tokens[self.device.partition(":")[0]], _MAX_ROWS
+        return 1 << 62, self._batch_size
+
+    def _end_tokens(self, weights: Weights, voice: _Voice) -> frozenset[int]:
+        """Ids that end a completion: the tokenizer's, and those that the model's folder lists."""
+        ends = {voice.spoken.tokenizer.eos_token_id}
+        for config in (getattr(weights.model, "generation_config", None), weights.model.config):
+            listed = getattr(config, "eos_token_id", None)
+            ends |= set(listed) if isinstance(listed, (list, tuple)) else {listed}
+        return frozenset(end for end in ends if end is not None)
+
+
+# ---------------------------------------------------------------------------------------- details
+
+
+def _given(folder: ModelFolder | None) -> ModelFolder:
+    assert folder is not None
+    return folder
+
+
+def _module(held: Any) -> Any:
+    return held[0] if isinstance(held, tuple) else held
+
+
+def _probes(voice: _Voice) -> list[list[int]]:
+    """Short token sequences to try a variant on; trained tokens of an adapter among them."""
+    encode = voice.renderer.tokenizer
+    probes = [list(encode(text)["input_ids"])[:_N_PROBE_TOKENS] for text in PROBES]
+    settings = voice.adapter.adapter_settings if voice.adapter else {}
+    trained = settings.get("trainable_token_indices")
+    if isinstance(trained, list) and trained:
+        probes.append([int(token) for token in trained[:_N_PROBE_TOKENS]])
+    return [ids for ids in probes if ids] or [[0]]
+
+
+def _context_length(model: ModelFolder | None, module: Any, spoken: Any) -> int:
+    if model is not None and model.context_length:
+        return model.context_length
+    config = getattr(module, "config", None)
+    length = getattr(config, "max_position_embeddings", None)
+    if isinstance(length, int):
+        return length
+    named = getattr(spoken, "model_max_length", None)
+    # Tokenizers that know no limit say 1e30.
+    return int(named) if named and named < 1e9 else DEFAULT_CONTEXT_LENGTH
+
+
+def _has_own_embeddings(adapter: ModelFolder | None) -> bool:
+    """Whether an adapter brings a whole embedding matrix."""
+    if adapter is None:
+        return False
+    names = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
+    return any(key.endswith(names) for key in adapter.adapter_tensors)
+
+
+def _n_embeddings(weights: Weights, voice: _Voice) -> int:
+    rows = int(weights.model.get_input_embeddings().weight.shape[0])
+    if voice.adapter is not None:
+        own = [
+            shape[0]
+            for key, shape in voice.adapter.adapter_tensors.items()
+            if key.endswith(("embed_tokens.weight", "wte.weight", "embed_in.weight"))
+        ]
+        rows = max([rows, *own])
+    return rows
+
+
+def _beyond(largest: Any, rows: int) -> str | None:
+    top = max(largest, default=0)
+    if top < rows:
+        return None
+    return f"the text has token id {top}, but the model has embeddings for {rows} tokens only"
+
+
+def _refuse_other_kinds(adapter: ModelFolder) -> tuple[str, ...]:
+    task = adapter.adapter_settings.get("task_type")
+    if task not in (None, "CAUSAL_LM"):
+        raise AdapterError(
+            f'adapter "{adapter.given}" was trained for task type "{task}"; only adapters of causal '
+            'language models ("CAUSAL_LM") can be compared here.'
+        )
+    return ()
+
+
+def _scoring_path(network: Network, adapter: ModelFolder | None) -> str:
+    if not network.can_pad:
+        return "one row at a time"
+    if adapter is not None and adapter.adapter_settings.get("peft_type") in folders.PROMPT_LEARNING:
+        return "one row at a time"
+    return "padded batches"
+
+
+def _adapter_settings(adapter: ModelFolder | None) -> dict[str, str]:
+    if adapter is None:
+        return {}
+    settings = adapter.adapter_settings
+    shown = {"type": settings.get("peft_type"), "rank": settings.get("r")}
+    shown |= {"alpha": settings.get("lora_alpha"), "target modules": settings.get("target_modules")}
+    return {
+        name: ", ".join(value) if isinstance(value, list) else str(value)
+        for name, value in shown.items()
+        if value is not None
+    }
+
+
+def _scored_response(
+    request: Request, variant: Variant, scoring: Scoring, parts: Sequence[WindowScore]
+) -> Response:
+    problem = next((part.problem for part in parts if part.problem), None)
+    logprobs = [value for part in parts for value in part.logprobs]
+    seconds = sum(part.seconds for part in parts)
+    if problem is not None:
+        return Response(
+            request.id,
+            variant.name,
+            prompt_tokens=scoring.n_prompt,
+            is_truncated=scoring.is_truncated,
+            seconds=seconds,
+            problem=problem,
+        )
+    return Response(
+        request.id,
+        variant.name,
+        loglikelihood=math.fsum(logprobs),
+        n_tokens=len(logprobs),
+        is_greedy=all(part.is_greedy for part in parts),
+        token_logprobs=tuple(logprobs) if request.with_token_logprobs else None,
+        prompt_tokens=scoring.n_prompt,
+        is_truncated=scoring.is_truncated,
+        seconds=seconds,
+    )

@@ -1,0 +1,245 @@
+"""Turns requests into token ids the way one variant reads them.
+
+Text prompts are encoded as they stand. Messages go through the variant's chat template, or the
+plain template where it has none. Not for: loading tokenizers, planning batches.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuneval.errors import VariantError
+from tuneval.types import Message, Request
+
+DEFAULT_CONTEXT_LENGTH = 2048
+"""Where a config says nothing; the length that lm-evaluation-harness assumes too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Token ids of which the last ``n_scored`` are scored, given all ids before them."""
+
+    ids: tuple[int, ...]
+    n_scored: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """A request for a log-likelihood as ids. Its tokens are scored over the windows in order."""
+
+    windows: tuple[Window, ...]
+    n_prompt: int
+    is_truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A request for completions as ids, and how many tokens there is room for."""
+
+    ids: tuple[int, ...]
+    n_prompt: int
+    max_tokens: int
+    is_truncated: bool = False
+
+
+class Renderer:
+    """Text and messages -> ids for one variant.
+
+    Parameters
+    ----------
+    tokenizer
+        A transformers tokenizer.
+    template : str or None
+        Chat template for messages; None for the plain template.
+    context_length : int
+        Longest input of the model, in tokens.
+    """
+
+    def __init__(self, tokenizer: Any, *, template: str | None, context_length: int) -> None:
+        self.tokenizer = tokenizer
+        self.context_length = context_length
+        self._template = template
+        self._bos = _leading_specials(tokenizer)
+
+    # ---------------------------------------------------------------------------------- scoring
+
+    def scorings(self, requests: Sequence[Request]) -> list[Scoring]:
+        """Encode requests for log-likelihoods."""
+        prompts = [self._prompt_text(request.prompt, is_scored=True) for request in requests]
+        pairs = [
+            self._pair(prompt, request.continuation or "", is_chat=is_chat)
+            for (prompt, is_chat), request in zip(prompts, requests, strict=True)
+        ]
+        encoded = self._encode_all(
+            itertools.chain.from_iterable((context, context + rest) for context, rest, _ in pairs)
+        )
+        scorings = []
+        for context, rest, is_chat in pairs:
+            if not context:
+                ids, n_context = self._after_nothing(encoded[rest])
+            else:
+                ids, n_context = self._split(encoded, context, rest, is_chat=is_chat)
+            scorings.append(_windows(ids, n_context, self.context_length))
+        return scorings
+
+    def _pair(self, context: str, rest: str, *, is_chat: bool) -> tuple[str, str, bool]:
+        """Move the context's trailing white space to the continuation, where tokens keep it.
+
+        Not after a chat template, whose end is what the model was trained to answer to.
+        """
+        stripped = context if is_chat else context.rstrip()
+        return stripped, context[len(stripped) :] + rest, is_chat
+
+    def _split(
+        self, encoded: dict[str, list[int]], context: str, rest: str, *, is_chat: bool
+    ) -> tuple[list[int], int]:
+        """Encode context and continuation together and cut by the context's own length."""
+        head = encoded[context] if is_chat else self._with_bos(encoded[context])
+        whole = encoded[context + rest] if is_chat else self._with_bos(encoded[context + rest])
+        if len(whole) > len(head) and (not is_chat or whole[: len(head)] == head):
+            return whole, len(head)
+        return head + self._encode_all([rest])[rest], len(head)
+
+    def _after_nothing(self, ids: list[int]) -> tuple[list[int], int]:
+        """Score from the beginning-of-sequence token on, or else from the first token on."""
+        prefix = self.tokenizer.bos_token_id
+        if prefix is None:
+            prefix = self.tokenizer.eos_token_id
+        if prefix is None or (ids and ids[0] == prefix):
+            return ids, min(1, len(ids))
+        return [prefix, *ids], 1
+
+    # ------------------------------------------------------------------------------- generation
+
+    def prompts(self, requests: Sequence[Request]) -> list[Prompt]:
+        """Encode requests for completions, cut on the left to leave room for the answer."""
+        texts = [self._prompt_text(request.prompt, is_scored=False) for request in requests]
+        encoded = self._encode_all(text for text, _ in texts)
+        prompts = []
+        for (text, is_chat), request in zip(texts, requests, strict=True):
+            ids = encoded[text] if is_chat else self._with_bos(encoded[text])
+            if not ids:
+                ids, _ = self._after_nothing([])
+            if not ids:
+                raise VariantError(
+                    f'request "{request.id}" has an empty prompt, and the tokenizer has neither a '
+                    "beginning- nor an end-of-sequence token to start from."
+                )
+            max_tokens = request.decoding.max_tokens if request.decoding else 0
+            room = self.context_length - max_tokens
+            if room < 1:  # a limit as long as the context: half of it for the prompt
+                room = max(1, self.context_length // 2)
+            kept = ids[-room:]
+            prompts.append(
+                Prompt(
+                    ids=tuple(kept),
+                    n_prompt=len(kept),
+                    max_tokens=min(max_tokens, self.context_length - len(kept)),
+                    is_truncated=len(kept) < len(ids),
+                )
+            )
+        return prompts
+
+    # ------------------------------------------------------------------------------------- text
+
+    def _prompt_text(
+        self, prompt: str | tuple[Message, ...], *, is_scored: bool
+    ) -> tuple[str, bool]:
+        """A prompt as text, and whether a chat template made it."""
+        if isinstance(prompt, str):
+            return prompt, False
+        if self._template is None:
+            return plain_template(prompt, is_scored=is_scored), False
+        import jinja2
+
+        turns = [{"role": turn.role, "content": turn.content} for turn in prompt]
+        try:
+            text = self.tokenizer.apply_chat_template(
+                turns,
+                chat_template=self._template,
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        except jinja2.TemplateError as error:
+            roles = ", ".join(turn.role for turn in prompt)
+            raise VariantError(
+                f"the chat template refuses these messages ({roles}): {error}.\n"
+                "Use --chat-template off for the plain template, or leave the system text out."
+            ) from error
+        return text, True
+
+    def _with_bos(self, ids: list[int]) -> list[int]:
+        """Add what the tokenizer puts in front by itself, unless the text spells it already."""
+        if self._bos and ids[: len(self._bos)] != self._bos:
+            return [*self._bos, *ids]
+        return ids
+
+    def _encode_all(self, texts: Iterable[str]) -> dict[str, list[int]]:
+        """Ids of each distinct text, without special tokens of the tokenizer's own."""
+        distinct = list(dict.fromkeys(texts))
+        if not distinct:
+            return {}
+        ids = self.tokenizer(distinct, add_special_tokens=False, verbose=False)["input_ids"]
+        return dict(zip(distinct, ids, strict=True))
+
+
+def plain_template(messages: Sequence[Message], *, is_scored: bool) -> str:
+    """Messages as text where there is no chat template.
+
+    System text and each answered turn end in a blank line; question and answer are joined by
+    nothing after white space, by a blank after ":", else by a line break. The blank belongs to the
+    answer's first token in most vocabularies, so a prompt for generation ends before it.
+    """
+    text = ""
+    for index, turn in enumerate(messages):
+        is_last = index == len(messages) - 1
+        if turn.role != "user":
+            text += turn.content + ("" if is_last else "\n\n")
+            continue
+        between = joiner(turn.content)
+        text += turn.content + (between.rstrip(" ") if is_last and not is_scored else between)
+    return text
+
+
+def joiner(content: str) -> str:
+    """What stands between a question and its answer in the plain template."""
+    if not content or content[-1].isspace():
+        return ""
+    return " " if content.endswith(":") else "\n"
+
+
+def _leading_specials(tokenizer: Any) -> list[int]:
+    """Ids that the tokenizer puts before any text by itself."""
+    bare = list(tokenizer("x", add_special_tokens=False)["input_ids"])
+    full = list(tokenizer("x")["input_ids"])
+    for start in range(len(full) - len(bare) + 1):
+        if full[start : start + len(bare)] == bare:
+            return full[:start]
+    return []
+
+
+def _windows(ids: list[int], n_context: int, context_length: int) -> Scoring:
+    """Cut a sequence so that each token after the context is scored once, in a fitting window.
+
+    A window may hold one token more than the context: the last one is only predicted. A
+    continuation longer than the context rolls: each further window sees as much on the left as
+    fits.
+    """
+    n_scored = len(ids) - n_context
+    longest = context_length + 1
+    if n_scored <= context_length:
+        kept = ids[-longest:]
+        is_cut = len(kept) < len(ids)
+        window = Window(tuple(kept), n_scored)
+        return Scoring((window,), len(kept) - n_scored, is_cut)
+    kept_context = min(n_context, max(1, context_length // 2))
+    is_cut = kept_context < n_context
+    ids = ids[n_context - kept_context :]
+    windows = [Window(tuple(ids[:longest]), longest - kept_context)]
+    for start in range(longest, len(ids), context_length):
+        end = min(start + context_length, len(ids))
+        windows.append(Window(tuple(ids[max(0, end - longest) : end]), end - start))
+    return Scoring(tuple(windows), kept_context, is_cut)

@@ -1,0 +1,142 @@
+"""Completions: greedy equals the plain loop, samples follow their seed, rows end on their own."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from conftest import SHAPES, build_model, build_tokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tuneval.engine.hf.backend import HFBackend
+from tuneval.engine.hf.generation import Job, Reader, _draw, _Row, stream
+from tuneval.engine.hf.render import Prompt
+from tuneval.types import Decoding, Request, Variant
+
+PROMPTS = [
+    "Once upon a time",
+    "Message: my card was refused\nTopic:",
+    "def add(a, b):\n",
+    "The",
+    "positive negative neutral refund shipping",
+]
+
+
+def ask(backend, variant, requests):
+    return {answer.request_id: answer for answer in backend.answer(variant, requests)}
+
+
+def plain_greedy(model, tokenizer, prompt: str, n: int, ends: set[int]) -> list[int]:
+    ids = tokenizer.encode(prompt)
+    start = len(ids)
+    while len(ids) - start < n:
+        with torch.no_grad():
+            token = int(model(torch.tensor([ids])).logits[0, -1].argmax())
+        if token in ends:
+            break
+        ids.append(token)
+    return ids[start:]
+
+
+@pytest.mark.parametrize("family", SHAPES)
+def test_greedy_is_the_plain_loop(tmp_path, family) -> None:
+    folder = build_model(tmp_path / family, family)
+    variant = Variant("base", "base", str(folder))
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    for batch_size in (1, 2, "auto"):
+        backend = HFBackend(offline=True, device="cpu", batch_size=batch_size)
+        requests = [
+            Request(str(i), "c", prompt, decoding=Decoding(max_tokens=10 + i))
+            for i, prompt in enumerate(PROMPTS)
+        ]
+        answers = ask(backend, variant, random.Random(0).sample(requests, len(requests)))
+        for i, prompt in enumerate(PROMPTS):
+            ids = plain_greedy(model, tokenizer, prompt, 10 + i, {tokenizer.eos_token_id})
+            (completion,) = answers[str(i)].completions
+            assert completion.n_tokens == len(ids)
+            assert completion.text == tokenizer.decode(ids)
+            assert completion.finish_reason == ("length" if len(ids) == 10 + i else "stop")
+        backend.close()
+
+
+def test_samples_do_not_depend_on_batching(base) -> None:
+    variant = Variant("base", "base", str(base))
+    decoding = Decoding(max_tokens=8, temperature=0.9, top_p=0.95, n_completions=4)
+    requests = [Request(str(i), "c", p, decoding=decoding) for i, p in enumerate(PROMPTS)]
+    found = []
+    for batch_size in (1, 3, "auto"):
+        backend = HFBackend(offline=True, device="cpu", batch_size=batch_size)
+        shuffled = random.Random(batch_size).sample(requests, len(requests))
+        answers = ask(backend, variant, shuffled)
+        found.append({key: answer.completions for key, answer in answers.items()})
+    assert found[0] == found[1] == found[2]
+    assert all(len(set(completions)) > 1 for completions in found[0].values())
+    other = Decoding(max_tokens=8, temperature=0.9, n_completions=4, sampling_seed=1)
+    again = ask(backend, variant, [Request("0", "c", PROMPTS[0], decoding=other)])
+    assert again["0"].completions != found[0]["0"]
+
+
+def test_stop_strings_end_a_row(base) -> None:
+    variant = Variant("base", "base", str(base))
+    backend = HFBackend(offline=True, device="cpu")
+    free = ask(backend, variant, [Request("r", "c", "Once", decoding=Decoding(max_tokens=12))])
+    text = free["r"].completions[0].text
+    stop = text[4:6]
+    decoding = Decoding(max_tokens=12, stop=("never", stop))
+    requests = [
+        Request("r", "c", "Once", decoding=decoding),
+        Request("other", "c", "Once", decoding=Decoding(max_tokens=12)),
+    ]
+    answers = ask(backend, variant, requests)
+    assert answers["r"].completions[0].text == text[: text.find(stop)]
+    assert answers["r"].completions[0].finish_reason == "stop"
+    assert answers["other"].completions == free["r"].completions
+
+
+@pytest.mark.fault
+def test_an_immediate_end_is_an_empty_text(tmp_path) -> None:
+    folder = build_model(tmp_path / "m")
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    variant = Variant("base", "base", str(folder))
+    request = Request("r", "c", "Once", decoding=Decoding(max_tokens=5))
+    with torch.no_grad():
+        first = int(model(torch.tensor([build_tokenizer().encode("Once")])).logits[0, -1].argmax())
+    model.generation_config.eos_token_id = [first]
+    model.save_pretrained(folder)
+    (completion,) = ask(HFBackend(offline=True), variant, [request])["r"].completions
+    assert (completion.text, completion.n_tokens, completion.finish_reason) == ("", 0, "stop")
+
+
+def test_no_room_and_no_tokens(base) -> None:
+    variant = Variant("base", "base", str(base))
+    request = Request("r", "c", "Once", decoding=Decoding(max_tokens=0))
+    (completion,) = ask(HFBackend(offline=True), variant, [request])["r"].completions
+    assert (completion.text, completion.finish_reason) == ("", "length")
+
+
+def test_indentation_survives_vocabularies_that_drop_the_first_blank() -> None:
+    from shared import shared_path
+
+    tokenizer = AutoTokenizer.from_pretrained(shared_path("models", "stories260k"))
+    prompt, whole = tokenizer.encode("def f():\n"), tokenizer.encode("def f():\n    return")
+    reader = Reader(tokenizer, prompt, ())
+    assert reader.text(whole[len(prompt) :]) == "    return"
+    assert tokenizer.decode(whole[len(prompt) :]) == "   return"
+
+
+def row(top_p: float, number: int) -> _Row:
+    decoding = Decoding(temperature=1.0, top_p=top_p)
+    job = Job(0, number, Prompt((1, 2), 2, 4), decoding)
+    return _Row(job, Reader(None, (), ()), stream(job))
+
+
+def test_draws_follow_the_distribution_within_top_p() -> None:
+    shares = np.array([0.05, 0.5, 0.15, 0.3])
+    counts = np.bincount([_draw(shares, row(0.75, n)) for n in range(4000)], minlength=4)
+    assert counts[0] == counts[2] == 0  # likelier tokens already hold 0.8 of the mass
+    assert counts[1] / 4000 == pytest.approx(0.5 / 0.8, abs=0.03)
+    counts = np.bincount([_draw(shares, row(1.0, n)) for n in range(4000)], minlength=4)
+    assert counts / 4000 == pytest.approx(shares, abs=0.03)
