@@ -68,6 +68,7 @@ class _Index:
 
     answers: dict[str, Response] = field(default_factory=dict)
     decodings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    losses: list[str] = field(default_factory=list)
 
 
 class _Shard:
@@ -168,6 +169,9 @@ class Journal:
             elif request.decoding is not None:
                 other_decodings.update(_changed_decoding(index, request))
         self.n_reused += len(found)
+        if len(found) < len(requests):  # a loss that nobody misses is not worth a sentence
+            self.warnings += index.losses
+            index.losses = []
         self.warnings += [
             f"{count} prompts were answered before with {changed}: asked again."
             for changed, count in sorted(other_decodings.items())
@@ -228,52 +232,59 @@ class Journal:
 
     def _index(self, fingerprint: str) -> _Index:
         if fingerprint not in self._indexes:
-            index = self._indexes[fingerprint] = _Index()
-            for path in sorted(self._home(fingerprint).glob("*.jsonl")):
-                self._read_shard(path, fingerprint, index)
+            index = _Index()
+            home = self._home(fingerprint)
+            self._guard(home, lambda: _read_shards(home, fingerprint, index))
+            self._indexes[fingerprint] = index
         return self._indexes[fingerprint]
-
-    def _read_shard(self, path: Path, fingerprint: str, index: _Index) -> None:
-        damaged: list[int] = []
-        versions: Counter[object] = Counter()
-        is_cut = False
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.endswith(b"\n"):
-                    is_cut = True
-                    continue
-                content = _content(line)
-                if content is None:
-                    damaged.append(number)
-                elif content.get("version") != VERSION:
-                    versions[content.get("version")] += 1
-                elif content.get("fingerprint") == fingerprint:
-                    _remember(index, content)
-        self._report(path, damaged, versions, is_cut=is_cut)
-
-    def _report(
-        self, path: Path, damaged: Sequence[int], versions: Mapping[object, int], *, is_cut: bool
-    ) -> None:
-        if is_cut:
-            self.warnings.append(
-                f"{path}: 1 answer was cut off while it was written; it is asked again."
-            )
-        if damaged:
-            shown = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
-            self.warnings.append(
-                f"{path}: {len(damaged)} damaged lines are left alone (line {shown}); "
-                "their answers are asked again."
-            )
-        for version, count in versions.items():
-            self.warnings.append(
-                f"{path}: {count} answers are not reused: they were stored in version {version}, "
-                f"this is version {VERSION}."
-            )
 
     def _relatives(self, ingredients: Mapping[str, str]) -> list[dict[str, str]]:
         """Return the notes of other variants that are the same model and adapter by name."""
         notes = (_read_note(path) for path in sorted(self.folder.glob("*/variant.json")))
         return [note for note in notes if note and _title(note) == _title(ingredients)]
+
+
+def _read_shards(home: Path, fingerprint: str, index: _Index) -> None:
+    for path in sorted(home.glob("*.jsonl")):
+        with path.open("rb") as lines:
+            _read_shard(path, lines, fingerprint, index)
+
+
+def _read_shard(path: Path, lines: Iterable[bytes], fingerprint: str, index: _Index) -> None:
+    damaged: list[int] = []
+    versions: Counter[object] = Counter()
+    is_cut = False
+    for number, line in enumerate(lines, 1):
+        content = _content(line)
+        if not line.endswith(b"\n"):
+            is_cut = True
+        elif content is None:
+            damaged.append(number)
+        elif content.get("version") != VERSION:
+            versions[content.get("version")] += 1
+        elif content.get("fingerprint") == fingerprint:
+            _remember(index, content)
+    index.losses += _losses(path, damaged, versions, is_cut=is_cut)
+
+
+def _losses(
+    path: Path, damaged: Sequence[int], versions: Mapping[object, int], *, is_cut: bool
+) -> list[str]:
+    found = []
+    if is_cut:
+        found.append(f"{path}: 1 answer was cut off while it was written; it is asked again.")
+    if damaged:
+        shown = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
+        found.append(
+            f"{path}: {len(damaged)} damaged lines are left alone (line {shown}); "
+            "their answers are asked again."
+        )
+    found += [
+        f"{path}: {count} answers are asked again: they were stored in version {version}, "
+        f"this is version {VERSION}."
+        for version, count in versions.items()
+    ]
+    return found
 
 
 def _line(key: str, fingerprint: str, request: Request, response: Response) -> bytes:
@@ -395,4 +406,4 @@ def _unwritable(path: Path, error: OSError) -> str:
     else:
         remedy = "Set TUNEVAL_HOME to a folder that can be written."
     reason = error.strerror or str(error)
-    return f'the journal of answers cannot be written at "{path}": {reason}.\n{remedy}'
+    return f'the journal of answers cannot be used at "{path}": {reason}.\n{remedy}'
