@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tiny_models import build_adapter, build_model
 
+from tiny_models import build_adapter, build_model
 from tuneval.api import RunResult, compare
 
 LABELS = ("positive", "negative", "neutral")

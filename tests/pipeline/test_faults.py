@@ -10,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from pipeline.conftest import Setting, rows, write_rows
 
+from pipeline.conftest import Setting, rows, write_rows
 from tuneval.api import RunResult
 from tuneval.cli.main import exit_code
 
@@ -149,10 +149,14 @@ def broken(setting: Setting, tmp_path: Path, what: str) -> tuple[list[str], str]
         return [str(base), "--adapter", str(copied), "--data", str(data)], "hidden size"
     shutil.copytree(adapter if "adapter" in what else base, copied)
     if what == "adapter with zeroed B":
-        damage_adapter(
-            copied, lambda t: {k: v * 0 if "lora_B" in k else v for k, v in t.items()}
-        )
-        return [str(base), "--adapter", str(copied), "--data", str(data)], "the base model's answers"
+        damage_adapter(copied, lambda t: {k: v * 0 if "lora_B" in k else v for k, v in t.items()})
+        return [
+            str(base),
+            "--adapter",
+            str(copied),
+            "--data",
+            str(data),
+        ], "the base model's answers"
     if what == "adapter with renamed keys":
         damage_adapter(copied, lambda t: {k.replace("layers", "blocks"): v for k, v in t.items()})
         return [

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from pipeline.conftest import LABELS, Setting, rows, write_rows
 
 import tuneval
+from pipeline.conftest import LABELS, Setting, rows, write_rows
 from tuneval.api import RunResult
 from tuneval.cli.main import exit_code
 from tuneval.errors import ConfigError
@@ -145,7 +145,11 @@ def test_what_is_generated_and_what_is_scored_agree_on_labels(run_it: Run) -> No
     [
         ({"prompt": "Once upon", "completion": " a time"}, "generate", None),
         ({"text": "Once upon a time there was"}, "language_model", "perplexity"),
-        ({"question": "Which?", "choices": ["fox", "dog"], "answer": 1}, "multiple_choice", "accuracy"),
+        (
+            {"question": "Which?", "choices": ["fox", "dog"], "answer": 1},
+            "multiple_choice",
+            "accuracy",
+        ),
     ],
     ids=["free text", "perplexity", "multiple choice"],
 )
@@ -154,7 +158,10 @@ def test_the_other_tasks_walk_the_same_line(
 ) -> None:
     data = write_rows(
         tmp_path / "other.jsonl",
-        [{key: f"{v} {n}" if isinstance(v, str) else v for key, v in row.items()} for n in range(6)],
+        [
+            {key: f"{v} {n}" if isinstance(v, str) else v for key, v in row.items()}
+            for n in range(6)
+        ],
     )
     result = run_it(data=str(data), adapters=(), full=())
     assert result.case_sets[0].task == task
@@ -166,7 +173,9 @@ def test_the_other_tasks_walk_the_same_line(
 def test_few_shot_examples_come_from_another_file(run_it: Run, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="few-shot cases must come from another file"):
         run_it(prompting={"few_shot": 2})
-    shots = write_rows(tmp_path / "train.jsonl", [{**row, "text": f"{row['text']}!"} for row in rows(40)])
+    shots = write_rows(
+        tmp_path / "train.jsonl", [{**row, "text": f"{row['text']}!"} for row in rows(40)]
+    )
     result = run_it(prompting={"few_shot": 2}, few_shot_file=str(shots), adapters=(), full=())
     plain = run_it(adapters=(), full=())
     assert not same(result.predictions["base"], plain.predictions["base"])

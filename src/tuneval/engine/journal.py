@@ -14,7 +14,8 @@ import secrets
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
@@ -68,6 +69,7 @@ class _Index:
 
     answers: dict[str, Response] = field(default_factory=dict)
     decodings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    losses: list[str] = field(default_factory=list)
 
 
 class _Shard:
@@ -154,24 +156,24 @@ class Journal:
             self.warnings.append(
                 f"earlier answers of {_title(ingredients)} are not reused: {changed}."
             )
-        self._guard(home, lambda: _replace(note, json.dumps(dict(ingredients), indent=1)))
+        with _translated(home):
+            _replace(note, json.dumps(dict(ingredients), indent=1))
 
     def lookup(self, fingerprint: str, requests: Sequence[Request]) -> dict[str, Response]:
         """Return the remembered answers, by request id; what is not known is left out."""
         index = self._index(fingerprint)
         found: dict[str, Response] = {}
-        other_decodings: Counter[str] = Counter()
         for request in requests:
             response = index.answers.get(key_of(fingerprint, request))
             if response is not None:
                 found[request.id] = replace(response, request_id=request.id)
-            elif request.decoding is not None:
-                other_decodings.update(_changed_decoding(index, request))
         self.n_reused += len(found)
-        self.warnings += [
-            f"{count} prompts were answered before with {changed}: asked again."
-            for changed, count in sorted(other_decodings.items())
-        ]
+        if len(found) < len(requests):  # a loss that nobody misses is not worth a sentence
+            self.warnings += index.losses
+            index.losses = []
+            self.warnings += _other_decodings(
+                index, [request for request in requests if request.id not in found], requests
+            )
         return found
 
     def record(self, fingerprint: str, request: Request, response: Response) -> None:
@@ -186,14 +188,16 @@ class Journal:
             return
         key = key_of(fingerprint, request)
         line = _line(key, fingerprint, request, response)
-        self._guard(self._home(fingerprint), lambda: self._write(fingerprint, line))
+        with _translated(self._home(fingerprint)):
+            self._write(fingerprint, line)
         if fingerprint in self._indexes:
             self._indexes[fingerprint].answers[key] = response
 
     def flush(self) -> None:
         """Have everything written to the disk."""
         for fingerprint, shard in self._shards.items():
-            self._guard(self._home(fingerprint), shard.sync)
+            with _translated(self._home(fingerprint)):
+                shard.sync()
 
     def close(self) -> None:
         """Flush and let go of the files."""
@@ -220,60 +224,62 @@ class Journal:
             shard.close()
             raise
 
-    def _guard(self, path: Path, act: Any) -> None:
-        try:
-            act()
-        except OSError as error:
-            raise BackendError(_unwritable(path, error)) from error
-
     def _index(self, fingerprint: str) -> _Index:
         if fingerprint not in self._indexes:
-            index = self._indexes[fingerprint] = _Index()
-            for path in sorted(self._home(fingerprint).glob("*.jsonl")):
-                self._read_shard(path, fingerprint, index)
+            index = _Index()
+            home = self._home(fingerprint)
+            with _translated(home):
+                _read_shards(home, fingerprint, index)
+            self._indexes[fingerprint] = index
         return self._indexes[fingerprint]
-
-    def _read_shard(self, path: Path, fingerprint: str, index: _Index) -> None:
-        damaged: list[int] = []
-        versions: Counter[object] = Counter()
-        is_cut = False
-        with path.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
-                if not line.endswith(b"\n"):
-                    is_cut = True
-                    continue
-                content = _content(line)
-                if content is None:
-                    damaged.append(number)
-                elif content.get("version") != VERSION:
-                    versions[content.get("version")] += 1
-                elif content.get("fingerprint") == fingerprint:
-                    _remember(index, content)
-        self._report(path, damaged, versions, is_cut=is_cut)
-
-    def _report(
-        self, path: Path, damaged: Sequence[int], versions: Mapping[object, int], *, is_cut: bool
-    ) -> None:
-        if is_cut:
-            self.warnings.append(
-                f"{path}: 1 answer was cut off while it was written; it is asked again."
-            )
-        if damaged:
-            shown = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
-            self.warnings.append(
-                f"{path}: {len(damaged)} damaged lines are left alone (line {shown}); "
-                "their answers are asked again."
-            )
-        for version, count in versions.items():
-            self.warnings.append(
-                f"{path}: {count} answers are not reused: they were stored in version {version}, "
-                f"this is version {VERSION}."
-            )
 
     def _relatives(self, ingredients: Mapping[str, str]) -> list[dict[str, str]]:
         """Return the notes of other variants that are the same model and adapter by name."""
         notes = (_read_note(path) for path in sorted(self.folder.glob("*/variant.json")))
         return [note for note in notes if note and _title(note) == _title(ingredients)]
+
+
+def _read_shards(home: Path, fingerprint: str, index: _Index) -> None:
+    for path in sorted(home.glob("*.jsonl")):
+        with path.open("rb") as lines:
+            _read_shard(path, lines, fingerprint, index)
+
+
+def _read_shard(path: Path, lines: Iterable[bytes], fingerprint: str, index: _Index) -> None:
+    damaged: list[int] = []
+    versions: Counter[object] = Counter()
+    is_cut = False
+    for number, line in enumerate(lines, 1):
+        content = _content(line)
+        if not line.endswith(b"\n"):
+            is_cut = True
+        elif content is None:
+            damaged.append(number)
+        elif content.get("version") != VERSION:
+            versions[content.get("version")] += 1
+        elif content.get("fingerprint") == fingerprint:
+            _remember(index, content)
+    index.losses += _losses(path, damaged, versions, is_cut=is_cut)
+
+
+def _losses(
+    path: Path, damaged: Sequence[int], versions: Mapping[object, int], *, is_cut: bool
+) -> list[str]:
+    found = []
+    if is_cut:
+        found.append(f"{path}: 1 answer was cut off while it was written; it is asked again.")
+    if damaged:
+        shown = ", ".join(map(str, damaged[:5])) + (", ..." if len(damaged) > 5 else "")
+        found.append(
+            f"{path}: {_count(len(damaged), 'damaged line is', 'damaged lines are')} left alone "
+            f"(line {shown}); what stood there is asked again."
+        )
+    found += [
+        f"{path}: {_count(count, 'answer', 'answers')} of version {version} cannot be reused in "
+        f"version {VERSION} and will be asked again."
+        for version, count in versions.items()
+    ]
+    return found
 
 
 def _line(key: str, fingerprint: str, request: Request, response: Response) -> bytes:
@@ -324,18 +330,33 @@ def _remember(index: _Index, content: Mapping[str, Any]) -> None:
         index.decodings[content["prompt"]] = content["decoding"]
 
 
-def _changed_decoding(index: _Index, request: Request) -> Iterable[str]:
-    """Say how an earlier completion of the same prompt was drawn, where it was drawn otherwise."""
-    asked = content_of(request)
-    before = index.decodings.get(_hash(asked["prompt"])) if index.decodings else None
-    if before is None or before == asked["decoding"]:
-        return ()
-    changed = (
-        f"{name} {json.dumps(before.get(name))} instead of {json.dumps(now)}"
-        for name, now in asked["decoding"].items()
-        if before.get(name) != now
-    )
-    return (", ".join(changed),)
+def _other_decodings(
+    index: _Index, missing: Sequence[Request], requests: Sequence[Request]
+) -> list[str]:
+    """Say which prompts had completions that were drawn with settings that nobody asks for now."""
+    if not index.decodings:
+        return []
+    wanted = [_as_plain(one) for one in {request.decoding for request in requests} if one]
+    changes: Counter[str] = Counter()
+    for request in missing:
+        before = index.decodings.get(_hash(content_of(request)["prompt"]))
+        if request.decoding is not None and before is not None and before not in wanted:
+            now = _as_plain(request.decoding)
+            differing = (name for name in now if now[name] != before.get(name))
+            changes[
+                ", ".join(
+                    f"{name} {json.dumps(before.get(name))} instead of {json.dumps(now[name])}"
+                    for name in differing
+                )
+            ] += 1
+    return [
+        f"{_count(n, 'prompt was', 'prompts were')} answered before with {change}: asked again."
+        for change, n in sorted(changes.items())
+    ]
+
+
+def _count(n: int, one: str, many: str) -> str:
+    return f"{n} {one if n == 1 else many}"
 
 
 def _title(ingredients: Mapping[str, str]) -> str:
@@ -386,6 +407,15 @@ def _check_writable(folder: Path) -> None:
         raise ConfigError(_unwritable(folder, error)) from error
 
 
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Let what the operating system refuses leave as an error that says where and what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise BackendError(_unwritable(path, error)) from error
+
+
 def _unwritable(path: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         remedy = (
@@ -395,4 +425,4 @@ def _unwritable(path: Path, error: OSError) -> str:
     else:
         remedy = "Set TUNEVAL_HOME to a folder that can be written."
     reason = error.strerror or str(error)
-    return f'the journal of answers cannot be written at "{path}": {reason}.\n{remedy}'
+    return f'the journal of answers cannot be used at "{path}": {reason}.\n{remedy}'

@@ -88,7 +88,7 @@ class ScriptedBackend:
     def fingerprint(self, variant: Variant) -> str:
         """Hash of the variant and of its rules."""
         rules = self.models.get(variant.name, self.rules)
-        script = rules.__qualname__ if callable(rules) else _canonical(rules)
+        script = _name(rules) if callable(rules) else _canonical(rules)
         parts = (variant.kind, variant.model, variant.adapter, variant.revision, variant.dtype)
         content = json.dumps([*parts, script, self.version])
         return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
@@ -105,9 +105,8 @@ class ScriptedBackend:
         if callable(rules):
             return rules(variant, request)
         prompt = prompt_text(request)
-        return (
-            rules[max(fitting, key=len)] if (fitting := [k for k in rules if k in prompt]) else None
-        )
+        fitting = [part for part in rules if part in prompt]
+        return rules[max(fitting, key=len)] if fitting else None
 
 
 def prompt_text(request: Request) -> str:
@@ -172,6 +171,10 @@ def _complete(text: str, request: Request) -> Completion:
         n_tokens=min(len(words), limit),
         finish_reason="length" if is_cut else "stop",
     )
+
+
+def _name(rules: Callable[..., Said]) -> str:
+    return str(getattr(rules, "__qualname__", type(rules).__qualname__))
 
 
 def _canonical(rules: Mapping[str, Said]) -> str:

@@ -7,7 +7,7 @@ import warnings
 
 import pytest
 import torch
-from conftest import SHAPES, build_adapter, build_model, build_tokenizer
+from tiny_models import SHAPES, build_adapter, build_model, build_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from shared import shared_json, shared_path
@@ -347,7 +347,7 @@ def test_fingerprints_follow_everything_that_changes_answers(base, lora, copy) -
     half = Variant("lora", "adapter", str(base), str(lora), dtype="bfloat16")
     assert HFBackend(offline=True).fingerprint(half) != known
     scaled = copy(lora, "scaled")
-    from conftest import edit_json
+    from tiny_models import edit_json
 
     edit_json(scaled / "adapter_config.json", lora_alpha=9)
     other = Variant("lora", "adapter", str(base), str(scaled))

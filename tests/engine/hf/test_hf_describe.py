@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import build_adapter, build_model, edit_json
+from tiny_models import build_adapter, build_model, edit_json
 from safetensors.torch import load_file, save_file
 
 from tuneval.engine.hf.describe import check_adapter_fits, describe, find_base

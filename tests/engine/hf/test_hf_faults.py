@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import build_adapter, build_model, build_tokenizer, edit_json
+from tiny_models import build_adapter, build_model, build_tokenizer, edit_json
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 

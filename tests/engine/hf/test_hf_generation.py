@@ -7,7 +7,7 @@ import random
 import numpy as np
 import pytest
 import torch
-from conftest import SHAPES, build_model, build_tokenizer
+from tiny_models import SHAPES, build_model, build_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tuneval.engine.hf.backend import HFBackend

@@ -1,0 +1,36 @@
+"""Backends that a test can build here; another backend joins the contract tests by one line.
+
+A builder returns the backend and the variants that it can answer as. Each answers text and message
+prompts, likelihoods and greedy completions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from tuneval.engine import Backend
+from tuneval.engine.scripted import ScriptedBackend
+from tuneval.types import Variant
+
+BUILDERS = {
+    "scripted": "engine.buildable:scripted",
+}
+"""Backend name -> "module:function" below ``tests``; the function takes a folder and a batch size."""
+
+
+def build(name: str, folder: Path, batch_size: int) -> tuple[Backend, Sequence[Variant]]:
+    """Import a builder only when its test runs."""
+    module, _, function = BUILDERS[name].partition(":")
+    built: tuple[Backend, Sequence[Variant]] = getattr(import_module(module), function)(
+        folder, batch_size
+    )
+    return built
+
+
+def scripted(folder: Path, batch_size: int) -> tuple[Backend, Sequence[Variant]]:
+    """Two variants with rules of their own."""
+    models = {"base": {"": "billing"}, "tuned": {"log in": "login", "": "billing"}}
+    variants = (Variant("base", "base", "small"), Variant("tuned", "full", "tuned"))
+    return ScriptedBackend(models=models, batch_size=batch_size), variants

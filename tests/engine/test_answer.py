@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from tuneval.engine.answer import answer
+from tuneval.engine.journal import Journal
+from tuneval.engine.scripted import ScriptedBackend
+from tuneval.errors import BackendError
+from tuneval.types import Completion, Decoding, Request, Response, Variant
+
+BASE = Variant("base", "base", "small")
+
+
+def likelihoods(*words: str, prompt: str = "x") -> list[Request]:
+    return [Request(f"r{n}", "case", prompt, continuation=word) for n, word in enumerate(words)]
+
+
+class Twisted(ScriptedBackend):
+    """Passes its responses through a function before they leave."""
+
+    def __init__(self, twist: Callable[[Iterator[Response]], Iterator[Response]]) -> None:
+        super().__init__({"": "a"})
+        self.twist = twist
+
+    def answer(self, variant: Variant, requests: Sequence[Request]) -> Iterator[Response]:
+        yield from self.twist(super().answer(variant, requests))
+
+
+class Counted:
+    def __init__(self) -> None:
+        self.calls: list[tuple[object, ...]] = []
+
+    def begin(self, stage: str, total: int) -> None:
+        self.calls.append(("begin", stage, total))
+
+    def advance(self, n: int, *, n_reused: int = 0) -> None:
+        self.calls.append(("advance", n, n_reused))
+
+    def end(self) -> None:
+        self.calls.append(("end",))
+
+
+def test_answers_come_in_the_order_of_the_requests(tmp_path: Path) -> None:
+    backend = Twisted(lambda responses: reversed(list(responses)))
+    with Journal(tmp_path) as journal:
+        answers = answer(backend, BASE, likelihoods("a", "b", "c"), journal)
+    assert list(answers) == ["r0", "r1", "r2"]
+    assert [one.request_id for one in answers.values()] == ["r0", "r1", "r2"]
+    assert answers["r0"].is_greedy and not answers["r1"].is_greedy
+
+
+def test_the_same_content_is_asked_once(tmp_path: Path) -> None:
+    backend = ScriptedBackend({"": "a"})
+    with Journal(tmp_path) as journal:
+        answers = answer(backend, BASE, likelihoods("a", "b", "a", "a"), journal)
+    assert [request.id for _, request in backend.asked] == ["r0", "r1"]
+    assert [answers[f"r{n}"].loglikelihood for n in (0, 2, 3)] == [answers["r0"].loglikelihood] * 3
+    assert [answers[one].request_id for one in answers] == ["r0", "r1", "r2", "r3"]
+
+
+def test_the_second_time_nothing_is_asked(tmp_path: Path) -> None:
+    requests = likelihoods("a", "b")
+    with Journal(tmp_path) as journal:
+        first = answer(ScriptedBackend({"": "a"}), BASE, requests, journal)
+    again = ScriptedBackend({"": "a"})
+    renamed = Variant("another name", "base", "small")
+    progress = Counted()
+    with Journal(tmp_path) as journal:
+        second = answer(again, renamed, requests, journal, progress)
+    assert again.asked == []
+    assert journal.n_reused == 2
+    assert [one.loglikelihood for one in second.values()] == [
+        one.loglikelihood for one in first.values()
+    ]
+    assert {one.variant for one in second.values()} == {"another name"}
+    assert progress.calls == [("begin", "another name", 2), ("advance", 2, 2), ("end",)]
+
+
+def test_progress_counts_twins_and_reuse(tmp_path: Path) -> None:
+    progress = Counted()
+    with Journal(tmp_path) as journal:
+        answer(ScriptedBackend({"": "a"}), BASE, likelihoods("a"), journal)
+        answer(ScriptedBackend({"": "a"}), BASE, likelihoods("a", "b", "b"), journal, progress)
+    assert progress.calls == [
+        ("begin", "base", 3), ("advance", 1, 1), ("advance", 2, 0), ("end",),
+    ]  # fmt: skip
+
+
+def test_a_problem_is_asked_again_next_time(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        first = answer(ScriptedBackend({}), BASE, likelihoods("a"), journal)
+        assert first["r0"].problem == "the script says nothing to this prompt"
+        again = ScriptedBackend({})
+        answer(again, BASE, likelihoods("a"), journal)
+    assert len(again.asked) == 1
+
+
+def drop_last(responses: Iterator[Response]) -> Iterator[Response]:
+    yield from list(responses)[:-1]
+
+
+def repeat(responses: Iterator[Response]) -> Iterator[Response]:
+    for response in responses:
+        yield response
+        yield response
+
+
+def invent(responses: Iterator[Response]) -> Iterator[Response]:
+    yield Response("nobody", "base", loglikelihood=-1.0)
+
+
+def empty(responses: Iterator[Response]) -> Iterator[Response]:
+    yield Response("r0", "base")
+
+
+@pytest.mark.parametrize(
+    ("twist", "message"),
+    [
+        (drop_last, r'left 1 of 2 requests without an answer \(first: "r1"\)'),
+        (repeat, 'answered request "r0", which was not asked or was answered before'),
+        (invent, 'answered request "nobody", which was not asked'),
+        (empty, 'request "r0": a log-likelihood was asked for and none came'),
+    ],
+)
+def test_a_backend_that_breaks_its_contract(
+    tmp_path: Path, twist: Callable[[Iterator[Response]], Iterator[Response]], message: str
+) -> None:
+    with Journal(tmp_path) as journal, pytest.raises(BackendError, match=message):
+        answer(Twisted(twist), BASE, likelihoods("a", "b"), journal)
+
+
+def test_too_few_completions_are_a_fault(tmp_path: Path) -> None:
+    request = Request("r0", "c", "x", decoding=Decoding(n_completions=2, temperature=1.0))
+    one = Response("r0", "base", completions=(Completion("a", 1, "stop"),))
+    message = "2 completions were asked for and 1 came"
+    with Journal(tmp_path) as journal, pytest.raises(BackendError, match=message):
+        answer(Twisted(lambda _: iter([one])), BASE, [request], journal)
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("value", [math.nan, -math.inf, math.inf])
+def test_fault_12_a_number_that_is_none(tmp_path: Path, value: float) -> None:
+    """sandbox_and_faults B2, row 12: marked, not stored, the others unharmed."""
+    backend = ScriptedBackend({"": {"good": -1.0, "bad": value}})
+    with Journal(tmp_path) as journal:
+        answers = answer(backend, BASE, likelihoods("good", "bad"), journal)
+    assert answers["r0"].loglikelihood == -1.0
+    assert answers["r1"].problem == f"nonfinite: the log-likelihood is {value}"
+    assert answers["r1"].loglikelihood is None
+    with Journal(tmp_path) as journal:
+        found = journal.lookup(backend.fingerprint(BASE), likelihoods("good", "bad"))
+    assert list(found) == ["r0"]
+
+
+@pytest.mark.fault
+def test_fault_13_an_empty_completion_is_an_answer(tmp_path: Path) -> None:
+    """sandbox_and_faults B2, row 13."""
+    request = Request("r0", "c", "x", decoding=Decoding())
+    with Journal(tmp_path) as journal:
+        first = answer(ScriptedBackend({"": ""}), BASE, [request], journal)
+        again = ScriptedBackend({"": ""})
+        second = answer(again, BASE, [request], journal)
+    assert first["r0"].completions == second["r0"].completions == (Completion("", 1, "stop"),)
+    assert first["r0"].problem is None
+    assert again.asked == []
+
+
+def test_an_interrupt_leaves_what_was_answered(tmp_path: Path) -> None:
+    def interrupted(responses: Iterator[Response]) -> Iterator[Response]:
+        yield next(responses)
+        raise KeyboardInterrupt
+
+    progress = Counted()
+    journal = Journal(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        answer(Twisted(interrupted), BASE, likelihoods("a", "b"), journal, progress)
+    assert progress.calls[-1] == ("end",)
+    backend = Twisted(lambda responses: responses)
+    with Journal(tmp_path) as other:
+        answer(backend, BASE, likelihoods("a", "b"), other)
+    assert [request.id for _, request in backend.asked] == ["r1"]
+
+
+def test_nothing_asked_is_nothing_done(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        assert answer(ScriptedBackend({}), BASE, [], journal) == {}
+
+
+def test_two_variants_never_share_an_answer(tmp_path: Path) -> None:
+    backend = ScriptedBackend(models={"base": {"": "a"}, "lora": {"": "b"}})
+    lora = Variant("lora", "adapter", "small", adapter="out")
+    with Journal(tmp_path) as journal:
+        base_answers = answer(backend, BASE, likelihoods("a", "b"), journal)
+        lora_answers = answer(backend, lora, likelihoods("a", "b"), journal)
+    assert base_answers["r0"].is_greedy and lora_answers["r1"].is_greedy
+    assert journal.n_reused == 0

@@ -1,0 +1,129 @@
+"""Small random models, adapters and a tokenizer trained on the spot; nothing is downloaded."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+END = "<|end|>"
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+CORPUS = [
+    "The quick brown fox jumps over the lazy dog. Once upon a time there was a little girl.",
+    "Question: What is the capital of France?\nAnswer: Paris\n\n",
+    "Message: my card was refused\nTopic: card payment refused\n",
+    "def add(a, b):\n    return a + b\n",
+    "positive negative neutral refund shipping account login",
+] * 4
+SHAPES: dict[str, dict[str, Any]] = {
+    "llama": {"num_key_value_heads": 2},
+    "qwen2": {"num_key_value_heads": 2},
+    "qwen3": {"num_key_value_heads": 2, "head_dim": 8},
+    "gemma": {"num_key_value_heads": 1, "head_dim": 8},
+    "gpt2": {},
+}
+
+
+def build_tokenizer(*, bos: bool = False, pad: bool = False, chat: bool = False) -> Any:
+    """A byte-level BPE of about 400 tokens."""
+    inner = Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    inner.decoder = decoders.ByteLevel()
+    special = [END, *(["<s>"] if bos else []), *(["<pad>"] if pad else [])]
+    inner.train_from_iterator(
+        CORPUS,
+        trainers.BpeTrainer(
+            vocab_size=400,
+            special_tokens=special,
+            show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
+    )
+    if bos:
+        number = inner.token_to_id("<s>")
+        inner.post_processor = processors.TemplateProcessing(
+            single="<s> $A", special_tokens=[("<s>", number)]
+        )
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        eos_token=END,
+        bos_token="<s>" if bos else None,
+        pad_token="<pad>" if pad else None,
+    )
+    if chat:
+        tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def build_model(folder: Path, family: str = "llama", *, seed: int = 0, **options: Any) -> Path:
+    """Write a random model of a family, with a tokenizer, to a folder."""
+    keys = ("bos", "pad", "chat")
+    tokenizer = build_tokenizer(**{key: options.pop(key) for key in keys if key in options})
+    settings: dict[str, Any] = {
+        "vocab_size": len(tokenizer) + 5,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "max_position_embeddings": 64,
+        "initializer_range": 0.2,
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        **SHAPES.get(family, {}),
+        **options,
+    }
+    if family == "gpt2":
+        settings = {**settings, "n_positions": settings.pop("max_position_embeddings")}
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_config(CONFIG_MAPPING[family](**settings)).eval()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def build_adapter(
+    folder: Path, base: Path, *, seed: int = 1, scale: float = 0.3, config: Any = None
+) -> Path:
+    """Write an adapter with random weights for a base (a LoRA unless a config is given)."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    model = AutoModelForCausalLM.from_pretrained(base)
+    targets = ["c_attn"] if model.config.model_type == "gpt2" else ["q_proj", "v_proj", "down_proj"]
+    config = config or LoraConfig(
+        r=4,
+        lora_alpha=8,
+        task_type="CAUSAL_LM",
+        target_modules=targets,
+        fan_in_fan_out=model.config.model_type == "gpt2",
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PEFT reads a deprecated property of transformers'
+        peft = get_peft_model(model, config)
+    with torch.no_grad():
+        for name, parameter in peft.named_parameters():
+            if parameter.requires_grad:
+                noise = torch.randn(parameter.shape)
+                parameter.copy_(
+                    parameter + noise * scale if "modules_to_save" in name else noise * scale
+                )
+    peft.save_pretrained(folder)
+    return folder
+
+
+def edit_json(path: Path, **changes: Any) -> None:
+    """Change keys of a JSON file; None removes a key."""
+    content = json.loads(path.read_text())
+    content.update(changes)
+    content = {key: value for key, value in content.items() if value is not None}
+    path.write_text(json.dumps(content))
