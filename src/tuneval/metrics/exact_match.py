@@ -30,9 +30,9 @@ class ExactMatch(Mean):
         given = fields.texts(self.name, cases, predictions)
         return rows(map(self._row, cases, given), 2)
 
-    def _row(self, case: Case, text: str) -> tuple[float, float]:
+    def _row(self, case: Case, text: str | None) -> tuple[float, float]:
         expected = {self.normalise(one) for one in fields.references(self.name, case)}
-        return float(self.normalise(text) in expected), 1.0
+        return float(text is not None and self.normalise(text) in expected), 1.0
 
     def normalise(self, text: str) -> str:
         """What is compared."""

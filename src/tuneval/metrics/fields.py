@@ -39,14 +39,14 @@ def references(metric: str, case: Case) -> tuple[str, ...]:
     return case.references
 
 
-def texts(metric: str, cases: Sequence[Case], predictions: Sequence[Prediction]) -> list[str]:
-    """Text of each answer; "" where there is none because of a problem."""
-    found = []
+def texts(
+    metric: str, cases: Sequence[Case], predictions: Sequence[Prediction]
+) -> list[str | None]:
+    """Text of each answer; None where there is none because of a problem."""
     for case, prediction in zip(cases, predictions, strict=True):
         if prediction.text is None and prediction.problem is None:
             raise missing(metric, case, "text")
-        found.append(prediction.text or "")
-    return found
+    return [prediction.text for prediction in predictions]
 
 
 def labels(
