@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from tuneval.types import Request, Response, Variant, VariantFacts
@@ -20,8 +20,15 @@ class Backend(Protocol):
         Raises a ``VariantError`` or ``BackendUnavailable`` otherwise.
         """
 
-    def answer(self, variant: Variant, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer in any order, each request exactly once, as soon as it is known."""
+    def answer(
+        self, variant: Variant, requests: Sequence[Request], known: Collection[str] = frozenset()
+    ) -> Iterator[Response]:
+        """Answer in any order, each request exactly once, as soon as its answer is there.
+
+        What runs together is planned over all ``requests``; those whose id is in ``known`` are
+        answered already and not yielded. So a run that was cut off computes the rest in the same
+        company as it would have, and ends with the same bits.
+        """
 
     def fingerprint(self, variant: Variant) -> str:
         """Hash of all that can change an answer: weights, adapter, tokenizer, template, dtype, ..."""

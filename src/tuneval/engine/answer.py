@@ -49,35 +49,36 @@ def answer(
     try:
         answers = journal.lookup(fingerprint, requests)
         progress.advance(len(answers), n_reused=len(answers))
-        twins = _by_content(requests, answers)
-        for request, response in _ask(backend, variant, [same[0] for same in twins.values()]):
+        twins = _by_content(requests)
+        distinct = [same[0] for same in twins.values()]
+        planned = journal.begin_plan(fingerprint, distinct, answers)
+        for request, response in _ask(backend, variant, planned, frozenset(answers)):
             journal.record(fingerprint, request, response)
             same = twins[request.id]
             answers |= {twin.id: replace(response, request_id=twin.id) for twin in same}
             progress.advance(len(same))
+        journal.end_plan(fingerprint, distinct)
     finally:
         journal.flush()
         progress.end()
     return {one: replace(answers[one], variant=variant.name) for one in ids}
 
 
-def _by_content(
-    requests: Sequence[Request], known: Mapping[str, Response]
-) -> dict[str, list[Request]]:
-    """Return the requests to be asked: id of the first of its content -> all of that content."""
+def _by_content(requests: Sequence[Request]) -> dict[str, list[Request]]:
+    """Id of the first request of a content -> all requests of that content."""
     groups: dict[str, list[Request]] = {}
     for request in requests:
-        if request.id not in known:
-            groups.setdefault(key_of("", request), []).append(request)
+        groups.setdefault(key_of("", request), []).append(request)
     return {same[0].id: same for same in groups.values()}
 
 
 def _ask(
-    backend: Backend, variant: Variant, requests: Sequence[Request]
+    backend: Backend, variant: Variant, planned: Sequence[Request], known: frozenset[str]
 ) -> Iterator[tuple[Request, Response]]:
-    """Yield each request with its response, and hold the backend to its contract."""
-    waiting = {request.id: request for request in requests}
-    for response in backend.answer(variant, requests) if requests else ():
+    """Yield each unknown request with its response, and hold the backend to its contract."""
+    waiting = {request.id: request for request in planned if request.id not in known}
+    n_asked = len(waiting)
+    for response in backend.answer(variant, planned, known) if waiting else ():
         request = waiting.pop(response.request_id, None)
         if request is None:
             raise BackendError(
@@ -87,7 +88,7 @@ def _ask(
         yield request, _checked(variant, request, response)
     if waiting:
         raise BackendError(
-            f'variant "{variant.name}": the backend left {len(waiting)} of {len(requests)} requests '
+            f'variant "{variant.name}": the backend left {len(waiting)} of {n_asked} requests '
             f'without an answer (first: "{next(iter(waiting))}").\n'
             "What was answered is kept; give the same command again to ask for the rest."
         )

@@ -14,7 +14,7 @@ import secrets
 import time
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -193,6 +193,41 @@ class Journal:
         if fingerprint in self._indexes:
             self._indexes[fingerprint].answers[key] = response
 
+    def begin_plan(
+        self, fingerprint: str, requests: Sequence[Request], known: Collection[str]
+    ) -> list[Request]:
+        """Return the requests that the backend shall plan over: those unknown when first asked.
+
+        What is computed together decides the last bits of a number. A run that was cut off must
+        therefore go on with the plan that it began with, not with a plan over the rest: what was
+        known at the beginning is kept on disk until ``end_plan``.
+
+        Parameters
+        ----------
+        requests : sequence of Request
+            All distinct requests, in the order of asking.
+        known : collection of str
+            Ids of those that are answered now.
+        """
+        if all(request.id in known for request in requests):
+            return []
+        path = self._plan_path(fingerprint, requests)
+        known_before = _read_plan(path, len(requests))
+        if known_before is None:
+            known_before = {n for n, request in enumerate(requests) if request.id in known}
+            with _translated(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _replace(path, json.dumps(sorted(known_before)))
+        return [request for n, request in enumerate(requests) if n not in known_before]
+
+    def end_plan(self, fingerprint: str, requests: Sequence[Request]) -> None:
+        """Forget the plan: all of it is answered."""
+        self._plan_path(fingerprint, requests).unlink(missing_ok=True)
+
+    def _plan_path(self, fingerprint: str, requests: Sequence[Request]) -> Path:
+        keys = [key_of(fingerprint, request) for request in requests]
+        return self._home(fingerprint) / "plans" / f"{_hash(keys)[:32]}.json"
+
     def flush(self) -> None:
         """Have everything written to the disk."""
         for fingerprint, shard in self._shards.items():
@@ -237,6 +272,18 @@ class Journal:
         """Return the notes of other variants that are the same model and adapter by name."""
         notes = (_read_note(path) for path in sorted(self.folder.glob("*/variant.json")))
         return [note for note in notes if note and _title(note) == _title(ingredients)]
+
+
+def _read_plan(path: Path, n_requests: int) -> set[int] | None:
+    """Positions that were known when the plan began; None if there is no plan, or a damaged one."""
+    try:
+        positions = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    is_sound = isinstance(positions, list) and all(
+        isinstance(one, int) and 0 <= one < n_requests for one in positions
+    )
+    return set(positions) if is_sound else None
 
 
 def _read_shards(home: Path, fingerprint: str, index: _Index) -> None:

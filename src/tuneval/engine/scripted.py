@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 from tuneval.types import Completion, Request, Response, Variant, VariantFacts
 
@@ -79,11 +79,14 @@ class ScriptedBackend:
             for variant in variants
         }
 
-    def answer(self, variant: Variant, requests: Sequence[Request]) -> Iterator[Response]:
-        """Answer in the given order, one by one."""
+    def answer(
+        self, variant: Variant, requests: Sequence[Request], known: Collection[str] = frozenset()
+    ) -> Iterator[Response]:
+        """Answer in order, one request at a time."""
         for request in requests:
-            self.asked.append((variant.name, request))
-            yield respond(variant, request, self._said(variant, request))
+            if request.id not in known:
+                self.asked.append((variant.name, request))
+                yield respond(variant, request, self._said(variant, request))
 
     def fingerprint(self, variant: Variant) -> str:
         """Hash of the variant and of its rules."""

@@ -7,10 +7,10 @@ import warnings
 
 import pytest
 import torch
-from tiny_models import SHAPES, build_adapter, build_model, build_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from shared import shared_json, shared_path
+from tiny_models import SHAPES, build_adapter, build_model, build_tokenizer
 from tuneval.engine.hf.backend import HFBackend
 from tuneval.types import Decoding, Message, Request, Variant
 

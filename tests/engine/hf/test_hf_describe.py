@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from tiny_models import build_adapter, build_model, edit_json
 from safetensors.torch import load_file, save_file
 
+from tiny_models import build_adapter, build_model, edit_json
 from tuneval.engine.hf.describe import check_adapter_fits, describe, find_base
 from tuneval.errors import AdapterError, VariantError
 

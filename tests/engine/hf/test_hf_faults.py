@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_models import build_adapter, build_model, build_tokenizer, edit_json
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
+from tiny_models import build_adapter, build_model, build_tokenizer, edit_json
 from tuneval.engine.hf.backend import HFBackend
 from tuneval.errors import AdapterError, TokenizerMismatch, VariantError
 from tuneval.types import Decoding, Request, Variant

@@ -7,9 +7,9 @@ import random
 import numpy as np
 import pytest
 import torch
-from tiny_models import SHAPES, build_model, build_tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from tiny_models import SHAPES, build_model, build_tokenizer
 from tuneval.engine.hf.backend import HFBackend
 from tuneval.engine.hf.generation import Job, Reader, _draw, _Row, stream
 from tuneval.engine.hf.render import Prompt

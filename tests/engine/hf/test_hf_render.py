@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tiny_models import CHAT_TEMPLATE, build_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tiny_models import CHAT_TEMPLATE, build_tokenizer
 from tuneval.engine.hf.render import Renderer, _windows, joiner, plain_template
 from tuneval.errors import VariantError
 from tuneval.types import Decoding, Message, Request

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tiny_models import CHAT_TEMPLATE, build_tokenizer
 
+from tiny_models import CHAT_TEMPLATE, build_tokenizer
 from tuneval.engine.hf.tokenizer import fingerprint, reconcile, speak
 from tuneval.errors import TokenizerMismatch, VariantError
 

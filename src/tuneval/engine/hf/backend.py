@@ -6,7 +6,7 @@ Not for: remembering answers (``engine/journal.py``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -126,7 +126,9 @@ class HFBackend:
         self._warn_of_twins(variants)
         return {variant.name: self._fact(variant) for variant in variants}
 
-    def answer(self, variant: Variant, requests: Sequence[Request]) -> Iterator[Response]:
+    def answer(
+        self, variant: Variant, requests: Sequence[Request], known: Collection[str] = frozenset()
+    ) -> Iterator[Response]:
         """Answer requests in the order in which batches finish, each exactly once."""
         self.prepare([variant])
         voice = self._voices[variant]
@@ -136,9 +138,9 @@ class HFBackend:
         # The adapter is switched on per batch: between two answers the caller may ask another
         # variant.
         if scored:
-            yield from self._score(weights, voice, variant, scored)
+            yield from self._score(weights, voice, variant, scored, known)
         if drawn:
-            yield from self._generate(weights, voice, variant, drawn)
+            yield from self._generate(weights, voice, variant, drawn, known)
 
     def fingerprint(self, variant: Variant) -> str:
         """Hash of weights, adapter, tokenizer, template, dtype, device kind and versions."""
@@ -376,7 +378,12 @@ class HFBackend:
     # ------------------------------------------------------------------------------------ scoring
 
     def _score(
-        self, weights: Weights, voice: _Voice, variant: Variant, requests: Sequence[Request]
+        self,
+        weights: Weights,
+        voice: _Voice,
+        variant: Variant,
+        requests: Sequence[Request],
+        known: Collection[str],
     ) -> Iterator[Response]:
         scorings = voice.renderer.scorings(requests)
         rows = _n_embeddings(weights, voice)
@@ -385,6 +392,8 @@ class HFBackend:
         pending: dict[int, dict[int, WindowScore]] = {}
         for owner, (request, scoring) in enumerate(zip(requests, scorings, strict=True)):
             beyond = _beyond((max(w.ids, default=0) for w in scoring.windows), rows)
+            if beyond and request.id in known:
+                continue
             if beyond:
                 yield Response(request.id, variant.name, problem=beyond)
                 continue
@@ -394,7 +403,10 @@ class HFBackend:
 
         def run(network: Network) -> Iterator[tuple[int, WindowScore]]:
             budget, max_rows = self._limits(_SCORED_TOKENS)
-            return score_padded(network, windows, token_budget=budget, max_rows=max_rows)
+            done = {n for n, owner in enumerate(owners) if requests[owner].id in known}
+            return score_padded(
+                network, windows, token_budget=budget, max_rows=max_rows, known=done
+            )
 
         for index, score in self._switched(weights, voice, run):
             owner = owners[index]
@@ -405,7 +417,12 @@ class HFBackend:
                 del pending[owner]
 
     def _generate(
-        self, weights: Weights, voice: _Voice, variant: Variant, requests: Sequence[Request]
+        self,
+        weights: Weights,
+        voice: _Voice,
+        variant: Variant,
+        requests: Sequence[Request],
+        known: Collection[str],
     ) -> Iterator[Response]:
         prompts = voice.renderer.prompts(requests)
         rows = _n_embeddings(weights, voice)
@@ -414,6 +431,8 @@ class HFBackend:
         for owner, (request, prompt) in enumerate(zip(requests, prompts, strict=True)):
             assert request.decoding is not None
             beyond = _beyond([max(prompt.ids)], rows)
+            if beyond and request.id in known:
+                continue
             if beyond:
                 yield Response(request.id, variant.name, problem=beyond)
                 continue
@@ -432,6 +451,7 @@ class HFBackend:
                 end_tokens=self._end_tokens(weights, voice),
                 token_budget=budget,
                 max_rows=max_rows,
+                known={n for n, job in enumerate(jobs) if requests[job.owner].id in known},
             )
 
         for index, drawn in self._switched(weights, voice, run):

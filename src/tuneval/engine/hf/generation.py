@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -111,8 +111,11 @@ def generate_padded(
     end_tokens: frozenset[int],
     token_budget: int,
     max_rows: int,
+    known: Collection[int] = (),
 ) -> Iterator[tuple[int, Drawn]]:
     """Draw completions in batches of prompts of similar length, padded on the left.
+
+    Batches are planned over all jobs; those in ``known`` are not yielded.
 
     Yields
     ------
@@ -123,7 +126,11 @@ def generate_padded(
         max_rows = 1
     lengths = [len(job.prompt.ids) + job.prompt.max_tokens for job in jobs]
     for batch in padded_batches(lengths, token_budget=token_budget, max_rows=max_rows):
-        yield from _halving(network, jobs, batch, tokenizer, end_tokens)
+        if all(index in known for index in batch):
+            continue
+        for index, drawn in _halving(network, jobs, batch, tokenizer, end_tokens):
+            if index not in known:
+                yield index, drawn
 
 
 def _halving(

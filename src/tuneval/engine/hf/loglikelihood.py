@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -42,11 +42,18 @@ class _Input:
 
 
 def score_padded(
-    network: Network, windows: Sequence[Window], *, token_budget: int, max_rows: int
+    network: Network,
+    windows: Sequence[Window],
+    *,
+    token_budget: int,
+    max_rows: int,
+    known: Collection[int] = (),
 ) -> Iterator[tuple[int, WindowScore]]:
     """Score windows in batches of similar length, padded on the right.
 
     Right padding cannot touch a causal model's earlier positions, so no pad token is needed.
+    Batches are planned over all windows, and those in ``known`` are not yielded, so that a window's
+    bits do not depend on what was done before.
 
     Yields
     ------
@@ -58,10 +65,15 @@ def score_padded(
         max_rows = 1
     lengths = [len(item.ids) for item in inputs]
     for index, window in enumerate(windows):
-        if window.n_scored == 0:
+        if window.n_scored == 0 and index not in known:
             yield index, WindowScore()
     for batch in padded_batches(lengths, token_budget=token_budget, max_rows=max_rows):
-        yield from _halving(network, [inputs[index] for index in batch], windows)
+        chosen = [inputs[index] for index in batch]
+        if all(window in known for item in chosen for window in item.windows):
+            continue
+        for index, score in _halving(network, chosen, windows):
+            if index not in known:
+                yield index, score
 
 
 def _distinct(windows: Sequence[Window]) -> list[_Input]:
