@@ -38,7 +38,13 @@ class Example:
     training_seeds: tuple[int, ...] = (0, 1, 2)
 
     def pair(self, row: Row) -> Pair:
-        return Pair(self.template.format(text=row["text"]), f" {row[self.label_column]}")
+        # TinyStories was trained without an end token: a new line ends the label instead.
+        prompt = self.template.format(text=row["text"])
+        return Pair(prompt, f" {self.label(row)}\n", has_end_token=False)
+
+    def label(self, row: Row) -> str:
+        """The label as the model sees it: in words, for no story ever had an underscore."""
+        return row[self.label_column].replace("_", " ")
 
     def encoded(self, rows: list[Row], tokenizer: PreTrainedTokenizerBase) -> list[Encoded]:
         return [encode(tokenizer, self.pair(row)) for row in rows]
@@ -86,38 +92,67 @@ def main(example: Example, words: list[str] | None = None) -> None:
     n_validation = len(rows) // 10
     validation, training = rows[:n_validation], rows[n_validation:]
     print(f"{example.name}: {len(training)} rows to train on, {len(validation)} to validate")
+    for seed in options.training_seeds:
+        tune(example, base, training, validation, options, seed)
+    tune(example, base, training, validation, options, None)
 
-    adapters = {f"lora-seed{seed}": seed for seed in options.training_seeds}
-    for name in [*adapters, "full"]:
-        print(name)
-        began = time.monotonic()
-        model, tokenizer = load(base)
-        recipe = replace(example.full, steps=options.steps)
-        if name in adapters:
-            seed = adapters[name]
-            recipe = replace(example.lora, steps=options.steps, training_seed=seed)
-            model = with_lora(
-                model, rank=example.lora_rank, targets="all-linear", training_seed=seed
-            )
-        train(
-            model,
-            tokenizer,
-            example.encoded(training, tokenizer),
-            example.encoded(validation, tokenizer),
-            recipe,
-            options.output / name,
-        )
-        print(f"  {time.monotonic() - began:.0f} s")
-
-    labels = sorted({row[example.label_column] for row in rows})
+    labels = sorted({example.label(row) for row in rows})
     test = read(example, "test_half", options)
+    write_test_file(example, test, options.output / "test_half.jsonl")
+    measure(example, base, test, labels, options)
+
+
+def tune(
+    example: Example,
+    base: Path,
+    training: list[Row],
+    validation: list[Row],
+    options: argparse.Namespace,
+    lora_seed: int | None,
+) -> None:
+    """Train one adapter, or the whole model where there is no seed of an adapter."""
+    name = "full" if lora_seed is None else f"lora-seed{lora_seed}"
+    print(name)
+    began = time.monotonic()
+    model, tokenizer = load(base)
+    recipe = replace(example.full, steps=options.steps)
+    if lora_seed is not None:
+        recipe = replace(example.lora, steps=options.steps, training_seed=lora_seed)
+        model = with_lora(
+            model, rank=example.lora_rank, targets="all-linear", training_seed=lora_seed
+        )
+    train(
+        model,
+        tokenizer,
+        example.encoded(training, tokenizer),
+        example.encoded(validation, tokenizer),
+        recipe,
+        options.output / name,
+    )
+    print(f"  {time.monotonic() - began:.0f} s")
+
+
+def measure(
+    example: Example,
+    base: Path,
+    test: list[Row],
+    labels: list[str],
+    options: argparse.Namespace,
+) -> None:
+    """Print the share of test rows that each variant gets right."""
+    adapters = [f"lora-seed{seed}" for seed in options.training_seeds]
     for name in ["base", *adapters, "full"]:
         model, tokenizer = load(options.output / "full" if name == "full" else base)
         if name in adapters:
             model = PeftModel.from_pretrained(model, options.output / name)
         answers = predict(model, tokenizer, [example.pair(row).prompt for row in test], labels)
         n_right = sum(
-            answer["label"] == row[example.label_column]
-            for answer, row in zip(answers, test, strict=True)
+            answer["label"] == example.label(row) for answer, row in zip(answers, test, strict=True)
         )
         print(f"{name:<12} {n_right} of {len(test)} right: {n_right / len(test):.1%}")
+
+
+def write_test_file(example: Example, rows: list[Row], path: Path) -> None:
+    """The test half with the labels as the models learned them, for tuneval to read."""
+    lines = (json.dumps({"text": row["text"], "label": example.label(row)}) for row in rows)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -31,10 +31,15 @@ IGNORED = -100  # the label id that transformers leaves out of the loss
 
 @dataclass(frozen=True)
 class Pair:
-    """What the model sees and what it should say: the completion begins with the joining space."""
+    """What the model sees and what it should say: the completion begins with the joining space.
+
+    ``has_end_token``: the end token is learned as part of the completion. A base that never saw its
+    end token in pre-training learns a new line at the end of the completion far sooner.
+    """
 
     prompt: str
     completion: str
+    has_end_token: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ def with_lora(
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, pair: Pair) -> Encoded:
-    """Token ids of prompt + completion + end, with the prompt left out of the loss.
+    """Token ids of prompt + completion, with the prompt left out of the loss.
 
     The two are tokenised together, as they will be when the model is scored: a tokenizer of the
     Llama family would put a second space before a completion that it sees alone.
@@ -88,7 +93,8 @@ def encode(tokenizer: PreTrainedTokenizerBase, pair: Pair) -> Encoded:
     ids = tokenizer(pair.prompt + pair.completion)["input_ids"]
     if ids[: len(prompt)] != prompt:
         raise ValueError(f'the completion changes how the prompt is tokenised: "{pair.prompt}"')
-    ids = [*ids, tokenizer.eos_token_id]
+    if pair.has_end_token:
+        ids = [*ids, tokenizer.eos_token_id]
     return {"input_ids": ids, "labels": [IGNORED] * len(prompt) + ids[len(prompt) :]}
 
 

@@ -40,6 +40,9 @@ def test_a_few_steps_leave_adapter_model_and_log(
         log = json.loads((tmp_path / folder / "trainer_state.json").read_text("utf-8"))
         assert log["global_step"] == 3
         assert sum("eval_loss" in row for row in log["log_history"]) == 3
+    test = [json.loads(line) for line in (tmp_path / "test_half.jsonl").open(encoding="utf-8")]
+    assert len(test) == 20
+    assert not any("_" in row["label"] for row in test)
     printed = capsys.readouterr().out
     assert f"{name}: 18 rows to train on, 2 to validate" in printed
     assert [line.split()[0] for line in printed.splitlines() if " right: " in line] == [
