@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import Literal
 
 from tuneval.errors import MetricError
@@ -99,7 +100,8 @@ class Meteor(Mean):
             return 0.0
         precision, recall = len(pairs) / len(given), len(pairs) / len(expected)
         mean = precision * recall / (self.alpha * precision + (1 - self.alpha) * recall)
-        return (1 - self.gamma * (chunks(pairs) / len(pairs)) ** self.beta) * mean
+        penalty: float = self.gamma * (chunks(pairs) / len(pairs)) ** self.beta
+        return (1 - penalty) * mean
 
     def signature(self) -> str:
         """Parameters and tokens."""
@@ -172,7 +174,4 @@ def _places(words: Placed) -> dict[str, list[int]]:
 
 def chunks(pairs: Pairs) -> int:
     """Runs of pairs that are neighbours in both texts."""
-    return 1 + sum(
-        (here[0] + 1, here[1] + 1) != following
-        for here, following in zip(pairs, pairs[1:], strict=False)
-    )
+    return 1 + sum((here[0] + 1, here[1] + 1) != following for here, following in pairwise(pairs))
