@@ -55,7 +55,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 def test_imports_follow_the_drawing(path: Path) -> None:
     arrows = drawn_arrows()
     here = place_of(module_of(path))
-    if here == "tuneval":
+    if here in ("tuneval", "__main__"):
         return  # the package's front door re-exports lazily
     assert here in arrows, f"{here} is not in the table of {DRAWING.name}"
     for module in imports_of(path):

@@ -212,7 +212,6 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
             update={
                 "file": _absolute(described.file),
                 "few_shot_file": described.few_shot_file and _absolute(described.few_shot_file),
-                "name": found.name,
                 "task": found.task,
                 "columns": _columns(described, found),
                 "labels": described.labels or found.labels,

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from tuneval.engine.answer import answer
 from tuneval.engine.journal import Journal
@@ -50,8 +50,10 @@ class Dying(ScriptedBackend):
         super().__init__(script)
         self.kind, self.n = kind, n
 
-    def answer(self, variant: Variant, requests: Sequence[Request]) -> Iterator[Response]:
-        for number, response in enumerate(super().answer(variant, requests)):
+    def answer(
+        self, variant: Variant, requests: Sequence[Request], known: Collection[str] = frozenset()
+    ) -> Iterator[Response]:
+        for number, response in enumerate(super().answer(variant, requests, known)):
             if self.kind == "slow":
                 time.sleep(0.005)
             if number == self.n and self.kind.startswith("kill"):

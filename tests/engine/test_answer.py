@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -26,8 +26,10 @@ class Twisted(ScriptedBackend):
         super().__init__({"": "a"})
         self.twist = twist
 
-    def answer(self, variant: Variant, requests: Sequence[Request]) -> Iterator[Response]:
-        yield from self.twist(super().answer(variant, requests))
+    def answer(
+        self, variant: Variant, requests: Sequence[Request], known: Collection[str] = frozenset()
+    ) -> Iterator[Response]:
+        yield from self.twist(super().answer(variant, requests, known))
 
 
 class Counted:

@@ -140,13 +140,19 @@ def broken(setting: Setting, tmp_path: Path, what: str) -> tuple[list[str], str]
     copied = tmp_path / "copied"
     if what == "model path with a typo":
         wrong = base.parent / "bsae"
-        return [str(wrong), "--data", str(data)], f'did you mean "{base}"'
+        return [str(wrong), "--data", str(data)], f'Did you mean "{base}"?'
     if what == "adapter for another base":
         from tiny_models import build_adapter, build_model
 
         other = build_model(tmp_path / "wide", hidden_size=64)
         build_adapter(copied, other)
-        return [str(base), "--adapter", str(copied), "--data", str(data)], "hidden size"
+        return [
+            str(base),
+            "--adapter",
+            str(copied),
+            "--data",
+            str(data),
+        ], "was trained on another base model"
     shutil.copytree(adapter if "adapter" in what else base, copied)
     if what == "adapter with zeroed B":
         damage_adapter(copied, lambda t: {k: v * 0 if "lora_B" in k else v for k, v in t.items()})
@@ -156,7 +162,7 @@ def broken(setting: Setting, tmp_path: Path, what: str) -> tuple[list[str], str]
             str(copied),
             "--data",
             str(data),
-        ], "the base model's answers"
+        ], "all 12 tensors fit, but"
     if what == "adapter with renamed keys":
         damage_adapter(copied, lambda t: {k.replace("layers", "blocks"): v for k, v in t.items()})
         return [

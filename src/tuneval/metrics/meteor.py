@@ -101,7 +101,7 @@ class Meteor(Mean):
         precision, recall = len(pairs) / len(given), len(pairs) / len(expected)
         mean = precision * recall / (self.alpha * precision + (1 - self.alpha) * recall)
         penalty: float = self.gamma * (chunks(pairs) / len(pairs)) ** self.beta
-        return (1 - penalty) * mean
+        return float((1 - penalty) * mean)
 
     def signature(self) -> str:
         """Parameters and tokens."""
