@@ -12,7 +12,7 @@ from tuneval.types import RunResult, Score
 
 HEIGHT = 24
 MOST_TABLE_LINES = 12
-MOST_VERDICT_LINES = 7
+FEWEST_VERDICT_LINES = 7
 MOST_ARMS_SIDE_BY_SIDE = 3
 _COLOURS = {"+": "32", "=": "36", "?": "33", "!": "31"}
 _GAP = 2
@@ -32,10 +32,12 @@ def render(result: RunResult, *, width: int = 80, color: bool = False, preface: 
     """
     view = View.of(result)
     top = _heading(view, width) + (_preface(view, width) if preface else [])
-    bottom = ["", *_verdict(view, width, color)]
+    bottom = ["", *_verdict(view, width, color, FEWEST_VERDICT_LINES)]
     report = [_report_line(result)]
     room = HEIGHT - len(top) - len(bottom) - len(report) - 1
     table = _table(view, width, max(4, min(MOST_TABLE_LINES, room)))
+    left = HEIGHT - len(top) - len(table) - len(report) - 3
+    bottom = ["", *_verdict(view, width, color, max(FEWEST_VERDICT_LINES, left))]
     return "\n".join(line.rstrip() for line in [*top, "", *table, *bottom, *report]) + "\n"
 
 
@@ -222,15 +224,15 @@ def _footnote(view: View) -> list[str]:
     return ["; ".join(parts)] if parts else []
 
 
-def _verdict(view: View, width: int, color: bool) -> list[str]:
+def _verdict(view: View, width: int, color: bool, most: int) -> list[str]:
     headline = escape.fit(escape.terminal(view.headline()), width)
     lines = [_paint(headline, "1", color)]
     if not view.result.is_complete:
         lines.append(f"  Go on with: {escape.terminal(view.resume_command())}")
     blocks = _wrapped(view.messages(), width - 4)
-    if sum(map(len, blocks)) > MOST_VERDICT_LINES:
+    if sum(map(len, blocks)) > most:
         blocks = _wrapped([(m, _first_sentence(text)) for m, text in view.messages()], width - 4)
-    room = MOST_VERDICT_LINES
+    room = most
     for index, ((sign, _), block) in enumerate(zip(view.messages(), blocks, strict=True)):
         left = len(blocks) - index
         if len(block) > room - (left > 1):

@@ -6,7 +6,7 @@ Finds and orders records; makes no number.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tuneval.report import wording
@@ -18,6 +18,7 @@ from tuneval.types import (
     Variant,
     VariantFacts,
     VariantKind,
+    Verdict,
     arms,
 )
 
@@ -212,25 +213,57 @@ class View:
         return self.result.headline if self.result.is_complete else "INCOMPLETE"
 
     def messages(self) -> list[tuple[str, str]]:
-        """(mark, sentence) of all verdicts, warnings last; each sentence once.
+        """(mark, sentence): what each verdict says first, then warnings, then what else it says.
 
+        A sentence is said once, with the names of those that it is about where there are several.
         None of an unfinished run: what half of the cases show is not what the run shows.
         """
         if not self.result.is_complete:
             return []
-        found: dict[str, str] = {}
-        for verdict in self.result.verdicts:
-            for reason in verdict.reasons:
-                found.setdefault(reason, wording.mark(verdict))
-        for verdict in self.result.verdicts:
-            for warning in verdict.warnings:
-                found.setdefault(warning, "!")
-        return [(sign, sentence) for sentence, sign in found.items()]
+        verdicts = self.result.verdicts
+        said: dict[str, tuple[str, list[str]]] = {}
+        for rank in ("first", "warnings", "further"):
+            for verdict in verdicts:
+                sentences = {
+                    "first": verdict.reasons[:1],
+                    "warnings": verdict.warnings,
+                    "further": verdict.reasons[1:],
+                }[rank]
+                sign = {"first": wording.mark(verdict), "warnings": "!", "further": "?"}[rank]
+                for sentence in sentences:
+                    about = said.setdefault(sentence, (sign, []))[1]
+                    if self._about(verdict) not in about:
+                        about.append(self._about(verdict))
+        is_plain = len({name for _, names in said.values() for name in names}) <= 1
+        return [
+            (
+                sign,
+                sentence
+                if is_plain or _names_itself(sentence, about)
+                else f"{', '.join(about)}: {sentence}",
+            )
+            for sentence, (sign, about) in said.items()
+        ]
+
+    def _about(self, verdict: Verdict) -> str:
+        """The tuned side; an adapter where it is held against a full fine-tune."""
+        kinds = {arm.name: arm.kind for arm in self.arms}
+        if kinds.get(verdict.baseline) == "adapter":
+            n_fulls = sum(kind == "full" for kind in kinds.values())
+            return (
+                verdict.baseline if n_fulls == 1 else f"{verdict.baseline} and {verdict.candidate}"
+            )
+        return verdict.candidate
 
     def resume_command(self) -> str:
         """What to type to finish an unfinished run."""
         folder = self.result.output_dir or "RUN_DIR"
         return f"tuneval run {shlex.quote(folder.rstrip('/') + '/run.yaml')}"
+
+
+def _names_itself(sentence: str, about: Sequence[str]) -> bool:
+    """Does the sentence begin with the name of what it is about?"""
+    return len(about) == 1 and sentence.casefold().startswith(about[0].casefold())
 
 
 def originals(case_set: CaseSet) -> list[str]:
