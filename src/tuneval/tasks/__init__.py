@@ -16,8 +16,11 @@ class Task(Protocol):
     ``ask`` is called once per case; every variant gets the same requests. ``read`` receives the
     responses in the order of the requests; a response with a ``problem`` makes a prediction with
     that problem, never an empty answer. ``warnings`` are sentences for the user about what the
-    settings cannot measure fairly.
+    settings cannot measure fairly. ``has_probabilities``: predictions carry label probabilities.
     """
+
+    @property
+    def has_probabilities(self) -> bool: ...
 
     def ask(self, case: Case) -> tuple[Request, ...]: ...
     def read(self, case: Case, responses: Sequence[Response]) -> Prediction: ...

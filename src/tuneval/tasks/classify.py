@@ -106,6 +106,11 @@ class Classify:
             is_truncated=cut,
         )
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Generated answers come without."""
+        return self.scoring != "generate"
+
     def signature(self) -> str:
         """Name every setting that can change the number."""
         return options.sign(

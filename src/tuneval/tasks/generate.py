@@ -24,6 +24,8 @@ class Generate:
         As in ``Decoding``; temperature 0 is greedy.
     """
 
+    has_probabilities = False
+
     def __init__(
         self,
         *,

@@ -23,6 +23,8 @@ class LanguageModel:
         Also keep the log-probability of every scored token.
     """
 
+    has_probabilities = False
+
     def __init__(
         self,
         *,

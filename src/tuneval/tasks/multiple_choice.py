@@ -106,6 +106,11 @@ class MultipleChoice:
             is_truncated=cut,
         )
 
+    @property
+    def has_probabilities(self) -> bool:
+        """Generated answers come without."""
+        return self.scoring != "generate"
+
     def signature(self) -> str:
         """Name every setting that can change the number."""
         is_drawn = self.scoring == "generate"
