@@ -118,17 +118,23 @@ def test_a_whole_text_is_scored_from_its_second_token_on() -> None:
     ids=["ignored", "refused"],
 )  # fmt: skip
 def test_a_server_without_logprobs_is_told_apart(settings: dict[str, Any], asked: Request) -> None:
-    with serving(**settings) as fake, connected(fake) as (backend, _):
-        with pytest.raises(BackendUnavailable, match="returned no log-probabilities") as caught:
-            ask(backend, asked)
+    with (
+        serving(**settings) as fake,
+        connected(fake) as (backend, _),
+        pytest.raises(BackendUnavailable, match="returned no log-probabilities") as caught,
+    ):
+        ask(backend, asked)
     assert "Use --scoring generate for this server" in str(caught.value)
 
 
 def test_chat_messages_cannot_be_scored() -> None:
     asked = replace(CHAT, decoding=None, continuation="yes")
-    with serving() as fake, connected(fake) as (backend, _):
-        with pytest.raises(BackendUnavailable, match="Use --scoring generate"):
-            ask(backend, asked)
+    with (
+        serving() as fake,
+        connected(fake) as (backend, _),
+        pytest.raises(BackendUnavailable, match="Use --scoring generate"),
+    ):
+        ask(backend, asked)
     assert fake.seen == []
 
 
@@ -150,9 +156,12 @@ def test_chat_messages_cannot_be_scored() -> None:
 def test_fault_28_a_run_that_cannot_begin(
     settings: dict[str, Any], error: type[Exception], message: str
 ) -> None:
-    with serving(**settings) as fake, connected(fake, attempts=2) as (backend, _):
-        with pytest.raises(error, match=message):
-            backend.prepare([SMALL])
+    with (
+        serving(**settings) as fake,
+        connected(fake, attempts=2) as (backend, _),
+        pytest.raises(error, match=message),
+    ):
+        backend.prepare([SMALL])
 
 
 @pytest.mark.parametrize(
@@ -178,9 +187,11 @@ def test_fault_28_another_name_during_the_run() -> None:
 def test_nothing_listens_there() -> None:
     with serving() as fake:
         pass
-    with connected(fake, attempts=2) as (backend, _):
-        with pytest.raises(BackendUnavailable, match=r"ConnectError.*\nCheck that the server runs"):
-            backend.prepare([SMALL])
+    with (
+        connected(fake, attempts=2) as (backend, _),
+        pytest.raises(BackendUnavailable, match=r"ConnectError.*\nCheck that the server runs"),
+    ):
+        backend.prepare([SMALL])
 
 
 @pytest.mark.parametrize(
@@ -281,9 +292,12 @@ def test_fault_24_26_what_does_not_pass_spoils_one_request(
 @pytest.mark.parametrize("code", [401, 403, 404, 302])
 def test_fault_25_what_spoils_every_request_stops_the_run(code: int) -> None:
     requests = [replace(CHAT, id=f"r{n}") for n in range(50)]
-    with serving(always=status(code)) as fake, connected(fake) as (backend, waits):
-        with pytest.raises(BackendError, match=f"refused: status {code}"):
-            ask(backend, *requests)
+    with (
+        serving(always=status(code)) as fake,
+        connected(fake) as (backend, waits),
+        pytest.raises(BackendError, match=f"refused: status {code}"),
+    ):
+        ask(backend, *requests)
     assert waits == []
     assert len(fake.seen) < 50
 
@@ -306,11 +320,12 @@ def test_fault_27_a_late_answer_is_not_counted_twice(tmp_path: Path) -> None:
 @pytest.mark.fault
 def test_fault_23_a_busy_server_loses_and_doubles_nothing() -> None:
     requests = [replace(CHAT, id=f"r{n}", prompt=(Message("user", f"q{n}"),)) for n in range(40)]
-    with serving() as fake, connected(fake, attempts=9) as (backend, _):
+    with serving() as fake, connected(fake, attempts=31) as (backend, _):
         fake.faults.extend([status(429), reset, status(503)] * 10)
-        answered = [one.request_id for one in backend.answer(SMALL, requests)]
+        responses = list(backend.answer(SMALL, requests))
+    answered = [one.request_id for one in responses if one.problem is None]
     assert sorted(answered) == sorted(request.id for request in requests)
-    assert backend.retry.n_attempts == len(fake.seen) == 70
+    assert backend.retry.n_attempts >= len(fake.seen) == 70  # a closed connection is met unseen
 
 
 @pytest.mark.fault
