@@ -29,6 +29,7 @@ CHAT = Case(
 ALPACA = Case("t.jsonl:3", {"instruction": "Name the topic", "input": "My bill"}, (SECRET,))
 EXACT = Case("t.jsonl:4", {"prompt": "Topic of my bill:", "completion": f" {SECRET}"}, (SECRET,))
 PASSAGE = Case("t.jsonl:5", {"context": "A passage.", "question": "What is it?"}, (SECRET,))
+PAIR = Case("t.jsonl:7", {"question": "Why?", "baseline": "one", "candidate": "two"})
 CHOICE = Case("t.jsonl:6", {"question": "Which?", "choices": ("one", "two", "three")}, ("2",))
 
 LABELLED = (TEXT, CHAT, ALPACA, EXACT, PASSAGE)
@@ -37,6 +38,7 @@ CASES = {
     "multiple_choice": (CHOICE,),
     "generate": LABELLED,
     "language_model": (*LABELLED, Case("t.txt:1", {"text": "Once upon a time"})),
+    "judge": (PAIR,),
 }
 OPTIONS = {
     "classify": (
@@ -54,6 +56,7 @@ OPTIONS = {
     ),
     "generate": ({}, {"n_completions": 2, "temperature": 0.7}),
     "language_model": ({}, {"token_logprobs": True}),
+    "judge": ({}, {"scoring": "likelihood"}),
 }
 STYLES = ({}, {"prompt_style": "text"}, {"system": "Be exact."})
 
@@ -80,7 +83,10 @@ def responses_to(requests: tuple[Request, ...]) -> list[Response]:
         else Response(
             request.id,
             "base",
-            completions=(Completion(" horse\n", 2, "stop"),) * request.decoding.n_completions,
+            completions=(
+                Completion(" A\n" if request.case_id == PAIR.id else " horse\n", 2, "stop"),
+            )
+            * request.decoding.n_completions,
         )
         for n, request in enumerate(requests)
     ]
@@ -160,7 +166,7 @@ def test_a_cut_prompt_is_told(name: str, options: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("style", ["messages", "text"])
-@pytest.mark.parametrize("name", sorted(TASKS))
+@pytest.mark.parametrize("name", sorted(set(TASKS) - {"judge"}))
 def test_examples_stand_in_order_before_the_question(name: str, style: str) -> None:
     case = CASES[name][0]
     key = "question" if name == "multiple_choice" else "text"
@@ -203,6 +209,10 @@ SETTINGS = {
     },
     "language_model": {
         "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
+    },
+    "judge": {
+        "template": "{A}{B}", "system": "s", "prompt_style": "text", "scoring": "likelihood",
+        "max_tokens": 3,
     },
 }  # fmt: skip
 
@@ -253,6 +263,7 @@ def test_decoding_is_in_the_signature_where_it_counts() -> None:
         ("generate", {"stop": 3}, 'option "stop": "3" is not a list of texts'),
         ("generate", {"stop": [""]}, "is not a list of texts"),
         ("generate", {"n_completions": 5}, '"5" completions at temperature 0 would all be the same'),
+        ("judge", {"few_shot": (TEXT,)}, 'task "judge", options: there is no "few_shot"'),
         ("generate", {"few_shot": (replace(TEXT, references=()),)}, 'few-shot case "t.jsonl:1" has no reference'),
     ],
 )  # fmt: skip
