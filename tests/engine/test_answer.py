@@ -192,6 +192,20 @@ def test_nothing_asked_is_nothing_done(tmp_path: Path) -> None:
         assert answer(ScriptedBackend({}), BASE, [], journal) == {}
 
 
+@pytest.mark.fault
+def test_fault_9_other_settings_are_named(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        answer(ScriptedBackend({"": "a"}), BASE, likelihoods("a"), journal)
+        assert journal.warnings == []
+        other = ScriptedBackend({"": "a"}, version="2")
+        answer(other, Variant("base", "base", "small", dtype="bfloat16"), likelihoods("a"), journal)
+    assert len(other.asked) == 1
+    assert journal.warnings == [
+        'earlier answers of "small" are not reused: dtype is "bfloat16", was "auto"; '
+        'script is "2", was "1".'
+    ]
+
+
 def test_two_variants_never_share_an_answer(tmp_path: Path) -> None:
     backend = ScriptedBackend(models={"base": {"": "a"}, "lora": {"": "b"}})
     lora = Variant("lora", "adapter", "small", adapter="out")

@@ -39,5 +39,6 @@ class Backend(Protocol):
 
 BACKENDS = {
     "hf": "tuneval.engine.hf.backend:HFBackend",
+    "openai": "tuneval.engine.openai_server:OpenAIServer",
     "scripted": "tuneval.engine.scripted:ScriptedBackend",
 }

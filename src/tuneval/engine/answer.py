@@ -131,6 +131,7 @@ def _ingredients(backend: Backend, variant: Variant) -> Mapping[str, str]:
         "adapter": variant.adapter or "",
         "revision": variant.revision or "",
         "dtype": variant.dtype,
+        "backend": type(backend).__name__,
     }
     tell = getattr(backend, "ingredients", None)
     return own if tell is None else {**own, **tell(variant)}

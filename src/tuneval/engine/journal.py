@@ -413,9 +413,9 @@ def _title(ingredients: Mapping[str, str]) -> str:
 
 def _differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
     return [
-        f'{name} is "{now.get(name)}", was "{before.get(name)}"'
-        for name in dict.fromkeys((*now, *before))
-        if now.get(name) != before.get(name)
+        f'{name} is "{now[name]}", was "{before[name]}"'
+        for name in now
+        if name in before and now[name] != before[name]
     ]
 
 

@@ -98,7 +98,7 @@ class ScriptedBackend:
 
     def ingredients(self, variant: Variant) -> Mapping[str, str]:
         """Name what the fingerprint was made of."""
-        return {"model": variant.model, "dtype": variant.dtype, "script": self.version}
+        return {"dtype": variant.dtype, "script": self.version}
 
     def close(self) -> None:
         """Nothing is held."""

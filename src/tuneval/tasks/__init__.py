@@ -33,6 +33,7 @@ TASKS = {
     "multiple_choice": "tuneval.tasks.multiple_choice:MultipleChoice",
     "generate": "tuneval.tasks.generate:Generate",
     "language_model": "tuneval.tasks.language_model:LanguageModel",
+    "judge": "tuneval.tasks.judge:Judge",
 }
 
 
@@ -56,6 +57,7 @@ def build(
     accepted = inspect.signature(kind).parameters
     given = {"labels": labels} if "labels" in accepted else {}
     if few_shot:
+        refuse_unknown(name, ["few_shot"], list(accepted))
         given["few_shot"] = few_shot  # type: ignore[assignment]
     refuse_unknown(name, options, [one for one in accepted if one not in ("labels", "few_shot")])
     task: Task = kind(**given, **options)

@@ -64,8 +64,9 @@ def _whole_words(folded: str, spellings: Mapping[str, str]) -> list[tuple[int, i
 
 _ANSWER_IS = re.compile(r"\banswer\s*(?:is\s*:?|:)\s*", re.IGNORECASE)
 _OPENING = r"(?:option\s+|choice\s+)?[(\[*_\"']*"
-_MARKED_LETTER = re.compile(_OPENING + r"([A-Z])(?:[)\].:,*_\"']+|\s*$)([^\n]*)", re.MULTILINE)
-_LONE_LETTER = re.compile(_OPENING + r"([A-Z])(?![\w'\u2019])[)\].:,*_\"']*([^\n]*)")
+_MARKED_LETTER = re.compile(_OPENING + r"([A-Z])(?:[)\].:*_\"']+|\s*$)([^\n]*)", re.MULTILINE)
+_LONE_LETTER = re.compile(_OPENING + r"([A-Z])(?![\w'\u2019])[)\].:*_\"']*([^\n]*)")
+_SECOND_LETTER = re.compile(r"\s*(?:or|and|/|,|&)\s*[(\[*_\"']*([A-Z])(?![\w'\u2019])")
 
 
 def read_choice(text: str, choices: Sequence[str]) -> int | None:
@@ -88,8 +89,15 @@ def _letter_at_start(pattern: re.Pattern[str], text: str, choices: Sequence[str]
     found = pattern.match(text)
     if found is None:
         return set()
-    named = {index for index in range(len(choices)) if letter(index) == found[1]}
-    return named | _same_text(found[2], choices) if named else set()
+    named = _named(found[1], choices)
+    if not named:
+        return named
+    second = _SECOND_LETTER.match(found[2])
+    return named | _same_text(found[2], choices) | _named(second[1] if second else "", choices)
+
+
+def _named(mark: str, choices: Sequence[str]) -> set[int]:
+    return {index for index in range(len(choices)) if letter(index) == mark}
 
 
 def _same_text(text: str, choices: Sequence[str]) -> set[int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tuneval.errors import ConfigError
 from tuneval.tasks.options import one_of, text_or_none
@@ -212,12 +213,10 @@ def render(turns: Sequence[Message]) -> str:
     other one an empty line.
     """
     text = ""
-    for turn, after in zip(turns, (*turns[1:], None), strict=True):
-        text += turn.content
-        if after is not None:
-            is_answered = turn.role == "user" and after.role == "assistant"
-            text += joiner(turn.content) if is_answered else BETWEEN_TURNS
-    return text
+    for turn, after in pairwise(turns):
+        is_answered = turn.role == "user" and after.role == "assistant"
+        text += turn.content + (joiner(turn.content) if is_answered else BETWEEN_TURNS)
+    return text + _last_content(turns)
 
 
 def _last_content(turns: Sequence[Message]) -> str:

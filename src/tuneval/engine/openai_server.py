@@ -1,0 +1,415 @@
+"""Models behind an OpenAI-compatible server (vLLM, llama.cpp, a hosted API): two endpoints.
+
+Texts are completed and scored by ``/completions``, messages completed by ``/chat/completions``;
+the chat template is the server's. Not for: starting servers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any, TypeVar
+
+from tuneval import registry
+from tuneval.engine.retry import Refused, RetryPolicy, kind_of, seconds_to_wait
+from tuneval.errors import BackendError, BackendUnavailable, ConfigError, VariantError
+from tuneval.types import Completion, Decoding, Request, Response, Variant, VariantFacts
+
+Found = TypeVar("Found")
+Token = tuple[float | None, float | None]
+"""Log-probability of a token and that of the likeliest in its place; None where not told."""
+
+DEFAULT_CONCURRENCY = 8
+LONGEST_REASON = 200
+
+
+class OpenAIServer:
+    """Answer through a server; the name it serves a variant under is the variant's model (for an
+    adapter: ``Variant.adapter``).
+
+    Parameters
+    ----------
+    base_url : str, optional
+        Up to and with ``/v1``; by default ``OPENAI_BASE_URL``. The key is read from
+        ``OPENAI_API_KEY`` alone, and never written anywhere.
+    batch_size : int or "auto"
+        Requests under way at the same time.
+    settings
+        What other backends are given (device, dtype, ...) is the server's own affair.
+
+    Raises
+    ------
+    ConfigError
+        There is no base URL.
+    BackendUnavailable
+        The package for HTTP is not installed.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str | None = None,
+        batch_size: int | str = "auto",
+        timeout_seconds: float = 120.0,
+        retry: RetryPolicy | None = None,
+        **settings: object,
+    ) -> None:
+        url = base_url or os.environ.get("OPENAI_BASE_URL")
+        if not url:
+            raise ConfigError(
+                "the server has no address. Give --base-url http://HOST:PORT/v1, or set "
+                "OPENAI_BASE_URL."
+            )
+        self.settings = settings
+        self.retry = retry or RetryPolicy()
+        self._concurrency = DEFAULT_CONCURRENCY if isinstance(batch_size, str) else batch_size
+        self._key = os.environ.get("OPENAI_API_KEY", "")
+        self._http, self._client, self.url = _connect(url, self._key, timeout_seconds)
+        self._secrets = [one for one in (self._key, *_userinfo(self._http, url)) if one]
+        self._head_tokens: dict[tuple[str, str], int] = {}
+        self._counting: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+
+    def prepare(self, variants: Sequence[Variant]) -> Mapping[str, VariantFacts]:
+        """Ask every variant for one token, and compare the name that comes back.
+
+        Raises
+        ------
+        VariantError
+            The server serves other models, or answers under another name.
+        BackendUnavailable
+            It refuses the key or cannot be reached.
+        """
+        served = self._served_models()
+        facts = {}
+        for variant in variants:
+            name = served_name(variant)
+            if served and name not in served:
+                raise VariantError(
+                    f'variant "{variant.name}": the server at {self.url} serves no model of this '
+                    f"name: {registry.unknown(name, served)}."
+                )
+            echoed = self._probe(variant)
+            facts[variant.name] = VariantFacts(
+                variant=variant.name,
+                fingerprint=self.fingerprint(variant),
+                backend="openai",
+                device="server",
+                dtype="server",
+                n_parameters=0,
+                prompt_format="server's chat template",
+                tokenizer="server",
+                settings={"server": self.url, "served as": echoed},
+            )
+        return facts
+
+    def answer(self, variant: Variant, requests: Sequence[Request]) -> Iterator[Response]:
+        """Answer in the order in which the server is done; each request exactly once."""
+        self.retry.begin()
+        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="tuneval-server")
+        waiting = [pool.submit(self._unit, variant, request) for request in requests]
+        try:
+            for done in as_completed(waiting):
+                yield done.result()
+        except BaseException:  # also an interrupt: nothing more may be asked
+            self.retry.stop()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def fingerprint(self, variant: Variant) -> str:
+        """Hash of address and name. What a server puts behind a name cannot be seen from here."""
+        content = json.dumps(["openai", self.url, served_name(variant), variant.revision])
+        return hashlib.blake2b(content.encode(), digest_size=16).hexdigest()
+
+    def ingredients(self, variant: Variant) -> Mapping[str, str]:
+        """Name what the fingerprint was made of."""
+        return {"server": self.url, "served as": served_name(variant)}
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.retry.stop()
+        self._client.close()
+
+    # ---- one request -----------------------------------------------------------------------------
+
+    def _unit(self, variant: Variant, request: Request) -> Response:
+        started = time.monotonic()
+        act = self._score if request.continuation is not None else self._complete
+        try:
+            found = act(variant, request)
+        except Refused as refused:
+            if refused.kind == "fatal":
+                raise self._unavailable(refused) from refused
+            return Response(
+                request.id,
+                variant.name,
+                seconds=time.monotonic() - started,
+                problem=f"server: {refused}",
+            )
+        return Response(request.id, variant.name, seconds=time.monotonic() - started, **found)
+
+    def _complete(self, variant: Variant, request: Request) -> dict[str, Any]:
+        decoding = request.decoding
+        assert decoding is not None
+        words = _decoding_words(decoding)
+        if isinstance(request.prompt, str):
+            path, asked = "/completions", {"prompt": request.prompt, **words}
+        else:
+            turns = [{"role": turn.role, "content": turn.content} for turn in request.prompt]
+            path, asked = "/chat/completions", {"messages": turns, **words}
+
+        def read(body: Mapping[str, Any]) -> dict[str, Any]:
+            choices = _choices(body, decoding.n_completions)
+            usage = _usage(body)
+            each = usage.get("completion_tokens", 0) // decoding.n_completions
+            return {
+                "completions": tuple(_completion(one, decoding, each) for one in choices),
+                "prompt_tokens": usage.get("prompt_tokens", 0),
+            }
+
+        return self._ask(variant, path, asked, read)
+
+    def _score(self, variant: Variant, request: Request) -> dict[str, Any]:
+        """Score a continuation from the log-probabilities of an echoed prompt.
+
+        The continuation begins after as many tokens as the prompt has alone: the rule of
+        lm-evaluation-harness, which also moves the prompt's last white space to the continuation.
+        """
+        if not isinstance(request.prompt, str):
+            raise BackendUnavailable(
+                f"the server at {self.url} gives no log-probabilities of a given answer to chat "
+                "messages.\nUse --scoring generate for this server, or the task option "
+                "prompt_style: text."
+            )
+        assert request.continuation is not None
+        head = request.prompt.rstrip()
+        whole = request.prompt + request.continuation
+        n_head = self._count_head(variant, head) if head else 0
+        tokens = self._echo(variant, whole)
+        scored = [(own, best) for own, best in tokens[n_head:] if own is not None]
+        is_told = all(best is not None for _, best in scored)
+        logprobs = tuple(own for own, _ in scored)
+        return {
+            "loglikelihood": float(sum(logprobs)),
+            "n_tokens": len(logprobs),
+            "is_greedy": all(own >= (best or 0.0) for own, best in scored) if is_told else None,
+            "token_logprobs": logprobs if request.with_token_logprobs else None,
+            "prompt_tokens": n_head,
+        }
+
+    def _count_head(self, variant: Variant, head: str) -> int:
+        key = (served_name(variant), head)
+        with self._counting[key]:  # the labels of one case come at once, and share their prompt
+            if key not in self._head_tokens:
+                self._head_tokens[key] = len(self._echo(variant, head))
+        return self._head_tokens[key]
+
+    def _echo(self, variant: Variant, text: str) -> list[Token]:
+        """Log-probabilities of every token of ``text``."""
+        asked = {"prompt": text, "max_tokens": 1, "temperature": 0, "echo": True, "logprobs": 1}
+
+        def read(body: Mapping[str, Any]) -> list[Token]:
+            (choice,) = _choices(body, 1)
+            found = choice.get("logprobs") or {}
+            own = found.get("token_logprobs")
+            if not isinstance(own, list) or not str(choice.get("text", "")).startswith(text[:1]):
+                raise BackendUnavailable(self._no_logprobs())
+            n = _usage(body).get("prompt_tokens", len(own) - 1)
+            if len(own) < n or n < 1:
+                raise BackendUnavailable(self._no_logprobs())
+            tops = found.get("top_logprobs") or [None] * len(own)
+            return [_with_best(*pair) for pair in zip(own[:n], tops[:n], strict=True)]
+
+        try:
+            return self._ask(variant, "/completions", asked, read)
+        except Refused as refused:
+            if refused.kind == "unit" and ("echo" in str(refused) or "logprobs" in str(refused)):
+                raise BackendUnavailable(f"{self._no_logprobs()}\n({refused})") from refused
+            raise
+
+    # ---- HTTP ------------------------------------------------------------------------------------
+
+    def _ask(
+        self,
+        variant: Variant,
+        path: str,
+        asked: Mapping[str, Any],
+        read: Callable[[Mapping[str, Any]], Found],
+    ) -> Found:
+        """Post and read, as often as the policy allows; what cannot be read counts as transient."""
+        name = served_name(variant)
+
+        def attempt() -> Found:
+            body = self._send("POST", path, {"model": name, **asked})
+            self._check_name(variant, body)
+            try:
+                return read(body)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise Refused("retry", f"an answer of another form ({error!r})") from error
+
+        return self.retry.run(attempt)
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
+        try:
+            answered = self._client.request(method, self.url + path, json=body)
+        except self._http.TransportError as error:
+            raise Refused("retry", self._clean(f"{type(error).__name__}: {error}")) from error
+        if answered.status_code >= 300:
+            reason = self._clean(f"status {answered.status_code}: {_one_line(answered.text)}")
+            wait = seconds_to_wait(answered.headers.get("retry-after"))
+            raise Refused(kind_of(answered.status_code), reason, wait)
+        try:
+            found = answered.json()
+        except ValueError as error:
+            reason = self._clean(f"no JSON but {_one_line(answered.text)!a}")
+            raise Refused("retry", reason) from error
+        if not isinstance(found, Mapping):
+            raise Refused("retry", "JSON that is no object")
+        return found
+
+    def _check_name(self, variant: Variant, body: Mapping[str, Any]) -> str:
+        """Refuse another model than was asked; a dated name of the same model is the same."""
+        asked, echoed = served_name(variant), body.get("model")
+        if isinstance(echoed, str) and echoed and not _is_same_model(asked, echoed):
+            raise VariantError(
+                f'variant "{variant.name}": the server at {self.url} was asked for "{asked}" and '
+                f'answers as "{echoed}".'
+            )
+        return str(echoed or asked)
+
+    def _served_models(self) -> list[str]:
+        """Names that the server lists; empty where it cannot say."""
+        try:
+            body = self.retry.run(lambda: self._send("GET", "/models", None))
+        except Refused as refused:
+            if "status 401" in str(refused) or "status 403" in str(refused):
+                raise self._unavailable(refused) from refused
+            return []  # some servers have no list, or fail on local folders
+        listed = body.get("data")
+        if not isinstance(listed, list):
+            return []
+        return [str(one["id"]) for one in listed if isinstance(one, Mapping) and "id" in one]
+
+    def _probe(self, variant: Variant) -> str:
+        turns = [{"role": "user", "content": "Hello"}]
+        asked = {"messages": turns, "max_tokens": 1, "temperature": 0}
+
+        def attempt() -> str:
+            body = self._send("POST", "/chat/completions", {"model": served_name(variant), **asked})
+            return self._check_name(variant, body)
+
+        try:
+            return self.retry.run(attempt)
+        except Refused as refused:
+            raise self._unavailable(refused) from refused
+
+    def _unavailable(self, refused: Refused) -> BackendError:
+        hints = {
+            "status 401": "Set OPENAI_API_KEY to a key that this server takes.",
+            "status 403": "This key may not use the model: check OPENAI_API_KEY.",
+            "status 404": "Check --base-url (it ends in /v1) and the model's name.",
+        }
+        hint = next((text for mark, text in hints.items() if mark in str(refused)), "")
+        remedy = hint or "Check that the server runs and that --base-url is right."
+        return BackendUnavailable(f"the server at {self.url} refused: {refused}.\n{remedy}")
+
+    def _no_logprobs(self) -> str:
+        return (
+            f'the server at {self.url} returned no log-probabilities (it accepted and ignored "'
+            'logprobs" or "echo"). Label scoring needs them.\nUse --scoring generate for this '
+            "server, or a server that returns prompt log-probabilities (vLLM does)."
+        )
+
+    def _clean(self, text: str) -> str:
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return text[:LONGEST_REASON]
+
+
+def served_name(variant: Variant) -> str:
+    """Return the name that a server knows a variant by."""
+    return variant.adapter or variant.model
+
+
+def _is_same_model(asked: str, echoed: str) -> bool:
+    return echoed == asked or echoed.startswith(f"{asked}-") or asked.endswith(f"/{echoed}")
+
+
+def _connect(url: str, key: str, timeout_seconds: float) -> tuple[Any, Any, str]:
+    try:
+        import httpx2
+    except ImportError as error:
+        raise BackendUnavailable(
+            "talking to a server needs pip install 'tuneval[server]'."
+        ) from error
+    parsed = httpx2.URL(url)
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigError(f'"{parsed.copy_with(userinfo=b"")}" is no address of a server.')
+    auth = (parsed.username, parsed.password) if parsed.userinfo else None
+    client = httpx2.Client(
+        headers={"Authorization": f"Bearer {key}"} if key and not auth else {},
+        auth=auth,
+        timeout=timeout_seconds,
+    )
+    return httpx2, client, str(parsed.copy_with(userinfo=b"")).rstrip("/")
+
+
+def _userinfo(http: Any, url: str) -> tuple[str, ...]:
+    parsed = http.URL(url)
+    return (parsed.password,) if parsed.password else ()
+
+
+def _decoding_words(decoding: Decoding) -> dict[str, Any]:
+    words: dict[str, Any] = {
+        "max_tokens": decoding.max_tokens,
+        "temperature": decoding.temperature,
+        "top_p": decoding.top_p,
+        "n": decoding.n_completions,
+    }
+    if decoding.temperature > 0:
+        words["seed"] = decoding.sampling_seed
+    if decoding.stop:
+        words["stop"] = list(decoding.stop[:4])  # servers take no more; the rest is cut here
+    return words
+
+
+def _choices(body: Mapping[str, Any], n: int) -> list[Mapping[str, Any]]:
+    choices = body.get("choices")
+    if not isinstance(choices, list) or len(choices) != n:
+        found = len(choices) if isinstance(choices, list) else "no"
+        raise Refused("retry", f"{found} choices instead of {n}")
+    return choices
+
+
+def _usage(body: Mapping[str, Any]) -> Mapping[str, int]:
+    usage = body.get("usage")
+    return usage if isinstance(usage, Mapping) else {}
+
+
+def _completion(choice: Mapping[str, Any], decoding: Decoding, n_tokens: int) -> Completion:
+    text = choice["message"]["content"] if "message" in choice else choice["text"]
+    if not isinstance(text, str):
+        raise Refused("retry", "a choice without text")
+    reason = choice.get("finish_reason")
+    if reason not in ("stop", "length"):
+        raise Refused("unit", f'the completion ended by "{reason}"')
+    ends = [at for stop in decoding.stop if (at := text.find(stop)) >= 0]
+    if ends:
+        return Completion(text[: min(ends)], n_tokens, "stop")
+    return Completion(text, n_tokens, reason)
+
+
+def _with_best(own: float | None, top: Mapping[str, float] | None) -> Token:
+    if own is None:
+        return None, None
+    return float(own), max((own, *top.values())) if top else None
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:LONGEST_REASON]
