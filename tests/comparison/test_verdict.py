@@ -12,6 +12,7 @@ from tuneval.comparison import Settings, adjust, compare, decide
 from tuneval.comparison.verdict import (
     NO_FULL,
     ONE_CHECKPOINT,
+    TWO_CHECKPOINTS,
     UNCONVERGED,
     adapter_to_full,
     base_to_tuned,
@@ -513,6 +514,8 @@ def test_recipes_are_known_by_their_name():
     verdicts, overall = decided(comparison, variants=[BASE, *seeds, FULL])
     assert overall == "BETTER"
     assert verdicts[0].reasons == (base_to_tuned(comparison, "accuracy")[1],)
+    two = replace(comparison, details={**comparison.details, "training_seeds_candidate": 2.0})
+    assert decided(two, variants=[BASE, *seeds, FULL])[0][0].reasons[1] == TWO_CHECKPOINTS
     rising = replace(RISING, variant="s1")
     assert decided(comparison, variants=[BASE, *seeds], learning_curves=[rising])[1] == (
         "BETTER, WITH WARNINGS"

@@ -22,7 +22,7 @@ Totals = Callable[[Floats], Floats]
 Rows = Callable[[Floats], float]
 """All rows, shape (n, n_sums) -> one number."""
 
-BLOCK_BYTES = 4 * 2**20
+BLOCK_BYTES = 16 * 2**20
 """Weights are drawn in blocks of at most this size, so that they stay in the cache."""
 
 RANK_RESAMPLES = 2_000
