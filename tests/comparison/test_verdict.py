@@ -16,6 +16,7 @@ from tuneval.comparison.verdict import (
     UNCONVERGED,
     adapter_to_full,
     base_to_tuned,
+    exploratory_sentence,
     headline,
     power_sentence,
 )
@@ -551,3 +552,23 @@ def test_power_sentence():
         "Your 400 examples can detect a difference of 5.0 points or more (80% power). "
         "The observed difference is +39.8."
     )
+
+
+@pytest.mark.parametrize(
+    ("comparison", "text"),
+    [
+        (
+            replace(BETTER, slice="writer=learner"),
+            "This suggests that lora is better than base in accuracy on writer=learner: "
+            "+39.8 points (95% CI +35.1 to +44.4, n=400).",
+        ),
+        (
+            WORSE,
+            "This suggests that lora is worse than base in accuracy: -4.2 points "
+            "(95% CI -7.0 to -1.4, n=400).",
+        ),
+        (DONT_KNOW, ""),
+    ],
+)
+def test_exploratory_findings_only_suggest(comparison, text):
+    assert exploratory_sentence(comparison, "accuracy") == text

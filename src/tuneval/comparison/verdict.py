@@ -317,6 +317,24 @@ def power_sentence(comparison: Comparison) -> str:
     )
 
 
+def exploratory_sentence(comparison: Comparison, metric: str) -> str:
+    """What a comparison outside the confirmatory family suggests; "" where it suggests nothing.
+
+    Secondary metrics, classes, groups and perturbations are many: after Benjamini-Hochberg they
+    suggest, they never show.
+    """
+    g = gain(comparison)
+    if not g.has_interval or doubts(comparison) or _p(comparison) >= ALPHA:
+        return ""
+    side = "better" if g.value > 0 else "worse"
+    where = "" if comparison.slice == "all" else f" on {comparison.slice}"
+    return (
+        f"This suggests that {comparison.candidate} is {side} than {comparison.baseline} in "
+        f"{metric}{where}: {g.scale.signed(g.value)}{g.scale.noun} "
+        f"(95% CI {g.scale.signed(g.low)} to {g.scale.signed(g.high)}, n={comparison.n_cases})."
+    )
+
+
 Grade = Literal["lora ahead", "excellent", "acceptable", "large"]
 
 
