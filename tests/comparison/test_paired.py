@@ -231,6 +231,12 @@ def test_two_metrics_are_refused():
         compare(measured([1]), measured([1], "lora", "f1"), Accuracy(), SETTINGS, case_set="t")
 
 
+def test_rows_of_unequal_width_are_refused():
+    a, b = pair(MacroF1, 9)
+    with pytest.raises(MetricError, match='rows of "base" have 9 columns and those of "lora" 6'):
+        compare(a, replace(b, rows=b.rows[:, :6]), MacroF1(), SETTINGS, case_set="t")
+
+
 def test_wrong_number_of_clusters_is_refused():
     with pytest.raises(MetricError, match="2 clusters for 3 cases"):
         compare(*pair(MeanScore, 3), MeanScore(), SETTINGS, case_set="t", clusters=["a", "b"])

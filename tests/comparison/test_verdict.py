@@ -12,9 +12,11 @@ from tuneval.comparison import Settings, adjust, compare, decide
 from tuneval.comparison.verdict import (
     NO_FULL,
     ONE_CHECKPOINT,
+    TWO_CHECKPOINTS,
     UNCONVERGED,
     adapter_to_full,
     base_to_tuned,
+    exploratory_sentence,
     headline,
     power_sentence,
 )
@@ -513,6 +515,8 @@ def test_recipes_are_known_by_their_name():
     verdicts, overall = decided(comparison, variants=[BASE, *seeds, FULL])
     assert overall == "BETTER"
     assert verdicts[0].reasons == (base_to_tuned(comparison, "accuracy")[1],)
+    two = replace(comparison, details={**comparison.details, "training_seeds_candidate": 2.0})
+    assert decided(two, variants=[BASE, *seeds, FULL])[0][0].reasons[1] == TWO_CHECKPOINTS
     rising = replace(RISING, variant="s1")
     assert decided(comparison, variants=[BASE, *seeds], learning_curves=[rising])[1] == (
         "BETTER, WITH WARNINGS"
@@ -548,3 +552,23 @@ def test_power_sentence():
         "Your 400 examples can detect a difference of 5.0 points or more (80% power). "
         "The observed difference is +39.8."
     )
+
+
+@pytest.mark.parametrize(
+    ("comparison", "text"),
+    [
+        (
+            replace(BETTER, slice="writer=learner"),
+            "This suggests that lora is better than base in accuracy on writer=learner: "
+            "+39.8 points (95% CI +35.1 to +44.4, n=400).",
+        ),
+        (
+            WORSE,
+            "This suggests that lora is worse than base in accuracy: -4.2 points "
+            "(95% CI -7.0 to -1.4, n=400).",
+        ),
+        (DONT_KNOW, ""),
+    ],
+)
+def test_exploratory_findings_only_suggest(comparison, text):
+    assert exploratory_sentence(comparison, "accuracy") == text

@@ -20,6 +20,7 @@ from tuneval.types import Comparison, LearningCurve, Measurement, TrainingLog
 
 FEWEST_EVALUATIONS = 3
 ENOUGH_TO_SMOOTH = 8
+FEWEST_FOR_NOISE = 6
 FEWEST_TRAINING_CASES = 200
 WIDE_GAP_POINTS = 5.0
 
@@ -49,7 +50,8 @@ def is_overfitted(losses: NDArray[np.float64]) -> bool:
 
     With 3 to 7 evaluations: the end is more than 5% above a minimum that is not last. From 8 on:
     the last two, averaged, exceed the minimum of the running median of 3 by 2% and by 3 standard
-    deviations of the noise, which is estimated from second differences. Fewer than 3: never.
+    deviations of the noise, which is estimated from second differences around and after the
+    minimum (the steep start of a curve is not noise; docs/statistics.md). Fewer than 3: never.
     """
     n = losses.size
     if n < FEWEST_EVALUATIONS:
@@ -58,7 +60,8 @@ def is_overfitted(losses: NDArray[np.float64]) -> bool:
         return bool(losses[-1] > 1.05 * losses.min() and np.argmin(losses) < n - 1)
     smooth = running_median(losses)
     at = int(np.argmin(smooth))
-    noise = float(np.median(np.abs(np.diff(losses, 2)))) / (0.6745 * np.sqrt(6))
+    tail = losses[-max(FEWEST_FOR_NOISE, n - at + 1) :]
+    noise = float(np.median(np.abs(np.diff(tail, 2)))) / (0.6745 * np.sqrt(6))
     rise = float(losses[-2:].mean() - smooth[at])
     return at <= n - 2 and rise > max(0.02 * float(smooth[at]), 3 * noise)
 

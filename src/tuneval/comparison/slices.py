@@ -92,6 +92,13 @@ def same_cases(baseline: Measurement, candidate: Measurement) -> Measurement:
             f'"{baseline.variant}" was measured by "{baseline.metric}" and '
             f'"{candidate.variant}" by "{candidate.metric}": compare the same metric.'
         )
+    widths = [np.shape(one.rows)[-1] for one in (baseline, candidate)]
+    if widths[0] != widths[1]:
+        raise MetricError(
+            f'metric "{baseline.metric}": rows of "{baseline.variant}" have {widths[0]} columns and '
+            f'those of "{candidate.variant}" {widths[1]}. Columns must depend on the cases alone '
+            "(declare the labels)."
+        )
     for measurement in (baseline, candidate):
         if len(set(measurement.case_ids)) < len(measurement.case_ids):
             twice = sorted({i for i in measurement.case_ids if measurement.case_ids.count(i) > 1})

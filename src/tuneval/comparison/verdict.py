@@ -44,6 +44,9 @@ UNCONVERGED = "Training had not converged; longer training is the first thing to
 ONE_CHECKPOINT = (
     "This holds for this checkpoint: one training seed says nothing about the spread of the recipe."
 )
+TWO_CHECKPOINTS = (
+    "This holds for these 2 checkpoints: the spread of the recipe needs 3 training seeds."
+)
 
 Outcome = Literal["better", "worse", "no change", "unclear"]
 Support = Literal["proved", "suggested", "undecided"]
@@ -314,6 +317,24 @@ def power_sentence(comparison: Comparison) -> str:
     )
 
 
+def exploratory_sentence(comparison: Comparison, metric: str) -> str:
+    """What a comparison outside the confirmatory family suggests; "" where it suggests nothing.
+
+    Secondary metrics, classes, groups and perturbations are many: after Benjamini-Hochberg they
+    suggest, they never show.
+    """
+    g = gain(comparison)
+    if not g.has_interval or doubts(comparison) or _p(comparison) >= ALPHA:
+        return ""
+    side = "better" if g.value > 0 else "worse"
+    where = "" if comparison.slice == "all" else f" on {comparison.slice}"
+    return (
+        f"This suggests that {comparison.candidate} is {side} than {comparison.baseline} in "
+        f"{metric}{where}: {g.scale.signed(g.value)}{g.scale.noun} "
+        f"(95% CI {g.scale.signed(g.low)} to {g.scale.signed(g.high)}, n={comparison.n_cases})."
+    )
+
+
 Grade = Literal["lora ahead", "excellent", "acceptable", "large"]
 
 
@@ -533,10 +554,9 @@ def _tuned_against_base(
     reasons = [reason for reading in readings for reason in reading.reasons]
     if several and {"better", "worse"} <= {reading.outcome for reading in readings}:
         reasons.append(_both_lists(group, readings, case.general))
-    if group[0].details.get("training_seeds_candidate", 1.0) == 1 and any(
-        reading.outcome in {"better", "worse"} for reading in readings
-    ):
-        reasons.append(ONE_CHECKPOINT)
+    n_seeds = group[0].details.get("training_seeds_candidate", 1.0)
+    if any(reading.outcome in {"better", "worse"} for reading in readings):
+        reasons += {1.0: [ONE_CHECKPOINT], 2.0: [TWO_CHECKPOINTS]}.get(n_seeds, [])
     if case.kind(candidate) == "adapter" and not case.count("full"):
         reasons.append(NO_FULL)
     outcomes = [reading.outcome for reading in readings]
