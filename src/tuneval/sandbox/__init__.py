@@ -2,6 +2,19 @@
 
 from __future__ import annotations
 
+from tuneval.sandbox.backend import SandboxBackend
+from tuneval.sandbox.pool import run_all
+from tuneval.sandbox.probe import BackendReport, probe, survey
 from tuneval.sandbox.program import Limits, Outcome, Program, outcome_key
 
-__all__ = ["Limits", "Outcome", "Program", "outcome_key"]
+__all__ = [
+    "BackendReport",
+    "Limits",
+    "Outcome",
+    "Program",
+    "SandboxBackend",
+    "outcome_key",
+    "probe",
+    "run_all",
+    "survey",
+]

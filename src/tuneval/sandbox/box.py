@@ -3,8 +3,12 @@
 Not for deciding what the ending means (``trial.py``) nor for how it is built (the backends).
 """
 
+# Paths below /proc are read many times a second, as text.
+# ruff: noqa: PTH
+
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -65,6 +69,7 @@ class Box:
 
     def __init__(self, launch: Launch, settings: dict[str, Any], pipes: Sequence[int]) -> None:
         self.launch = launch
+        self.process: subprocess.Popen[bytes]
         self.is_guarded = launch.control is not None
         self.code: int | None = None
         self.cpu_seconds = 0.0
@@ -95,9 +100,9 @@ class Box:
         self.stdin = self.process.stdin.fileno()
         self.stdout = self.process.stdout.fileno()
         self.stderr = self.process.stderr.fileno() if self.process.stderr else None
-        for fd in (self.stdin, self.stdout, self.stderr, launch.status):
-            if fd is not None:
-                os.set_blocking(fd, False)
+        for end in (self.stdin, self.stdout, self.stderr, launch.status):
+            if end is not None:
+                os.set_blocking(end, False)
 
     def write(self) -> bool:
         """Write what is due; True while there is more. A closed pipe ends it quietly."""
@@ -149,6 +154,11 @@ class Box:
             waiting += below
         return found if self.is_guarded else [self.root(), *found]
 
+    def look_at_cpu(self) -> None:
+        """Take note of the CPU time used so far: bubblewrap does not pass it on when it ends."""
+        used = sum(_cpu_seconds(pid) for pid in self.processes())
+        self.cpu_seconds = max(self.cpu_seconds, used)
+
     def stored_bytes(self) -> int:
         """Bytes in the work folder and in files removed from it but still open."""
         return 0 if self.launch.folder is None else _stored(self.launch.folder, self.processes())
@@ -157,6 +167,7 @@ class Box:
         """End the sandbox, wait until no process of it is left, and free everything."""
         if not self.is_gone:
             self.is_gone = True
+            self.look_at_cpu()
             guard = None if self.is_guarded else _pidfd(self._child)
             self._end(guard)
             self._wait(guard)
@@ -198,7 +209,7 @@ class Box:
         if pid == 0:
             return False
         self.process.returncode = os.waitstatus_to_exitcode(status)
-        self.cpu_seconds = usage.ru_utime + usage.ru_stime
+        self.cpu_seconds = max(self.cpu_seconds, usage.ru_utime + usage.ru_stime)
         if self.launch.status is None:
             code = self.process.returncode
             self.code = 128 - code if code < 0 else code
@@ -216,7 +227,7 @@ class Box:
             if fd is not None:
                 os.close(fd)
         self.launch.status = self.launch.control = None
-        if self.launch.folder is not None and os.path.lexists(self.launch.folder):  # noqa: PTH
+        if self.launch.folder is not None and os.path.lexists(self.launch.folder):
             warden.remove_tree(self.launch.folder)
 
 
@@ -230,18 +241,26 @@ def _pidfd(pid: int | None) -> int | None:
 
 
 def _signal(guard: int) -> None:
-    try:
+    with contextlib.suppress(OSError):
         signal.pidfd_send_signal(guard, signal.SIGKILL)
-    except OSError:
-        pass
 
 
 def _resident(pid: int) -> int:
     try:
-        with open(f"/proc/{pid}/statm", encoding="ascii") as numbers:  # noqa: PTH123
+        with open(f"/proc/{pid}/statm", encoding="ascii") as numbers:
             return int(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0
+
+
+def _cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of its children that it has waited for."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as line:
+            ticks = line.read().rpartition(")")[2].split()[11:15]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return 0.0
 
 
 MAX_ENTRIES = 10_000
@@ -256,7 +275,7 @@ def _stored(folder: str, processes: Sequence[int]) -> int:
     seen = 0
     waiting = [folder]
     try:
-        device = os.lstat(folder).st_dev  # noqa: PTH116
+        device = os.lstat(folder).st_dev
     except OSError:
         return 0
     while waiting and seen <= MAX_ENTRIES:
@@ -281,12 +300,10 @@ def _stored(folder: str, processes: Sequence[int]) -> int:
 def _open_files(pid: int, device: int) -> dict[tuple[int, int], int]:
     found: dict[tuple[int, int], int] = {}
     try:
-        for name in os.listdir(f"/proc/{pid}/fd"):  # noqa: PTH208
-            facts = os.stat(f"/proc/{pid}/fd/{name}")  # noqa: PTH116
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            facts = os.stat(f"/proc/{pid}/fd/{name}")
             if facts.st_dev == device and facts.st_nlink == 0:
                 found[facts.st_dev, facts.st_ino] = facts.st_blocks * 512
     except OSError:
         pass
     return found
-
-

@@ -105,7 +105,9 @@ def _interpreter_binds(python: Path) -> tuple[list[str], str]:
     words += _parents("/sb/__pycache__/x")
     for source in sorted(INSIDE.glob("*.py")):
         words += ["--ro-bind", str(source), f"/sb/{source.name}"]
-        for cached in (INSIDE / "__pycache__").glob(f"{source.stem}.{sys.implementation.cache_tag}.pyc"):
+        for cached in (INSIDE / "__pycache__").glob(
+            f"{source.stem}.{sys.implementation.cache_tag}.pyc"
+        ):
             words += ["--ro-bind", str(cached), f"/sb/__pycache__/{cached.name}"]
     return words, program
 

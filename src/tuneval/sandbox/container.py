@@ -41,7 +41,9 @@ class Container:
         name = f"tuneval-{os.getpid()}-{slot}-{role}-{secrets.token_hex(4)}"
         memory = str(limits.memory_bytes)
         sources = [f"--volume={path}:/sb/{path.name}:ro" for path in sorted(INSIDE.glob("*.py"))]
-        variables = [f"--env={k}={v}" for k, v in backend.environment("/tmp").items() if k != "PATH"]
+        variables = [
+            f"--env={k}={v}" for k, v in backend.environment("/tmp").items() if k != "PATH"
+        ]
         command = [
             *(self._engine, "run", "--rm", "--init", "--interactive", f"--name={name}"),
             *("--network=none", "--read-only", "--cap-drop=ALL"),

@@ -6,6 +6,7 @@ what kind of failure it was.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import selectors
 import time
@@ -50,7 +51,11 @@ class Trial:
     """A run of one program. Use ``judge``."""
 
     def __init__(
-        self, program: Program, backend: SandboxBackend, limits: Limits, is_cancelled: Callable[[], bool]
+        self,
+        program: Program,
+        backend: SandboxBackend,
+        limits: Limits,
+        is_cancelled: Callable[[], bool],
     ) -> None:
         self.program, self.backend, self.limits = program, backend, limits
         self.is_cancelled = is_cancelled
@@ -130,7 +135,11 @@ class Trial:
             watch(speaker.stdout, selectors.EVENT_READ, lambda: self._take_output(speaker.stdout))
             if self.candidate:
                 watch(self.grader.stdout, selectors.EVENT_READ, self._take_grader_words)
-            watch(self.verdict_reader, selectors.EVENT_READ, lambda: self._take_verdict(self.verdict_reader))
+            watch(
+                self.verdict_reader,
+                selectors.EVENT_READ,
+                lambda: self._take_verdict(self.verdict_reader),
+            )
             return
         assert self.grader.stderr is not None
         verdict = self.grader.stderr
@@ -205,10 +214,8 @@ class Trial:
         if box.stdin in self.selector.get_map():
             self.selector.unregister(box.stdin)
         if box.process.stdin is not None:
-            try:
+            with contextlib.suppress(OSError):
                 box.process.stdin.close()
-            except OSError:
-                pass
 
     # -- waiting ---------------------------------------------------------------------------------
 
@@ -240,6 +247,7 @@ class Trial:
 
     def _look_at_use(self) -> None:
         for box in self._boxes():
+            box.look_at_cpu()
             whose = "grader" if box is self.grader and self.candidate else ""
             if box.resident_bytes() > self.limits.memory_bytes:
                 self.stopped = ("memory_limit", whose or "all processes together")
@@ -400,5 +408,3 @@ def _abandon(launch: Any) -> None:
             os.close(fd)
     if launch.folder is not None:
         os.rmdir(launch.folder)  # noqa: PTH106
-
-

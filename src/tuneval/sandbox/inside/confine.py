@@ -3,10 +3,14 @@
 Not for namespaces (bubblewrap and container engines make those). Plain ``ctypes``, no dependency.
 """
 
+# pathlib and contextlib would cost each sandbox some milliseconds.
+# ruff: noqa: PTH, SIM105
+
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from . import seccomp
@@ -150,7 +154,7 @@ def _ruleset(paths: dict[str, list[str]]) -> int:
             descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
         except FileNotFoundError:
             continue  # a dangling link, or a device that a container lacks
-        kept = rights & files if os.path.isdir(path) else rights & files & _FILE_RIGHTS  # noqa: PTH112
+        kept = rights & files if os.path.isdir(path) else rights & files & _FILE_RIGHTS
         rule = ctypes.create_string_buffer(struct.pack("=Qi", kept, descriptor))
         _syscall(_ADD_RULE, ruleset, _PATH_BENEATH, rule, 0)
         os.close(descriptor)
@@ -161,7 +165,7 @@ def _tasks_of_user() -> int:
     user, count = os.getuid(), 0
     for name in os.listdir("/proc") if sys.platform == "linux" else ():
         try:
-            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == user:  # noqa: PTH116
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == user:
                 count += len(os.listdir(f"/proc/{name}/task"))
         except OSError:
             continue
@@ -169,7 +173,7 @@ def _tasks_of_user() -> int:
 
 
 def _library() -> str:
-    return os.path.dirname(os.__file__)  # noqa: PTH120
+    return os.path.dirname(os.__file__)
 
 
 def _reach_library(descriptor: int) -> None:
@@ -179,13 +183,13 @@ def _reach_library(descriptor: int) -> None:
     readable, only the way to it is closed.
     """
     library = _library()
-    if os.access(os.path.join(library, "os.py"), os.R_OK):  # noqa: PTH118
+    if os.access(os.path.join(library, "os.py"), os.R_OK):
         os.close(descriptor)
         return
     os.set_inheritable(descriptor, True)
     through = f"/proc/self/fd/{descriptor}"
 
-    def reroute(paths: list[str]) -> list[str]:
+    def reroute(paths: Iterable[str]) -> list[str]:
         return [through + p.removeprefix(library) if p.startswith(library) else p for p in paths]
 
     sys.path[:] = reroute(sys.path)
@@ -199,7 +203,7 @@ def _install(calls: bytes) -> None:
     import ctypes
 
     class Program(ctypes.Structure):
-        _fields_ = [("length", ctypes.c_ushort), ("lines", ctypes.c_char_p)]  # noqa: RUF012
+        _fields_ = [("length", ctypes.c_ushort), ("lines", ctypes.c_char_p)]
 
     libc = ctypes.CDLL(None, use_errno=True)
     program = Program(len(calls) // 8, calls)

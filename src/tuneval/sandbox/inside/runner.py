@@ -69,4 +69,4 @@ def _take_standard_streams(settings: dict[str, Any]) -> None:
         settings["verdict"] = os.dup(2)
         _replace(1, os.O_WRONLY)
         _replace(2, os.O_WRONLY)
-    sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115, PTH123
+    sys.stdin = open(0, encoding="utf-8")  # noqa: SIM115

@@ -161,7 +161,10 @@ def _encode_pairs(encoder: Encoder, pairs: Iterable[tuple[Any, Any]], depth: int
     return [[encoder.encode(key, depth), encoder.encode(value, depth)] for key, value in pairs]
 
 
-_DICT_KEYS, _DICT_VALUES, _DICT_ITEMS = type({}.keys()), type({}.values()), type({}.items())
+_NOTHING: dict[Any, Any] = {}
+_DICT_KEYS: type = type(_NOTHING.keys())
+_DICT_VALUES: type = type(_NOTHING.values())
+_DICT_ITEMS: type = type(_NOTHING.items())
 
 _ENCODERS: dict[type, Callable[[Encoder, Any, int], Any]] = {
     int: _encode_integer,
