@@ -4,7 +4,7 @@ Not for deciding what the ending means (``trial.py``) nor for how it is built (t
 """
 
 # Paths below /proc are read many times a second, as text.
-# ruff: noqa: PTH
+# ruff: noqa: PTH116, PTH123, PTH208
 
 from __future__ import annotations
 

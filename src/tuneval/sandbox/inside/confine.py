@@ -4,7 +4,7 @@ Not for namespaces (bubblewrap and container engines make those). Plain ``ctypes
 """
 
 # pathlib and contextlib would cost each sandbox some milliseconds.
-# ruff: noqa: PTH, SIM105
+# ruff: noqa: PTH112, PTH116, PTH118, PTH120, PTH208
 
 from __future__ import annotations
 

@@ -210,10 +210,7 @@ def _grade_split(remote: Remote, job: dict[str, Any]) -> None:
     if entry and entry not in defined:
         remote.end("exception", f'NameError: "{entry}" is not defined', phase="define")
     space: dict[str, Any] = {"__name__": "tests", "__builtins__": builtins}
-    try:
-        exec(compile(job["prompt"], "<prompt>", "exec", dont_inherit=True), space)  # noqa: S102
-    except Exception:  # noqa: BLE001  many prompts are no program on their own
-        pass
+    _run_prompt(job["prompt"], space)
     parts = [compile(text, "<tests>", "exec", dont_inherit=True) for text in job["tests"]]
     for name in set().union(*(_names(part) for part in parts)):
         if name in defined and name not in space and not hasattr(builtins, name):
@@ -224,6 +221,14 @@ def _grade_split(remote: Remote, job: dict[str, Any]) -> None:
     if entry:
         space[entry] = _proxy(remote, entry)
     _run_tests(remote, job, parts, space, space.get(entry))
+
+
+def _run_prompt(prompt: str, space: dict[str, Any]) -> None:
+    """Define the helpers that a prompt may hold; many prompts are no program on their own."""
+    try:
+        exec(compile(prompt, "<prompt>", "exec", dont_inherit=True), space)  # noqa: S102
+    except Exception:  # noqa: BLE001  it is the benchmark's text, and nothing depends on it
+        return
 
 
 def _run_tests(

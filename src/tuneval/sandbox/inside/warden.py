@@ -6,7 +6,7 @@ removes the work folder.
 """
 
 # pathlib and contextlib would cost each sandbox some milliseconds.
-# ruff: noqa: PTH, SIM105
+# ruff: noqa: PTH101, PTH104, PTH106, PTH108, PTH118, PTH123, PTH208, SIM105
 
 from __future__ import annotations
 
