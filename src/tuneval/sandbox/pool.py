@@ -6,10 +6,11 @@ Threads and new processes only, never a fork of this process: it may hold a mode
 from __future__ import annotations
 
 import os
+import platform
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tuneval.errors import SandboxError
@@ -77,6 +78,48 @@ def run_all(
         finally:
             pool.stop()
     return [outcomes[key] for key in keys]
+
+
+@dataclass
+class Examiner:
+    """``run_all`` with its settings, remembering outcomes: whoever asks again gets them at once.
+
+    One examiner serves all metrics and variants of a run, so no program runs twice.
+    """
+
+    backend: SandboxBackend
+    limits: Limits = field(default_factory=Limits)
+    workers: int | None = None
+    known: Mapping[str, Outcome] = field(default_factory=dict)
+    on_outcome: OnOutcome | None = None
+
+    def __post_init__(self) -> None:
+        self._outcomes = dict(self.known)
+
+    def __call__(self, programs: Sequence[Program]) -> list[Outcome]:
+        """Outcomes in the order of ``programs``; failures of the sandbox are tried again."""
+        return run_all(
+            programs,
+            self.backend,
+            self.limits,
+            workers=self.workers,
+            known=self._outcomes,
+            on_outcome=self._remember,
+        )
+
+    def _remember(self, key: str, outcome: Outcome) -> None:
+        self._outcomes[key] = outcome
+        if self.on_outcome is not None:
+            self.on_outcome(key, outcome)
+
+    def signature(self) -> str:
+        """What of it can change an outcome."""
+        limits, backend = self.limits, self.backend
+        return (
+            f"sandbox:{backend.name}/{backend.level}|cpu:{limits.cpu_seconds}s"
+            f"|wall:{limits.wall_seconds:g}s|memory:{limits.memory_bytes >> 20}MiB"
+            f"|python:{platform.python_version()}"
+        )
 
 
 def _worker_count(wanted: int | None, programs: int) -> int:

@@ -213,6 +213,8 @@ def _grade_split(remote: Remote, job: dict[str, Any]) -> None:
     _run_prompt(job["prompt"], space)
     parts = [compile(text, "<tests>", "exec", dont_inherit=True) for text in job["tests"]]
     for name in set().union(*(_names(part) for part in parts)):
+        # A program's own "len" must not answer for the one the tests mean; the entry point may be
+        # called as a builtin is.
         if name in defined and name not in space and not hasattr(builtins, name):
             if defined[name]:
                 space[name] = _proxy(remote, name)
