@@ -1,0 +1,101 @@
+"""What every way of confining a program offers, and what they share: limits, users, interpreter.
+
+Not for choosing one (``probe.py``).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from tuneval.sandbox.box import BOOT, PYTHON_FLAGS, Launch
+from tuneval.sandbox.program import Limits
+
+Level = Literal["strong", "medium", "weak", "none"]
+Role = Literal["candidate", "grader"]
+ROLES: tuple[Role, Role] = ("candidate", "grader")
+INSIDE = Path(__file__).parent / "inside"
+GRADER_CPU_SECONDS = 5
+"""What the grader may use beyond the program's limit."""
+USER_BASE = 1_200_000_000
+MAX_WORKERS = 32
+
+
+class SandboxBackend(Protocol):
+    """One way of confining a program.
+
+    ``level`` is what it gives: "strong" (own root, no network, own process numbers), "medium" (one
+    of them by another means), "weak", "none".
+    """
+
+    name: str
+    level: Level
+
+    def launch(self, role: Role, slot: int, limits: Limits) -> Launch:
+        """Say how to start one sandbox. ``slot`` is the worker's number: no two sandboxes that run
+        at the same time have the same slot and role.
+
+        Raises
+        ------
+        SandboxError, OSError
+            It cannot even be tried here.
+        """
+        ...
+
+
+def interpreter() -> Path:
+    """The Python that runs this, outside any virtual environment."""
+    base = getattr(sys, "_base_executable", None) or sys.executable
+    return Path(base).resolve()
+
+
+def python_command(python: str, inside: str) -> list[str]:
+    """Start the runner with nothing but the standard library."""
+    return [python, *PYTHON_FLAGS, "-c", BOOT, inside]
+
+
+def environment(folder: str) -> dict[str, str]:
+    """The whole environment inside: nothing of the user's, everything that could vary fixed."""
+    return {
+        "PATH": "/usr/bin:/bin",
+        "HOME": folder,
+        "TMPDIR": folder,
+        "LANG": "C.UTF-8",
+        "TZ": "UTC",
+        "PYTHONHASHSEED": "0",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+        "MKL_NUM_THREADS": "1",
+    }
+
+
+def resource_limits(role: Role, limits: Limits) -> dict[str, list[int]]:
+    """RLIMIT name -> [soft, hard]. CPU: the soft limit can be told from others, the hard one acts
+    on a program that ignores the signal."""
+    cpu = limits.cpu_seconds + (GRADER_CPU_SECONDS if role == "grader" else 0)
+    return {
+        "RLIMIT_CPU": [cpu, cpu + 1],
+        "RLIMIT_AS": [limits.address_space_bytes] * 2,
+        "RLIMIT_NPROC": [limits.processes] * 2,
+        "RLIMIT_FSIZE": [limits.file_bytes] * 2,
+        "RLIMIT_NOFILE": [limits.open_files] * 2,
+        "RLIMIT_CORE": [0, 0],
+    }
+
+
+def own_user(role: Role, slot: int) -> int | None:
+    """A user of its own for this sandbox, if we are root and may give it one; else None.
+
+    No two evaluators on a machine, slots or roles share one, so limits per user hold and no program
+    can reach another's processes.
+    """
+    if os.geteuid() != 0:
+        return None
+    return USER_BASE + (os.getpid() % (1 << 22)) * 2 * MAX_WORKERS + 2 * slot + ROLES.index(role)
+
+
+def confinement(role: Role, limits: Limits, **parts: Any) -> dict[str, Any]:
+    """The runner's settings for ``inside.confine``."""
+    return {"role": role, "confinement": {"limits": resource_limits(role, limits), **parts}}

@@ -1,0 +1,309 @@
+"""One started sandbox, seen from outside: its pipes, how it ended, and how it is ended.
+
+Not for deciding what the ending means (``trial.py``) nor for how it is built (the backends).
+"""
+
+# Paths below /proc are read many times a second, as text.
+# ruff: noqa: PTH116, PTH123, PTH208
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuneval.sandbox.inside import warden
+from tuneval.sandbox.inside.runner import SETTINGS_FD
+
+GRACE_SECONDS = 5.0
+"""How long a killed sandbox may take to be gone before it is given up on."""
+BOOT = (
+    "import sys;p=type(sys)('inside');p.__path__=[sys.argv[1]];sys.modules['inside']=p;"
+    "from inside import runner;runner.main()"
+)
+"""Loads this package's ``inside`` folder under that name, without the rest of the package."""
+PYTHON_FLAGS = ("-I", "-S", "-B", "-X", "utf8")
+
+assert SETTINGS_FD == 0, "settings go to standard input"
+
+
+@dataclass
+class Launch:
+    """How a backend wants a sandbox started.
+
+    ``settings`` are the backend's part of the runner's settings. ``inherited`` are descriptors that
+    the process gets, closed here afterwards. ``status`` is where lines of JSON about the process
+    come from (None: the engine tells by its exit status alone). ``control``: closing it ends the
+    sandbox. ``end`` is called to end it where neither does.
+    """
+
+    command: Sequence[str]
+    settings: dict[str, Any]
+    environment: dict[str, str] = field(default_factory=dict)
+    inherited: list[int] = field(default_factory=list)
+    status: int | None = None
+    control: int | None = None
+    folder: str | None = None
+    end: Callable[[], None] | None = None
+    is_relayed: bool = False
+
+
+@dataclass
+class Ending:
+    """How a sandbox ended. ``code`` is the program's exit code (128 + n for signal n), None if the
+    program was never started or was ended from here."""
+
+    code: int | None
+    cpu_seconds: float
+
+
+class Box:
+    """A started sandbox. ``close`` must be called, always."""
+
+    def __init__(self, launch: Launch, settings: dict[str, Any], pipes: Sequence[int]) -> None:
+        self.launch = launch
+        self.process: subprocess.Popen[bytes]
+        self.is_guarded = launch.control is not None
+        self.code: int | None = None
+        self.cpu_seconds = 0.0
+        self.is_gone = False
+        self._child: int | None = None
+        self._status = b""
+        started = False
+        try:
+            self.process = subprocess.Popen(
+                launch.command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE if launch.is_relayed else subprocess.STDOUT,
+                env=launch.environment,
+                pass_fds=[*launch.inherited, *pipes],
+                start_new_session=True,
+                close_fds=True,
+            )
+            started = True
+        finally:
+            for fd in launch.inherited:
+                os.close(fd)
+            if not started:
+                self._close_own()
+        body = json.dumps({**settings, **launch.settings}, separators=(",", ":")).encode("ascii")
+        self.to_write = bytearray(len(body).to_bytes(4, "big") + body)
+        assert self.process.stdin and self.process.stdout
+        self.stdin = self.process.stdin.fileno()
+        self.stdout = self.process.stdout.fileno()
+        self.stderr = self.process.stderr.fileno() if self.process.stderr else None
+        for end in (self.stdin, self.stdout, self.stderr, launch.status):
+            if end is not None:
+                os.set_blocking(end, False)
+
+    def write(self) -> bool:
+        """Write what is due; True while there is more. A closed pipe ends it quietly."""
+        try:
+            del self.to_write[: os.write(self.stdin, self.to_write[: 1 << 16])]
+        except BlockingIOError:
+            return True
+        except OSError:
+            self.to_write.clear()
+        return bool(self.to_write)
+
+    def read_status(self) -> bool:
+        """Read lines about the process; False at the end of them (the sandbox has ended)."""
+        assert self.launch.status is not None
+        try:
+            data = os.read(self.launch.status, 4096)
+        except BlockingIOError:
+            return True
+        self._status += data
+        *lines, self._status = self._status.split(b"\n")
+        for line in lines:
+            self._take_status(line)
+        return bool(data)
+
+    def _take_status(self, line: bytes) -> None:
+        try:
+            fields = json.loads(line)
+        except ValueError:
+            return
+        if "child-pid" in fields:
+            self._child = int(fields["child-pid"])
+        if "exit-code" in fields:
+            self.code = int(fields["exit-code"])
+
+    def root(self) -> int:
+        """Process below which all processes of the sandbox are found, those orphaned included."""
+        return self._child if self._child and not self.is_guarded else self.process.pid
+
+    def resident_bytes(self) -> int:
+        """Memory that the sandbox's processes hold together; 0 where the system does not say."""
+        return sum(_resident(pid) for pid in self.processes())
+
+    def processes(self) -> list[int]:
+        """All processes of the sandbox, its guard excluded."""
+        found, waiting = [], [self.root()]
+        while waiting:
+            below = warden.children(waiting.pop())
+            found += below
+            waiting += below
+        return found if self.is_guarded else [self.root(), *found]
+
+    def look_at_cpu(self) -> None:
+        """Take note of the CPU time used so far: bubblewrap does not pass it on when it ends."""
+        used = sum(_cpu_seconds(pid) for pid in self.processes())
+        self.cpu_seconds = max(self.cpu_seconds, used)
+
+    def stored_bytes(self) -> int:
+        """Bytes in the work folder and in files removed from it but still open."""
+        return 0 if self.launch.folder is None else _stored(self.launch.folder, self.processes())
+
+    def close(self) -> Ending:
+        """End the sandbox, wait until no process of it is left, and free everything."""
+        if not self.is_gone:
+            self.is_gone = True
+            self.look_at_cpu()
+            guard = None if self.is_guarded else _pidfd(self._child)
+            self._end(guard)
+            self._wait(guard)
+            self._close_own()
+        return Ending(self.code, self.cpu_seconds)
+
+    def _end(self, guard: int | None) -> None:
+        if self.launch.end is not None:
+            self.launch.end()
+        if self.launch.control is not None:
+            os.close(self.launch.control)
+            self.launch.control = None
+        elif guard is not None:
+            _signal(guard)
+        else:
+            self.process.kill()
+
+    def _wait(self, guard: int | None) -> None:
+        deadline = time.monotonic() + GRACE_SECONDS
+        pause = 0.0005
+        while not self._is_reaped():
+            if time.monotonic() > deadline:
+                self.process.kill()
+            time.sleep(pause)
+            pause = min(pause * 2, 0.02)
+        if self.launch.status is not None:
+            while self.read_status() and time.monotonic() < deadline:
+                time.sleep(0.001)
+        if guard is not None:
+            # The first process of the pid namespace ends after all others in it.
+            select.select([guard], [], [], max(0.0, deadline - time.monotonic()))
+            os.close(guard)
+
+    def _is_reaped(self) -> bool:
+        try:
+            pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
+        except ChildProcessError:
+            return True
+        if pid == 0:
+            return False
+        self.process.returncode = os.waitstatus_to_exitcode(status)
+        self.cpu_seconds = max(self.cpu_seconds, usage.ru_utime + usage.ru_stime)
+        if self.launch.status is None:
+            code = self.process.returncode
+            self.code = 128 - code if code < 0 else code
+        return True
+
+    def _close_own(self) -> None:
+        process = getattr(self, "process", None)
+        for stream in (process.stdin, process.stdout, process.stderr) if process else ():
+            if stream:
+                try:
+                    stream.close()
+                except OSError:
+                    continue
+        for fd in (self.launch.status, self.launch.control):
+            if fd is not None:
+                os.close(fd)
+        self.launch.status = self.launch.control = None
+        if self.launch.folder is not None and os.path.lexists(self.launch.folder):
+            warden.remove_tree(self.launch.folder)
+
+
+def _pidfd(pid: int | None) -> int | None:
+    if pid is None or not hasattr(os, "pidfd_open"):
+        return None
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def _signal(guard: int) -> None:
+    with contextlib.suppress(OSError):
+        signal.pidfd_send_signal(guard, signal.SIGKILL)
+
+
+def _resident(pid: int) -> int:
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as numbers:
+            return int(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _cpu_seconds(pid: int) -> float:
+    """CPU time of a process and of its children that it has waited for."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as line:
+            ticks = line.read().rpartition(")")[2].split()[11:15]
+        return sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError):
+        return 0.0
+
+
+MAX_ENTRIES = 10_000
+
+
+def _stored(folder: str, processes: Sequence[int]) -> int:
+    """Sum of the blocks of all files below ``folder`` or open in ``processes`` on its device.
+
+    Looking is bounded: beyond ``MAX_ENTRIES`` files each further one counts as a mebibyte.
+    """
+    blocks: dict[tuple[int, int], int] = {}
+    seen = 0
+    waiting = [folder]
+    try:
+        device = os.lstat(folder).st_dev
+    except OSError:
+        return 0
+    while waiting and seen <= MAX_ENTRIES:
+        try:
+            entries = list(os.scandir(waiting.pop()))
+        except OSError:
+            continue
+        for entry in entries:
+            seen += 1
+            try:
+                facts = entry.stat(follow_symlinks=False)
+            except OSError:
+                continue
+            blocks[facts.st_dev, facts.st_ino] = facts.st_blocks * 512
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(entry.path)
+    for pid in processes:
+        blocks.update(_open_files(pid, device))
+    return sum(blocks.values()) + max(0, seen - MAX_ENTRIES) * (1 << 20)
+
+
+def _open_files(pid: int, device: int) -> dict[tuple[int, int], int]:
+    found: dict[tuple[int, int], int] = {}
+    try:
+        for name in os.listdir(f"/proc/{pid}/fd"):
+            facts = os.stat(f"/proc/{pid}/fd/{name}")
+            if facts.st_dev == device and facts.st_nlink == 0:
+                found[facts.st_dev, facts.st_ino] = facts.st_blocks * 512
+    except OSError:
+        pass
+    return found

@@ -1,0 +1,140 @@
+"""The guard of a sandbox without a pid namespace: it outlives the program and ends all of it.
+
+It runs no foreign code. It starts the confined process, says on the status pipe how that ended, and
+when it ends or the evaluator lets go of the control pipe (or dies), kills all that is left and
+removes the work folder.
+"""
+
+# pathlib and contextlib would cost each sandbox some milliseconds.
+# ruff: noqa: PTH101, PTH104, PTH106, PTH108, PTH118, PTH123, PTH208, SIM105
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import signal
+import stat
+from typing import Any
+
+from . import confine
+
+
+def watch(settings: dict[str, Any]) -> None:
+    """Start the role in a child and guard it. Returns in the child only."""
+    control, status, folder = settings["control"], settings["status"], settings["folder"]
+    confine.become_subreaper()
+    wake_reader, wake_writer = os.pipe()
+    os.set_blocking(wake_writer, False)
+    child = os.fork()
+    if child == 0:
+        for fd in (control, status, wake_reader, wake_writer):
+            os.close(fd)
+        os.setsid()
+        os.chdir(folder)
+        return
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(wake_writer, warn_on_full_buffer=False)
+    for fd in (*settings.get("channel", ()), settings.get("verdict"), 1, 2):
+        if fd is not None:
+            os.close(fd)
+    _say(status, {"child-pid": child})
+    code = _wait(child, control, wake_reader)
+    _end_all(child)
+    remove_tree(folder)
+    if code is not None:
+        _say(status, {"exit-code": code})
+    os._exit(0)
+
+
+def _wait(child: int, control: int, wake: int) -> int | None:
+    """Wait for the child or for the evaluator to let go; returns the child's exit code or None."""
+    while True:
+        code = _exit_code(child)
+        if code is not None:
+            return code
+        ready, _, _ = select.select([control, wake], [], [])
+        if control in ready:
+            return None
+        os.read(wake, 4096)
+
+
+def _exit_code(child: int) -> int | None:
+    """Exit code of the child if it has ended (128 + n for signal n).
+
+    Where the system can, the child stays a zombie: as long as it does, its process group cannot be
+    another's, and one signal to the group is safe.
+    """
+    if not hasattr(os, "waitid"):
+        pid, status = os.waitpid(child, os.WNOHANG)
+        code = os.waitstatus_to_exitcode(status) if pid else None
+        return 128 - code if code is not None and code < 0 else code
+    ended = os.waitid(os.P_PID, child, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if ended is None:
+        return None
+    return ended.si_status if ended.si_code == os.CLD_EXITED else 128 + ended.si_status
+
+
+def _end_all(child: int) -> None:
+    """Kill the child's process group, then whatever else was left to this process, until none is."""
+    try:
+        os.killpg(child, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        pass
+    while True:
+        for pid in children(os.getpid()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                continue
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def children(pid: int) -> list[int]:
+    """Direct children of a process; empty where the system does not list them."""
+    found: list[int] = []
+    try:
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/children", encoding="ascii") as names:
+                found += map(int, names.read().split())
+    except (OSError, ValueError):
+        pass
+    return found
+
+
+def remove_tree(folder: str) -> None:
+    """Remove a folder whatever its modes and depth, following no link; never raises.
+
+    Folders inside folders are moved up first, so neither recursion nor path length grows with the
+    depth that a program chose.
+    """
+    serial = 0
+    try:
+        while entries := list(os.scandir(folder)):
+            for entry in entries:
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                    continue
+                os.chmod(entry.path, stat.S_IRWXU)
+                for inner in list(os.scandir(entry.path)):
+                    if inner.is_dir(follow_symlinks=False):
+                        os.chmod(inner.path, stat.S_IRWXU)
+                        serial += 1
+                        os.rename(inner.path, os.path.join(folder, f".moved-{serial}"))
+                    else:
+                        os.unlink(inner.path)
+                os.rmdir(entry.path)
+        os.rmdir(folder)
+    except OSError:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say(status: int, line: dict[str, int]) -> None:
+    try:
+        os.write(status, json.dumps(line).encode() + b"\n")
+    except OSError:
+        pass

@@ -1,0 +1,102 @@
+"""Right programs pass, whatever they use; reference solutions of the benchmarks pass, empty ones
+do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from sandbox.yard import program_of as corpus_program
+from shared import DATA, shared_path, shared_rows
+from tuneval.data.code_problems import read_problems
+from tuneval.metrics.pass_at_k import program_of
+from tuneval.sandbox import Limits, Outcome, Program, SandboxBackend, run_all
+from tuneval.types import Case
+
+HONEST = DATA / "sandbox" / "honest.jsonl"
+SLOW_MACHINE = Limits(wall_seconds=60.0)
+
+
+def _honest() -> list[Any]:
+    if not HONEST.exists():
+        return [pytest.param(None, id="no corpus")]
+    return [pytest.param(row, id=row["id"]) for row in shared_rows("sandbox", "honest.jsonl")]
+
+
+@pytest.mark.parametrize("row", _honest())
+def test_honest_program_passes(row: dict[str, Any] | None, each: SandboxBackend) -> None:
+    if row is None:
+        pytest.skip(f"shared data not here: {HONEST}")
+    outcome = run_all([corpus_program(row, row["program"])], each, SLOW_MACHINE)[0]
+    assert outcome.outcome == row["expect"]["outcome"][0], outcome
+
+
+def _reference_programs(*parts: str) -> tuple[list[str], list[Program]]:
+    """Ids and reference solutions of a problem file."""
+    cases = read_problems(shared_path(*parts)).cases
+    ids = [str(case.inputs["task_id"]) for case in cases]
+    return ids, [program_of(case, _source(case, case.references[0])) for case in cases]
+
+
+def _source(case: Case, solution: str) -> str:
+    is_script = case.inputs["test_kind"] == "assertions"
+    return solution if is_script else f"{case.inputs['prompt']}{solution}"
+
+
+def _others(ids: list[str], outcomes: list[Outcome], wanted: str) -> list[str]:
+    pairs = zip(ids, outcomes, strict=True)
+    return [f"{name}: {o.outcome} {o.detail}" for name, o in pairs if o.outcome != wanted]
+
+
+@pytest.mark.parametrize("part", [slice(0, 164, 4)], ids=["41"])
+def test_humaneval_solutions_pass(best: SandboxBackend, part: slice) -> None:
+    ids, programs = _reference_programs("humaneval", "HumanEval.jsonl.gz")
+    assert _others(ids[part], run_all(programs[part], best, SLOW_MACHINE), "passed") == []
+
+
+@pytest.mark.slow
+def test_all_humaneval_solutions_pass(each: SandboxBackend) -> None:
+    ids, programs = _reference_programs("humaneval", "HumanEval.jsonl.gz")
+    assert len(programs) == 164
+    assert _others(ids, run_all(programs, each, SLOW_MACHINE), "passed") == []
+
+
+@pytest.mark.slow
+def test_empty_humaneval_bodies_fail(best: SandboxBackend) -> None:
+    cases = read_problems(shared_path("humaneval", "HumanEval.jsonl.gz")).cases
+    programs = [program_of(case, _source(case, "    return None\n")) for case in cases]
+    outcomes = run_all(programs, best, SLOW_MACHINE)
+    assert _others([case.id for case in cases], outcomes, "wrong_answer") == []
+
+
+MBPP = {
+    "prompt_ids1-10.jsonl": 10,
+    "test_ids11-260.jsonl.gz": 250,
+    "sanitized_ids_le260.jsonl.gz": 135,
+}
+
+
+@pytest.mark.parametrize(
+    "file",
+    [next(iter(MBPP)), *(pytest.param(f, marks=pytest.mark.slow) for f in list(MBPP)[1:])],
+)
+def test_mbpp_solutions_pass(best: SandboxBackend, file: str) -> None:
+    ids, programs = _reference_programs("mbpp", file)
+    assert len(programs) == MBPP[file]
+    assert not [program for program in programs if program.grading == "inproc"]
+    assert _others(ids, run_all(programs, best, SLOW_MACHINE), "passed") == []
+
+
+def test_live_objects_need_the_same_process(best: SandboxBackend) -> None:
+    """As MBPP task 367, whose set-up sets attributes on objects of the program's class."""
+    source = (
+        "class Node:\n    def __init__(self, n):\n        self.n, self.left = n, None\n"
+        "def depth(t):\n    return 0 if t is None else 1 + depth(t.left)\n"
+    )
+    tests = ("root = Node(1)\nroot.left = Node(2)", "assert depth(root) == 2")
+    split = Program(source, tests, "depth", kind="assertions")
+    both = Program(source, tests, "depth", kind="assertions", grading="inproc")
+    outcomes = run_all([split, both], best)
+    assert [outcome.outcome for outcome in outcomes] == ["wrong_answer", "passed"]
+    assert outcomes[1].grading == "inproc"
