@@ -37,7 +37,7 @@ class Attack:
     program: str
     outcomes: tuple[str, ...]
     test: str = ADD
-    limits: Limits = Limits(cpu_seconds=2, wall_seconds=20.0)
+    limits: Limits = Limits(cpu_seconds=2, wall_seconds=20.0)  # noqa: RUF009 - frozen
     is_slow: bool = False
 
 
