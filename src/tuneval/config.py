@@ -115,6 +115,7 @@ class BackendSpec(_Strict):
     """What runs the models, and on what."""
 
     kind: str = "hf"
+    base_url: str | None = None
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     batch_size: Literal["auto"] | int = "auto"

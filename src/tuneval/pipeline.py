@@ -5,6 +5,7 @@ No prompts, no formulas, no printing: each step is a call into a room.
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from typing import Any
 from tuneval import registry, tasks
 from tuneval.assess import Predictions, assess, choose_metrics, conclude, try_metrics
 from tuneval.comparison import Settings
-from tuneval.config import CasesSpec, RunSpec
+from tuneval.config import BackendSpec, CasesSpec, RunSpec
 from tuneval.data.read import read
 from tuneval.data.select import few_shot
 from tuneval.engine import BACKENDS, Backend
@@ -40,6 +41,7 @@ from tuneval.types import (
     NoProgress,
     Prediction,
     Progress,
+    Request,
     RunResult,
     VariantFacts,
 )
@@ -80,6 +82,7 @@ def run(
         for described, cases in zip(spec.cases, plan.case_sets, strict=True)
     }
     chosen = {cases.name: metrics_of(spec, cases, asked[cases.name]) for cases in plan.case_sets}
+    requests = ask_all(plan.case_sets, asked)
     run_id = identify(plan, [task.signature() for task in asked.values()])
     folder = open_folder(plan, run_id)
     with only_owner_of(folder):
@@ -90,7 +93,7 @@ def run(
             if announce:
                 announce(plan, facts, folder)
             write_inputs(folder, plan)
-            predictions = lap(plan, asked, backend, journal, progress)
+            predictions = lap(plan, asked, requests, backend, journal, progress)
         finally:
             journal.close()
             backend.close()
@@ -141,21 +144,34 @@ def settings_of(spec: RunSpec) -> Settings:
     )
 
 
+Asked = Mapping[tuple[str, str], tuple[Request, ...]]
+"""Case set name and case id -> the requests of that case."""
+
+
+def ask_all(case_sets: Sequence[CaseSet], asked: Mapping[str, Task]) -> Asked:
+    """Make the requests, once: every variant gets the same ones."""
+    return {
+        (cases.name, case.id): tuple(
+            replace(request, id=f"{cases.name}/{request.id}")  # one file may be asked twice
+            for request in asked[cases.name].ask(case)
+        )
+        for cases in case_sets
+        for case in cases.cases
+    }
+
+
 def lap(
-    plan: Plan, asked: Mapping[str, Task], backend: Backend, journal: Journal, progress: Progress
+    plan: Plan,
+    asked: Mapping[str, Task],
+    requests: Asked,
+    backend: Backend,
+    journal: Journal,
+    progress: Progress,
 ) -> dict[str, Predictions]:
     """Walk all cases to predictions, once per variant; each variant is asked everything in one go.
 
     Returns case set name -> variant name -> predictions in the order of the cases.
     """
-    requests = {
-        (cases.name, case.id): tuple(
-            replace(request, id=f"{cases.name}/{request.id}")  # one file may be asked twice
-            for request in asked[cases.name].ask(case)
-        )
-        for cases in plan.case_sets
-        for case in cases.cases
-    }
     every = [request for own in requests.values() for request in own]
     predictions: dict[str, dict[str, list[Prediction]]] = {
         cases.name: {} for cases in plan.case_sets
@@ -197,6 +213,8 @@ def with_perturbed_twins(plan: Plan) -> Plan:
 def build_task(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Task:
     """Make the task of a case set: its options, its labels and its few-shot cases."""
     options = {**spec.task_options.get(cases.task, {}), **described.options}
+    if "labels" in options:
+        raise ConfigError(f'{cases.name}: "labels" is no task option: set cases[].labels.')
     if described.template is not None:
         options["template"] = described.template
     if spec.prompting.system is not None:
@@ -241,8 +259,26 @@ def few_shot_cases(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Seque
 
 
 def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
-    """Import and build the chosen backend; its options are the spec's backend section."""
+    """Import and build the chosen backend; its options are those of the spec that it takes.
+
+    Raises
+    ------
+    ConfigError
+        An option was set that this backend does not have.
+    """
     kind = registry.load(BACKENDS, spec.backend.kind, room="backends")
-    options = spec.backend.model_dump(exclude={"kind"})
-    backend: Backend = kind(**options, chat_template=spec.prompting.chat_template, models=models)
+    accepted = inspect.signature(kind).parameters
+    takes_any = any(one.kind is one.VAR_KEYWORD for one in accepted.values())
+    options = {
+        **spec.backend.model_dump(exclude={"kind"}),
+        "chat_template": spec.prompting.chat_template,
+    }
+    unset = {**BackendSpec().model_dump(), "chat_template": "auto"}
+    for name, value in options.items():
+        if name not in accepted and not takes_any and value != unset[name]:
+            raise ConfigError(f'backend "{spec.backend.kind}" has no option "{name}".')
+    chosen = {name: value for name, value in options.items() if name in accepted or takes_any}
+    if models is not None:
+        chosen["models"] = models
+    backend: Backend = kind(**chosen)
     return backend

@@ -193,7 +193,11 @@ def _answer_turn(row: Fields, columns: Mapping[str, str], key: str) -> object:
 
 
 def _prompt_completion(row: Fields, columns: Mapping[str, str]) -> Reading:
-    return Reading(_prompt(row, columns), (_answer_turn(row, columns, "completion"),))
+    inputs = _prompt(row, columns)
+    raw = row.get(columns["completion"])
+    if "prompt" in inputs and isinstance(raw, str):
+        inputs["completion"] = raw  # its leading space is part of what was trained
+    return Reading(inputs, (_answer_turn(row, columns, "completion"),))
 
 
 def _instruction(row: Fields, columns: Mapping[str, str]) -> Reading:

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any, TypeVar
 
@@ -108,8 +108,11 @@ class OpenAIServer:
             )
         return facts
 
-    def answer(self, variant: Variant, requests: Sequence[Request]) -> Iterator[Response]:
+    def answer(
+        self, variant: Variant, requests: Sequence[Request], known: Collection[str] = frozenset()
+    ) -> Iterator[Response]:
         """Answer in the order in which the server is done; each request exactly once."""
+        requests = [request for request in requests if request.id not in known]
         self.retry.begin()
         pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="tuneval-server")
         waiting = [pool.submit(self._unit, variant, request) for request in requests]
