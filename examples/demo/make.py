@@ -157,7 +157,6 @@ def make_lora(folder: Path, steps: int | None) -> None:
         print(f"LoRA, training seed {seed}")
         model, tokenizer = load(folder / "base")
         adapted = with_lora(model, rank=LORA_RANK, targets=LORA_TARGETS, training_seed=seed)
-        adapted.peft_config["default"].base_model_name_or_path = BASE_NAME
         train(
             adapted,
             tokenizer,
@@ -166,6 +165,13 @@ def make_lora(folder: Path, steps: int | None) -> None:
             replace(LORA, training_seed=seed, steps=steps),
             folder / f"lora-seed{seed}",
         )
+        name_base(folder / f"lora-seed{seed}" / "adapter_config.json")
+
+
+def name_base(settings: Path) -> None:
+    config = json.loads(settings.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = BASE_NAME
+    settings.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def make_full(folder: Path, steps: int | None) -> None:
