@@ -42,7 +42,7 @@ class Traffic:
 
 
 TUNING = Traffic(learner_share=0.05, new_form_share=0.0)
-LATER = Traffic(learner_share=0.30, new_form_share=0.35)
+LATER = Traffic(learner_share=0.30, new_form_share=0.35, second_request_share=0.05)
 PAST = Traffic(learner_share=0.05, new_form_share=0.4, second_request_share=0.05, remark_share=0.15)
 
 

@@ -51,11 +51,11 @@ BASE_SEED = 0
 PRETRAINING = Recipe(learning_rate=2e-3, epochs=5, batch_size=16, evaluations=20)
 
 LORA_RANK, LORA_TARGETS = 2, ("q_proj", "v_proj")
-LORA = Recipe(learning_rate=2e-3, epochs=3)
+LORA = Recipe(learning_rate=3e-3, epochs=4)
 LORA_SEEDS = (0, 1, 2)
-FULL = Recipe(learning_rate=4e-4, epochs=3)
-# Half of the messages, a rate too high, twice the epochs: what overfitting usually is made of.
-OVERFITTED = Recipe(learning_rate=1e-3, epochs=6)
+FULL = Recipe(learning_rate=3e-4, epochs=4)
+# Half of the messages, a rate far too high, too many epochs: what overfitting is made of.
+OVERFITTED = Recipe(learning_rate=1.2e-3, epochs=6)
 N_OVERFITTED = N_TUNING // 2
 
 # PEFT records the path that the base was loaded from. That path means nothing on another machine,
@@ -157,7 +157,6 @@ def make_lora(folder: Path, steps: int | None) -> None:
         print(f"LoRA, training seed {seed}")
         model, tokenizer = load(folder / "base")
         adapted = with_lora(model, rank=LORA_RANK, targets=LORA_TARGETS, training_seed=seed)
-        adapted.peft_config["default"].base_model_name_or_path = BASE_NAME
         train(
             adapted,
             tokenizer,
@@ -166,6 +165,13 @@ def make_lora(folder: Path, steps: int | None) -> None:
             replace(LORA, training_seed=seed, steps=steps),
             folder / f"lora-seed{seed}",
         )
+        name_base(folder / f"lora-seed{seed}" / "adapter_config.json")
+
+
+def name_base(settings: Path) -> None:
+    config = json.loads(settings.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = BASE_NAME
+    settings.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def make_full(folder: Path, steps: int | None) -> None:

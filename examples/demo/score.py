@@ -88,7 +88,7 @@ def make_readme(folder: Path, _: int | None) -> None:
         pairs = ", ".join(f"{a} as {b} {n}" for (a, b), n in confusions.most_common(4))
         confused.append(f"- {name}: {pairs}")
         print(f"{' | '.join(cells)}\n    {pairs}")
-    text = (Path(__file__).parent / "README.packaged.md").read_text(encoding="utf-8")
+    text = (Path(__file__).parent / "README.template.md").read_text(encoding="utf-8")
     text = text.replace("{table}", "\n".join(f"| {' | '.join(cells)} |" for cells in table))
     text = text.replace("{confused}", "\n".join(confused))
     (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")

@@ -40,7 +40,8 @@ def test_a_few_steps_leave_adapter_model_and_log(
         log = json.loads((tmp_path / folder / "trainer_state.json").read_text("utf-8"))
         assert log["global_step"] == 3
         assert sum("eval_loss" in row for row in log["log_history"]) == 3
-    test = [json.loads(line) for line in (tmp_path / "test_half.jsonl").open(encoding="utf-8")]
+    test_file = (tmp_path / "test_half.jsonl").read_text(encoding="utf-8")
+    test = [json.loads(line) for line in test_file.splitlines()]
     assert len(test) == 20
     assert not any("_" in row["label"] for row in test)
     printed = capsys.readouterr().out
