@@ -85,6 +85,26 @@ def test_groups_of_sums():
     assert (gap.p_value, gap.lowest) == (pytest.approx(1 / 501), "b")
 
 
+def test_dealing_kinds_is_shuffling_cases():
+    """Against the hypergeometric distribution of a 2 x 2 table, which is exact."""
+    values = [1] * 40 + [0] * 10 + [1] * 30 + [0] * 20
+    gap = judge_groups(
+        measured(values, "lora"),
+        Accuracy(),
+        Settings(resamples=20_000),
+        case_set="t",
+        attribute="writer",
+        groups=["a"] * 50 + ["b"] * 50,
+    )
+    right = np.arange(20, 51)
+    extreme = np.abs(right - (70 - right)) >= 10
+    expected = stats.hypergeom.pmf(right, 100, 70, 50) @ extreme
+    assert gap.p_value == pytest.approx(expected, abs=0.006)
+    rng = np.random.default_rng(0)
+    slow = judged(rng.random(100), ["a"] * 50 + ["b"] * 50, MeanScore())
+    assert 0 < slow.p_value <= 1
+
+
 def test_wrong_number_of_groups_is_refused():
     with pytest.raises(MetricError, match="2 groups for 3 cases"):
         judged([1, 0, 1], ["a", "b"])
