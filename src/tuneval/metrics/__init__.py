@@ -21,7 +21,9 @@ class Metric(Protocol):
     are the same for every variant. ``needs`` names the fields of a Prediction that must be there
     ("text", "label", "label_probabilities", "nll", "completions"). A metric of kind "ranks" offers
     ``from_rows(rows) -> float``, and its ``from_totals`` refuses. One that needs data, a model or a
-    package offers ``check()``, which raises MetricError with the remedy in one line.
+    package offers ``check()``, a dry run that leaves nothing in memory and raises MetricError with
+    the remedy in one line. One that may have something to tell after ``per_case`` (texts that were
+    cut) offers ``notes() -> tuple[str, ...]``.
     """
 
     name: str
@@ -42,11 +44,20 @@ METRICS = {
     "accuracy": "tuneval.metrics.accuracy:Accuracy",
     "aurc": "tuneval.metrics.calibration:RiskCoverage",
     "balanced_accuracy": "tuneval.metrics.classification:BalancedAccuracy",
+    "bertscore_f1": "tuneval.metrics.bertscore:BertScoreF1",
+    "bertscore_precision": "tuneval.metrics.bertscore:BertScorePrecision",
+    "bertscore_recall": "tuneval.metrics.bertscore:BertScoreRecall",
     "bits_per_byte": "tuneval.metrics.perplexity:BitsPerByte",
+    "bleu": "tuneval.metrics.translation:Bleu",
+    "bleurt": "tuneval.metrics.bleurt:Bleurt",
     "brier": "tuneval.metrics.calibration:Brier",
     "brier_top_label": "tuneval.metrics.calibration:BrierTopLabel",
     "byte_perplexity": "tuneval.metrics.perplexity:BytePerplexity",
+    "chrf": "tuneval.metrics.translation:Chrf",
+    "chrf++": "tuneval.metrics.translation:ChrfPlusPlus",
     "code_exact_match": "tuneval.metrics.exact_match:CodeExactMatch",
+    "codexglue_bleu": "tuneval.metrics.codexglue:CodeXGlueBleu",
+    "codexglue_text_bleu": "tuneval.metrics.codexglue:CodeXGlueTextBleu",
     "cohen_kappa": "tuneval.metrics.classification:CohenKappa",
     "ece": "tuneval.metrics.calibration:CalibrationError",
     "ece_width": "tuneval.metrics.calibration:CalibrationErrorWidth",
@@ -58,6 +69,7 @@ METRICS = {
     "log_loss": "tuneval.metrics.calibration:LogLoss",
     "loss": "tuneval.metrics.perplexity:Loss",
     "mcc": "tuneval.metrics.classification:MatthewsCorrelation",
+    "meteor": "tuneval.metrics.meteor:Meteor",
     "perplexity": "tuneval.metrics.perplexity:Perplexity",
     "precision_binary": "tuneval.metrics.classification:PrecisionBinary",
     "precision_macro": "tuneval.metrics.classification:PrecisionMacro",
@@ -67,6 +79,16 @@ METRICS = {
     "recall_macro": "tuneval.metrics.classification:RecallMacro",
     "recall_micro": "tuneval.metrics.classification:RecallMicro",
     "recall_weighted": "tuneval.metrics.classification:RecallWeighted",
+    "rouge1": "tuneval.metrics.rouge:Rouge1",
+    "rouge2": "tuneval.metrics.rouge:Rouge2",
+    "rougeL": "tuneval.metrics.rouge:RougeL",
+    "rougeLsum": "tuneval.metrics.rouge:RougeLsum",
+    "squad_em": "tuneval.metrics.squad:SquadExactMatch",
+    "squad_f1": "tuneval.metrics.squad:SquadF1",
+    "squad_v1_em": "tuneval.metrics.squad:SquadV1ExactMatch",
+    "squad_v1_f1": "tuneval.metrics.squad:SquadV1F1",
+    "ter": "tuneval.metrics.translation:Ter",
+    "win_rate": "tuneval.metrics.win_rate:WinRate",
     "word_perplexity": "tuneval.metrics.perplexity:WordPerplexity",
 }
 
@@ -84,7 +106,7 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
         "ece",
     ),
     "multiple_choice": ("accuracy", "log_loss", "brier", "ece"),
-    "generate": ("exact_match",),
+    "generate": ("rougeL", "rouge1", "rouge2", "rougeLsum", "bleu", "chrf", "exact_match"),
     "language_model": ("perplexity", "loss", "bits_per_byte"),
 }
 """Task -> metrics that are computed unless told otherwise; the first is the primary one. One whose
@@ -110,6 +132,38 @@ def build(name: str, *, labels: Sequence[str] | None = None, **options: Any) -> 
         options["labels"] = labels
     metric: Metric = kind(**options)
     return metric
+
+
+def try_out(metric: Metric, labels: Sequence[str] | None = None) -> None:
+    """Run a metric on two made-up rows, so that it fails before the models are asked, not after.
+
+    Raises
+    ------
+    MetricError
+        It cannot be computed here; says what to install, download or set.
+    """
+    check = getattr(metric, "check", None)
+    if check is not None:
+        check()
+        return
+    pair = tuple(labels or ("0", "1"))[:2]
+    cases = [
+        Case(id=f"dry:{n}", inputs={"text": one}, references=(one,)) for n, one in enumerate(pair)
+    ]
+    predictions = [
+        Prediction(
+            case_id=case.id,
+            text=case.references[0],
+            label=case.references[0],
+            label_probabilities=dict.fromkeys(pair, 1 / len(pair)),
+            completions=case.references,
+            nll=1.0,
+            n_tokens=1,
+            n_bytes=1,
+        )
+        for case in cases
+    ]
+    metric.per_case(cases, predictions)
 
 
 def describe(name: str) -> Description:

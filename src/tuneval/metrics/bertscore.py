@@ -11,6 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -69,15 +70,15 @@ class _BertScore(Mean):
         self._truncated = 0
 
     def check(self) -> None:
-        """Make sure that encoder and baseline are here.
+        """Make sure that encoder and baseline are here, and score a pair with them.
 
         Raises
         ------
         MetricError
             They are not; says where they were looked for and how to get them.
         """
-        self._folder()
         self._offset()
+        Scorer(self._folder(), self.layer, "cpu", self.batch_tokens).score([("a", "b")], None)
 
     def _folder(self) -> Path:
         return checkpoint.find(self.name, "encoder", self.encoder)
@@ -144,12 +145,10 @@ class _BertScore(Mean):
 
     def signature(self) -> str:
         """Encoder, layer, weights, baseline."""
-        import transformers
-
         return (
-            f"encoder:{Path(self.encoder).name}|layer:{self.layer or 'last'}"
+            f"encoder:{checkpoint.identity(self._folder())}|layer:{self.layer or 'last'}"
             f"|idf:{'yes' if self.idf else 'no'}|rescaled:{'yes' if self.baseline else 'no'}"
-            f"|special tokens:matched, not weighed|transformers:{transformers.__version__}"
+            f"|special tokens:matched, not weighed|transformers:{version('transformers')}"
         )
 
 
@@ -267,7 +266,7 @@ class Scorer:
             self._ids[text] = ids
 
     def _tokens(self, text: str, **options: Any) -> list[int]:
-        stripped = text.strip()
+        stripped = fields.encodable(text).strip()
         spelled = self._prefix + stripped if stripped else ""
         found: list[int] = self._tokenizer(spelled, verbose=False, **options)["input_ids"]
         return found
@@ -275,10 +274,10 @@ class Scorer:
     def _blocks(self, pairs: Sequence[Pair]) -> list[list[Pair]]:
         # By reference, so that a reference is embedded in one block, whatever its candidates.
         blocks: list[list[Pair]] = []
-        size = BLOCK_TOKENS
+        size = 0
         for pair in sorted(pairs, key=lambda one: (len(self._ids[one[1]]), one[1])):
             n_tokens = sum(len(self._ids[text]) for text in pair)
-            if size + n_tokens > BLOCK_TOKENS:
+            if not blocks or size + n_tokens > BLOCK_TOKENS:
                 blocks.append([])
                 size = 0
             blocks[-1].append(pair)

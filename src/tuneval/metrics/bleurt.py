@@ -57,14 +57,14 @@ class Bleurt(Mean):
         self.device = device
 
     def check(self) -> None:
-        """Make sure that the checkpoint is here.
+        """Make sure that the checkpoint is here, and score a pair with it.
 
         Raises
         ------
         MetricError
             It is not; says where it was looked for and how to get it.
         """
-        self._folder()
+        Network(self._folder(), "cpu").score([("a", "b")], self.batch_tokens)
 
     def _folder(self) -> Path:
         if self.checkpoint is None:
@@ -95,7 +95,7 @@ class Bleurt(Mean):
 
     def signature(self) -> str:
         """Checkpoint."""
-        return f"checkpoint:{Path(self.checkpoint or 'none').name}|gelu:tanh"
+        return f"checkpoint:{checkpoint.identity(self._folder())}|gelu:tanh"
 
 
 @lru_cache(maxsize=1)
@@ -144,7 +144,8 @@ class Network:
         empty side keeps its [SEP], unlike with the tokenizers of transformers.
         """
         first, second = (
-            self._tokenizer.encode(text, add_special_tokens=False).ids for text in pair
+            self._tokenizer.encode(fields.encodable(text), add_special_tokens=False).ids
+            for text in pair
         )
         surplus = len(first) + len(second) + 3 - self._limit
         for _ in range(surplus):

@@ -5,9 +5,11 @@ Not for: the models that are compared (engine), fetching anything from the netwo
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,19 @@ def find(metric: str, option: str, name: str) -> Path:
             f"{option}."
         )
     return folder
+
+
+@lru_cache(maxsize=8)
+def identity(folder: Path) -> str:
+    """Name of a checkpoint for a signature: its folder, and the beginning of its weights' sha256.
+
+    For a downloaded one the folder is the commit.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        with path.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return f"{folder.resolve().name[:40]}@{digest.hexdigest()[:8]}"
 
 
 def config_of(folder: Path) -> dict[str, Any]:

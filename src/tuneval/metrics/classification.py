@@ -52,7 +52,7 @@ class _LabelCounts:
         marks[case[is_right], 0, expected[is_right]] = 1
         marks[case[~is_right], 1, given[~is_right]] = 1
         marks[case[~is_right], 2, expected[~is_right]] = 1
-        return marks[:, :, :-1].reshape(len(cases), -1)
+        return marks[:, :, :-1].reshape(len(cases), 3 * len(labels))
 
     def from_totals(self, totals: Floats) -> Floats:
         """Average over labels. Shape (..., 3 * n_labels) -> (...); nan without any case."""

@@ -17,7 +17,7 @@ class ExactMatch(Mean):
     higher_is_better = True
     statistic: StatisticKind = "proportion"
     needs: tuple[str, ...] = ("text",)
-    reference = "own"
+    reference = "equality of the stripped texts"
 
     def per_case(self, cases: Sequence[Case], predictions: Sequence[Prediction]) -> Floats:
         """Rows (equal to any reference, 1).

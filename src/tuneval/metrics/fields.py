@@ -49,6 +49,11 @@ def texts(
     return [prediction.text for prediction in predictions]
 
 
+def encodable(text: str) -> str:
+    """The text without half characters (lone surrogates), at which tokenizers fail."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def labels(
     metric: str, cases: Sequence[Case], predictions: Sequence[Prediction]
 ) -> list[str | None]:

@@ -77,7 +77,7 @@ class _Sacrebleu:
 
     def signature(self) -> str:
         """sacrebleu's signature; one reference is assumed before any case was seen."""
-        if self._engine.num_refs is None:
+        if not hasattr(self._engine, "num_refs"):
             self._engine.num_refs = 1
         return str(self._engine.get_signature().format())
 

@@ -115,7 +115,7 @@ class WordNet:
             self._found[word] = found = frozenset(
                 name
                 for part in PARTS
-                for form in self._forms(word.lower().encode(), part)
+                for form in self._forms(word.lower().encode("utf-8", "replace"), part)
                 for name in self._synset_names(part, form)
             )
         return found
