@@ -31,13 +31,16 @@ def denied(number, *args):
 """
 
 
+SHORT = Limits(cpu_seconds=2, wall_seconds=20.0)
+
+
 @dataclass(frozen=True)
 class Attack:
     name: str
     program: str
     outcomes: tuple[str, ...]
     test: str = ADD
-    limits: Limits = Limits(cpu_seconds=2, wall_seconds=20.0)  # noqa: RUF009 - frozen
+    limits: Limits = SHORT
     is_slow: bool = False
 
 
@@ -133,7 +136,7 @@ ATTACKS = [
     Attack(
         "kills everything it can",
         "import os, signal\ndef add(a, b):\n    os.kill(-1, signal.SIGKILL)\n    return a + b\n",
-        ("early_exit", "wrong_answer", "passed"),
+        ("early_exit", "exception", "passed"),
     ),
     Attack(
         "stops itself",
@@ -189,8 +192,8 @@ ATTACKS = [
         ("violation", "passed"),
     ),
     Attack(
-        "two thousand folders deep",
-        "import os\ndef add(a, b):\n    for _ in range(2000):\n        os.mkdir('{{MARK}}')\n"
+        "a thousand folders deep",
+        "import os\ndef add(a, b):\n    for _ in range(1000):\n        os.mkdir('{{MARK}}')\n"
         "        os.chdir('{{MARK}}')\n    open('f', 'w').write('x')\n    return a + b\n",
         ("passed", "exception"),
     ),

@@ -263,7 +263,7 @@ def _cpu_seconds(pid: int) -> float:
         return 0.0
 
 
-MAX_ENTRIES = 10_000
+MAX_ENTRIES = 2000
 
 
 def _stored(folder: str, processes: Sequence[int]) -> int:

@@ -6,7 +6,7 @@ removes the work folder.
 """
 
 # pathlib and contextlib would cost each sandbox some milliseconds.
-# ruff: noqa: PTH101, PTH104, PTH106, PTH108, PTH118, PTH123, PTH208, SIM105
+# ruff: noqa: PTH106, PTH123, PTH208, SIM105
 
 from __future__ import annotations
 
@@ -109,28 +109,56 @@ def children(pid: int) -> list[int]:
 def remove_tree(folder: str) -> None:
     """Remove a folder whatever its modes and depth, following no link; never raises.
 
-    Folders inside folders are moved up first, so neither recursion nor path length grows with the
-    depth that a program chose.
+    One descriptor goes down and up again by "..", so neither recursion, open files nor path length
+    grow with the depth that a program chose. Nothing may run in the folder any more.
     """
-    serial = 0
     try:
-        while entries := list(os.scandir(folder)):
-            for entry in entries:
-                if not entry.is_dir(follow_symlinks=False):
-                    os.unlink(entry.path)
-                    continue
-                os.chmod(entry.path, stat.S_IRWXU)
-                for inner in list(os.scandir(entry.path)):
-                    if inner.is_dir(follow_symlinks=False):
-                        os.chmod(inner.path, stat.S_IRWXU)
-                        serial += 1
-                        os.rename(inner.path, os.path.join(folder, f".moved-{serial}"))
-                    else:
-                        os.unlink(inner.path)
-                os.rmdir(entry.path)
+        _empty(os.open(folder, _DIRECTORY))
         os.rmdir(folder)
     except OSError:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+def _empty(here: int) -> None:
+    """Remove all that stands in the folder with descriptor ``here``, and close that."""
+    names: list[str] = []
+    waiting: list[list[str]] = []
+    try:
+        waiting.append(_unlink_files(here))
+        while waiting[-1] or names:
+            if waiting[-1]:
+                name = waiting[-1].pop()
+                os.chmod(name, stat.S_IRWXU, dir_fd=here)
+                here = _move(here, name)
+                names.append(name)
+                waiting.append(_unlink_files(here))
+            else:
+                here = _move(here, "..")
+                os.rmdir(names.pop(), dir_fd=here)
+                waiting.pop()
+    finally:
+        os.close(here)
+
+
+def _move(here: int, name: str) -> int:
+    there = os.open(name, _DIRECTORY, dir_fd=here)
+    os.close(here)
+    return there
+
+
+def _unlink_files(here: int) -> list[str]:
+    """Remove the files of a folder; returns the names of the folders in it."""
+    folders = []
+    with os.scandir(here) as entries:
+        for entry in list(entries):
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            else:
+                os.unlink(entry.name, dir_fd=here)
+    return folders
 
 
 def _say(status: int, line: dict[str, int]) -> None:
