@@ -127,11 +127,12 @@ def assess(
     """Measure, score and compare every arm on one case set, on every slice that it has.
 
     The first of ``chosen`` is the primary metric: it alone is compared on slices, and its
-    comparisons on all cases are what a verdict may rest on.
+    comparisons on all cases are what a verdict may rest on. A case that one variant could not
+    answer counts for none of them: a failure is not a wrong answer.
     """
     found = Assessment()
     rows = arms(variants)
-    slices = _slices(cases)
+    slices = _slices(cases, _unanswered(predictions))
     for metric in chosen:
         measured = {
             slice_: {
@@ -152,7 +153,8 @@ def assess(
             is_confirmatory = slice_ == "all" and metric is chosen[0]
             (found.confirmatory if is_confirmatory else found.exploratory).extend(comparisons)
         if metric is chosen[0]:
-            found.exploratory += _robustness(cases, metric, measured, rows, settings)
+            clean = _Slice(cases, "all", slices["all"], metric, settings)
+            found.exploratory += _robustness(clean, measured, rows)
     found.case_scores = {
         variant.name: _case_values(chosen[0], cases, predictions[variant.name])
         for variant in variants
@@ -240,7 +242,7 @@ class _Slice:
         )
 
     def _unparsed(self, members: Sequence[Variant], predictions: Predictions) -> float:
-        """Share of answers that could not be read or had."""
+        """Share of answers that could not be read."""
         n_unread = sum(
             predictions[member.name][position].problem is not None
             for member in members
@@ -348,22 +350,44 @@ def missing_units(predictions: Mapping[str, Predictions]) -> tuple[str, ...]:
         for by_variant in predictions.values()
         for variant, own in by_variant.items()
         for one in own
-        if one.problem is not None and not one.problem.startswith("unparsed")
+        if is_missing(one)
     )
 
 
-def _slices(cases: CaseSet) -> dict[str, list[int]]:
-    """Slice name -> positions: all original cases, each group value, each kind of perturbation."""
+def _unanswered(predictions: Predictions) -> frozenset[int]:
+    """Positions of cases to which some variant has no answer at all."""
+    return frozenset(
+        position
+        for own in predictions.values()
+        for position, one in enumerate(own)
+        if is_missing(one)
+    )
+
+
+def is_missing(prediction: Prediction) -> bool:
+    """No answer could be had. One that could not be read is an answer, and wrong."""
+    problem = prediction.problem
+    return problem is not None and not problem.startswith("unparsed")
+
+
+def _slices(cases: CaseSet, left_out: frozenset[int]) -> dict[str, list[int]]:
+    """Slice name -> positions: all original cases, each group value, each kind of perturbation.
+
+    A twin whose original is left out is left out with it.
+    """
+    gone = {cases.cases[position].id for position in left_out}
     slices: dict[str, list[int]] = {"all": []}
+    twins: dict[str, list[int]] = {}
     for position, case in enumerate(cases.cases):
-        if case.origin is None:
-            slices["all"].append(position)
-            for attribute, value in case.groups.items():
-                slices.setdefault(f"{attribute}={value}", []).append(position)
-    for position, case in enumerate(cases.cases):
+        if position in left_out or case.origin in gone:
+            continue
         if case.perturbation is not None:
-            slices.setdefault(case.perturbation, []).append(position)
-    return slices
+            twins.setdefault(case.perturbation, []).append(position)
+            continue
+        slices["all"].append(position)
+        for attribute, value in case.groups.items():
+            slices.setdefault(f"{attribute}={value}", []).append(position)
+    return slices | twins
 
 
 def _measure(
@@ -383,29 +407,28 @@ def _measure(
 
 
 def _robustness(
-    cases: CaseSet,
-    metric: Metric,
+    clean: _Slice,
     measured: Mapping[str, Mapping[str, Measurement]],
     rows: Mapping[str, Sequence[Variant]],
-    settings: Settings,
 ) -> list[Comparison]:
     """Each arm's perturbed cases against its own clean ones, for every kind of perturbation."""
-    origins = {case.id: case.origin for case in cases.cases if case.origin is not None}
-    kinds = list(dict.fromkeys(case.perturbation for case in cases.cases if case.perturbation))
-    clusters = _Slice(cases, "all", _slices(cases)["all"], metric, settings).clusters
+    twins = [case for case in clean.cases.cases if case.origin is not None]
+    origins = {case.id: case.origin for case in twins if case.origin is not None}
+    kinds = dict.fromkeys(case.perturbation for case in twins if case.perturbation in measured)
     return [
         comparison.judge_robustness(
             [measured["all"][member.name] for member in members],
             [measured[kind][member.name] for member in members],
-            metric,
-            settings,
-            case_set=cases.name,
+            clean.metric,
+            clean.settings,
+            case_set=clean.cases.name,
             kind=kind,
             origins=origins,
             name=arm,
-            clusters=clusters,
+            clusters=clean.clusters,
         )
         for kind in kinds
+        if kind is not None
         for arm, members in rows.items()
     ]
 
@@ -416,8 +439,11 @@ def _case_values(
     """The metric of each single case; None where the answer could not be had."""
     if metric.statistic == "ranks":
         return (None,) * len(cases.cases)
-    values = [float(one) for one in metric.from_totals(metric.per_case(cases.cases, predictions))]
-    return tuple(None if isnan(value) else value for value in values)
+    values = metric.from_totals(metric.per_case(cases.cases, predictions))
+    return tuple(
+        None if is_missing(one) or isnan(value) else float(value)
+        for one, value in zip(predictions, values, strict=True)
+    )
 
 
 def _flips(
@@ -457,7 +483,7 @@ def _add_confusions(
     from tuneval.metrics.confusion import confusion_matrix, per_class
 
     labels = cases.labels or _labels_in(cases)
-    clean = [position for position, case in enumerate(cases.cases) if case.origin is None]
+    clean = _slices(cases, _unanswered(predictions))["all"]
     chosen = [cases.cases[position] for position in clean]
     for variant in variants:
         counts = confusion_matrix(

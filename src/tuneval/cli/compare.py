@@ -58,7 +58,7 @@ def show(result: RunResult, *, as_json: bool) -> None:
 
         print(render(result))
     else:
-        print(result)
+        print(result, end="")
 
 
 def show_inferred(plan: Plan, facts: Mapping[str, VariantFacts], folder: Path) -> None:
