@@ -107,14 +107,13 @@ class Page:
     @property
     def tone(self) -> str:
         """Colour of the headline."""
-        decisions = {verdict.decision for verdict in self.result.verdicts}
-        if not self.result.is_complete:
+        headline = self.result.headline
+        if not self.result.is_complete or headline == "BETTER, WITH WARNINGS":
             return "warn"
-        if "worse" in decisions or self.result.headline.startswith("INVALID"):
-            return "bad"
-        if "better" not in decisions:
-            return ""
-        return "warn" if any(verdict.warnings for verdict in self.result.verdicts) else "good"
+        if headline in ("BETTER", "LORA AHEAD", "EXCELLENT"):
+            return "good"
+        undecided = ("NO CHANGE", "INCONCLUSIVE", "ACCEPTABLE", "LARGE GAP")
+        return "" if headline.startswith("LOOKS") or headline in undecided else "bad"
 
     @cached_property
     def scale(self) -> Scale:

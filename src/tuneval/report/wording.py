@@ -54,6 +54,14 @@ _DECIMALS: Mapping[Unit, int] = {
     "perplexity": 2,
     "number": 3,
 }
+_GRADES = {
+    "LORA AHEAD": "+",
+    "EXCELLENT": "+",
+    "ACCEPTABLE": "=",
+    "LARGE GAP": "!",
+    **dict.fromkeys((f"LOOKS {one}" for one in ("LORA AHEAD", "EXCELLENT", "ACCEPTABLE")), "?"),
+    "LOOKS LARGE GAP": "!",
+}
 _MARKS = {"better": "+", "equivalent": "=", "undecided": "?", "worse": "!"}
 SIGNIFICANT = 0.05
 
@@ -134,8 +142,11 @@ def slice_title(name: str) -> str:
 
 
 def mark(verdict: Verdict) -> str:
-    """The sign before the reasons of a verdict: + better, = equivalent, ? undecided, ! worse."""
-    return _MARKS[verdict.decision]
+    """The sign before what a verdict says: + good, = equivalent, ? undecided, ! worse.
+
+    Of an adapter against a full fine-tune the grade counts: a LoRA that is ahead is no bad news.
+    """
+    return _GRADES.get(verdict.headline) or _MARKS[verdict.decision]
 
 
 def is_significant(comparison: Comparison) -> bool:
