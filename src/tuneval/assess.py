@@ -236,19 +236,22 @@ class _Slice:
             slice=self.name,
             clusters=self.clusters,
             unparsed=(
-                self._unparsed(rows[left], predictions),
-                self._unparsed(rows[right], predictions),
+                unparsed_share(rows[left], predictions, self.positions),
+                unparsed_share(rows[right], predictions, self.positions),
             ),
         )
 
-    def _unparsed(self, members: Sequence[Variant], predictions: Predictions) -> float:
-        """Share of answers that could not be read."""
-        n_unread = sum(
-            predictions[member.name][position].problem is not None
-            for member in members
-            for position in self.positions
-        )
-        return n_unread / max(len(members) * len(self.positions), 1)
+
+def unparsed_share(
+    members: Sequence[Variant], predictions: Predictions, positions: Sequence[int]
+) -> float:
+    """Share of an arm's answers that could not be read."""
+    n_unread = sum(
+        predictions[member.name][position].problem is not None
+        for member in members
+        for position in positions
+    )
+    return n_unread / max(len(members) * len(positions), 1)
 
 
 def class_counts(cases: Iterable[Case]) -> dict[str, int]:

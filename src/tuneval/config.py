@@ -109,6 +109,8 @@ class StatisticsSpec(_Strict):
     resampling_seed: int = 0
     perturbation_seed: int = 0
     margin_points: float = Field(default=2.0, gt=0)
+    until_decided: bool = False
+    decided_margin_points: float | None = Field(default=None, gt=0)
 
 
 class BackendSpec(_Strict):

@@ -18,6 +18,7 @@ from tuneval.comparison import Settings
 from tuneval.config import BackendSpec, CasesSpec, RunSpec
 from tuneval.data.read import read
 from tuneval.data.select import few_shot
+from tuneval.drawing import Drawing, draw_until_decided
 from tuneval.engine import BACKENDS, Backend
 from tuneval.engine.answer import answer
 from tuneval.engine.journal import Journal
@@ -43,6 +44,7 @@ from tuneval.types import (
     Progress,
     Request,
     RunResult,
+    Variant,
     VariantFacts,
 )
 
@@ -83,6 +85,7 @@ def run(
     }
     chosen = {cases.name: metrics_of(spec, cases, asked[cases.name]) for cases in plan.case_sets}
     requests = ask_all(plan.case_sets, asked)
+    settings = settings_of(spec)
     run_id = identify(plan, [task.signature() for task in asked.values()])
     folder = open_folder(plan, run_id)
     with only_owner_of(folder):
@@ -93,11 +96,20 @@ def run(
             if announce:
                 announce(plan, facts, folder)
             write_inputs(folder, plan)
-            predictions = lap(plan, asked, requests, backend, journal, progress)
+
+            def walk(case_sets: Sequence[CaseSet]) -> dict[str, Predictions]:
+                return lap(case_sets, plan.variants, asked, requests, backend, journal, progress)
+
+            drawings = begin_drawings(plan, chosen, settings)
+            if drawings:
+                draw_until_decided(drawings, walk)
+                predictions = {one.cases.name: one.predictions() for one in drawings}
+                plan = replace(plan, case_sets=tuple(one.drawn() for one in drawings))
+            else:
+                predictions = walk(plan.case_sets)
         finally:
             journal.close()
             backend.close()
-        settings = settings_of(spec)
         assessments = {
             cases.name: assess(
                 cases,
@@ -109,6 +121,8 @@ def run(
             )
             for cases in plan.case_sets
         }
+        for one in drawings:
+            one.into(assessments[one.cases.name])
         result = conclude(
             name=spec.name or plan.case_sets[0].name,
             run_id=run_id,
@@ -160,8 +174,28 @@ def ask_all(case_sets: Sequence[CaseSet], asked: Mapping[str, Task]) -> Asked:
     }
 
 
+def begin_drawings(
+    plan: Plan, chosen: Mapping[str, Sequence[Metric]], settings: Settings
+) -> tuple[Drawing, ...]:
+    """One drawing per case set if the spec asks to stop early, else none."""
+    if not plan.spec.statistics.until_decided:
+        return ()
+    return tuple(
+        Drawing(
+            cases,
+            chosen[cases.name][0],
+            plan.variants,
+            plan.baseline,
+            settings,
+            plan.spec.statistics.decided_margin_points,
+        )
+        for cases in plan.case_sets
+    )
+
+
 def lap(
-    plan: Plan,
+    case_sets: Sequence[CaseSet],
+    variants: Sequence[Variant],
     asked: Mapping[str, Task],
     requests: Asked,
     backend: Backend,
@@ -172,13 +206,16 @@ def lap(
 
     Returns case set name -> variant name -> predictions in the order of the cases.
     """
-    every = [request for own in requests.values() for request in own]
-    predictions: dict[str, dict[str, list[Prediction]]] = {
-        cases.name: {} for cases in plan.case_sets
-    }
-    for variant in plan.variants:
+    every = [
+        request
+        for cases in case_sets
+        for case in cases.cases
+        for request in requests[cases.name, case.id]
+    ]
+    predictions: dict[str, dict[str, list[Prediction]]] = {cases.name: {} for cases in case_sets}
+    for variant in variants:
         answers = answer(backend, variant, every, journal, progress)
-        for cases in plan.case_sets:
+        for cases in case_sets:
             task = asked[cases.name]
             predictions[cases.name][variant.name] = [
                 task.read(case, [answers[request.id] for request in requests[cases.name, case.id]])
