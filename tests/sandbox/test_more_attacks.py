@@ -68,7 +68,7 @@ ATTACKS = [
         "import inside.candidate as c\n"
         "def nest(*a):\n"
         "    raise SystemExit\n"
-        "c.wire.json.dumps = lambda *a, **k: '{\"id\":\"x\",\"value\":' + '[' * 10**6 + ']' * 10**6 + '}'\n"
+        "c.wire._dump = lambda value: '{\"id\":\"x\",\"value\":' + '[' * 10**6 + ']' * 10**6 + '}'\n"
         + WRONG,
         ("violation",),
     ),

@@ -16,7 +16,6 @@ from tuneval.sandbox.program import Limits
 Level = Literal["strong", "medium", "weak", "none"]
 Role = Literal["candidate", "grader"]
 ROLES: tuple[Role, Role] = ("candidate", "grader")
-INSIDE = Path(__file__).parent / "inside"
 GRADER_CPU_SECONDS = 5
 """What the grader may use beyond the program's limit."""
 USER_BASE = 1_200_000_000
@@ -51,9 +50,9 @@ def interpreter() -> Path:
     return Path(base).resolve()
 
 
-def python_command(python: str, inside: str) -> list[str]:
+def python_command(python: str) -> list[str]:
     """Start the runner with nothing but the standard library."""
-    return [python, *PYTHON_FLAGS, "-c", BOOT, inside]
+    return [python, *PYTHON_FLAGS, "-c", BOOT]
 
 
 def environment(folder: str) -> dict[str, str]:

@@ -9,7 +9,9 @@ Not for deciding what the ending means (``trial.py``) nor for how it is built (t
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
+import marshal
 import os
 import select
 import signal
@@ -17,6 +19,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tuneval.sandbox.inside import warden
@@ -24,11 +27,27 @@ from tuneval.sandbox.inside.runner import SETTINGS_FD
 
 GRACE_SECONDS = 5.0
 """How long a killed sandbox may take to be gone before it is given up on."""
-BOOT = (
-    "import sys;p=type(sys)('inside');p.__path__=[sys.argv[1]];sys.modules['inside']=p;"
-    "from inside import runner;runner.main()"
-)
-"""Loads this package's ``inside`` folder under that name, without the rest of the package."""
+BOOT = """\
+import marshal, os, sys
+def take(size):
+    data = b""
+    while len(data) < size:
+        part = os.read(0, size - len(data))
+        if not part: sys.exit("tuneval: no settings came")
+        data += part
+    return data
+inside = sys.modules["inside"] = type(sys)("inside")
+inside.__path__ = []
+for name, code in marshal.loads(take(int.from_bytes(take(4), "big"))):
+    module = sys.modules["inside." + name] = type(sys)("inside." + name)
+    module.__package__ = "inside"
+    setattr(inside, name, module)
+    exec(code, module.__dict__)
+inside.runner.main()
+"""
+"""Loads our own runner from standard input, as the package ``inside``: nothing of ours need be
+readable inside, and nothing is compiled for each sandbox anew."""
+INSIDE = Path(__file__).parent / "inside"
 PYTHON_FLAGS = ("-I", "-S", "-B", "-X", "utf8")
 
 assert SETTINGS_FD == 0, "settings go to standard input"
@@ -94,8 +113,7 @@ class Box:
                 os.close(fd)
             if not started:
                 self._close_own()
-        body = json.dumps({**settings, **launch.settings}, separators=(",", ":")).encode("ascii")
-        self.to_write = bytearray(len(body).to_bytes(4, "big") + body)
+        self.to_write = bytearray(_code({**settings, **launch.settings}, launch.is_relayed))
         assert self.process.stdin and self.process.stdout
         self.stdin = self.process.stdin.fileno()
         self.stdout = self.process.stdout.fileno()
@@ -229,6 +247,28 @@ class Box:
         self.launch.status = self.launch.control = None
         if self.launch.folder is not None and os.path.lexists(self.launch.folder):
             warden.remove_tree(self.launch.folder)
+
+
+def _code(settings: dict[str, Any], is_foreign: bool) -> bytes:
+    """What a sandbox reads first: the modules that its role needs, then its settings."""
+    roles = ["candidate"] if settings["role"] == "candidate" else ["grader"]
+    if settings.get("grading") == "inproc":
+        roles.insert(0, "candidate")
+    names = ("wire", "confine", *(["warden"] if settings.get("warden") else []), *roles, "runner")
+    body = json.dumps(settings, separators=(",", ":")).encode("ascii")
+    bundle = _bundle(names, is_foreign)
+    return b"".join(len(part).to_bytes(4, "big") + part for part in (bundle, body))
+
+
+@functools.cache
+def _bundle(names: tuple[str, ...], is_foreign: bool) -> bytes:
+    """Our modules as code objects, or as text for another Python, whose code may differ."""
+    modules = []
+    for name in names:
+        source = (INSIDE / f"{name}.py").read_text(encoding="utf-8")
+        compiled = compile(source, f"<inside {name}>", "exec", dont_inherit=True)
+        modules.append((name, source if is_foreign else compiled))
+    return marshal.dumps(modules, 2 if is_foreign else marshal.version)
 
 
 def _pidfd(pid: int | None) -> int | None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from tuneval.errors import SandboxError
 from tuneval.sandbox import backend
-from tuneval.sandbox.backend import INSIDE, Level, Role
+from tuneval.sandbox.backend import Level, Role
 from tuneval.sandbox.box import Launch
-from tuneval.sandbox.inside import confine
+from tuneval.sandbox.inside import seccomp
 from tuneval.sandbox.program import Limits
 
 _SYSTEM_LIBRARIES = ("/usr/lib", "/usr/lib64", "/usr/lib32", "/lib", "/lib64")
@@ -30,7 +30,7 @@ class Bubblewrap:
         self._program = shutil.which("bwrap")
         self._binds = _interpreter_binds(backend.interpreter())
         is_root = os.geteuid() == 0
-        self._calls = confine.call_filter(has_pid_namespace=True, has_own_uid=True)
+        self._calls = seccomp.here(has_pid_namespace=True, has_own_uid=True)
         if self._calls is None:
             self.level = "medium"
         # Root needs no user namespace, and must not take one: a user inside would be root outside,
@@ -68,7 +68,7 @@ class Bubblewrap:
             *("--perms", "1777", "--size", str(limits.shared_memory_bytes)),
             *("--tmpfs", "/dev/shm", "--chdir", "/tmp", "--remount-ro", "/"),
             *("--json-status-fd", str(writer), *filtering, "--"),
-            *backend.python_command(python, "/sb"),
+            *backend.python_command(python),
         ]
         uid = backend.own_user(role, slot)
         settings = backend.confinement(role, limits, uid=uid)
@@ -80,7 +80,7 @@ def _flags(flag: str, pairs: Iterable[tuple[str, str]]) -> list[str]:
 
 
 def _interpreter_binds(python: Path) -> tuple[list[str], str]:
-    """Arguments that show the interpreter, its library and this package's ``inside`` files.
+    """Arguments that show the interpreter and its library.
 
     Installed packages are covered by empty folders, and nothing of the user's data or sources is
     bound: a bound folder with benchmark data would hand the answers to the program.
@@ -102,13 +102,6 @@ def _interpreter_binds(python: Path) -> tuple[list[str], str]:
     program = f"{inner}/bin/{python.name}"
     words += [*_parents(program), "--ro-bind", str(python), program]
     words += _covers(prefix, inner)
-    words += _parents("/sb/__pycache__/x")
-    for source in sorted(INSIDE.glob("*.py")):
-        words += ["--ro-bind", str(source), f"/sb/{source.name}"]
-        for cached in (INSIDE / "__pycache__").glob(
-            f"{source.stem}.{sys.implementation.cache_tag}.pyc"
-        ):
-            words += ["--ro-bind", str(cached), f"/sb/__pycache__/{cached.name}"]
     return words, program
 
 

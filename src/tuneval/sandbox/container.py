@@ -11,9 +11,9 @@ from collections.abc import Callable
 
 from tuneval.errors import SandboxError
 from tuneval.sandbox import backend
-from tuneval.sandbox.backend import INSIDE, Level, Role
+from tuneval.sandbox.backend import Level, Role
 from tuneval.sandbox.box import Launch
-from tuneval.sandbox.inside import confine
+from tuneval.sandbox.inside import seccomp
 from tuneval.sandbox.program import Limits
 
 ENGINES = ("docker", "podman")
@@ -29,7 +29,7 @@ class Container:
     def __init__(self, image: str | None) -> None:
         self.image = image
         self._engine = next((found for e in ENGINES if (found := shutil.which(e))), None)
-        calls = confine.call_filter(has_pid_namespace=True, has_own_uid=True)
+        calls = seccomp.here(has_pid_namespace=True, has_own_uid=True)
         self._calls = None if calls is None else calls.hex()
 
     def launch(self, role: Role, slot: int, limits: Limits) -> Launch:
@@ -40,7 +40,6 @@ class Container:
             raise SandboxError("no image was named")
         name = f"tuneval-{os.getpid()}-{slot}-{role}-{secrets.token_hex(4)}"
         memory = str(limits.memory_bytes)
-        sources = [f"--volume={path}:/sb/{path.name}:ro" for path in sorted(INSIDE.glob("*.py"))]
         variables = [
             f"--env={k}={v}" for k, v in backend.environment("/tmp").items() if k != "PATH"
         ]
@@ -51,9 +50,9 @@ class Container:
             *(f"--memory={memory}", f"--memory-swap={memory}", "--hostname=sandbox"),
             f"--tmpfs=/tmp:rw,mode=1777,size={limits.temporary_bytes}",
             f"--shm-size={limits.shared_memory_bytes}",
-            *(f"--user={USER}:{USER}", "--workdir=/tmp", *variables, *sources, "--entrypoint="),
+            *(f"--user={USER}:{USER}", "--workdir=/tmp", *variables, "--entrypoint="),
             self.image,
-            *backend.python_command("python3", "/sb"),
+            *backend.python_command("python3"),
         ]
         settings = backend.confinement(role, limits, seccomp=self._calls)
         # The engine counts the container's processes; the kernel would count the user's.

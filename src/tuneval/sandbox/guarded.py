@@ -12,9 +12,9 @@ from typing import Any
 
 from tuneval.errors import SandboxError
 from tuneval.sandbox import backend
-from tuneval.sandbox.backend import INSIDE, Level, Role
+from tuneval.sandbox.backend import Level, Role
 from tuneval.sandbox.box import Launch
-from tuneval.sandbox.inside import confine
+from tuneval.sandbox.inside import confine, seccomp
 from tuneval.sandbox.program import Limits
 
 ABI_WITH_SIGNALS = 6
@@ -31,7 +31,7 @@ class Landlock:
     def __init__(self) -> None:
         self._abi = confine.landlock_abi()
         is_root = hasattr(os, "geteuid") and os.geteuid() == 0
-        calls = confine.call_filter(has_pid_namespace=False, has_own_uid=is_root)
+        calls = seccomp.here(has_pid_namespace=False, has_own_uid=is_root)
         self._calls = None if calls is None else calls.hex()
         self._paths = _readable()
         is_complete = self._abi >= ABI_WITH_SIGNALS and calls is not None
@@ -45,7 +45,7 @@ class Landlock:
         folder = _work_folder(uid)
         paths = {**self._paths, "write": [folder]}
         return _guard(
-            backend.python_command(str(backend.interpreter()), str(INSIDE)),
+            backend.python_command(str(backend.interpreter())),
             backend.confinement(
                 role, limits, uid=uid, landlock=paths, seccomp=self._calls, shares_uid=uid is None
             ),
@@ -66,7 +66,7 @@ class Seatbelt:
         if program is None:
             raise SandboxError('there is no "sandbox-exec" (macOS only)')
         folder = str(Path(_work_folder(None)).resolve())
-        python = backend.python_command(str(backend.interpreter()), str(INSIDE))
+        python = backend.python_command(str(backend.interpreter()))
         return _guard(
             [program, "-p", _profile(folder), *python],
             backend.confinement(role, limits, shares_uid=True),
@@ -86,7 +86,7 @@ class Unconfined:
     def launch(self, role: Role, slot: int, limits: Limits) -> Launch:
         """Start one process with limits."""
         folder = _work_folder(None)
-        python = backend.python_command(str(backend.interpreter()), str(INSIDE))
+        python = backend.python_command(str(backend.interpreter()))
         return _guard(python, backend.confinement(role, limits, shares_uid=True), folder)
 
 
@@ -123,7 +123,7 @@ def _readable() -> dict[str, list[str]]:
     prefix = Path(sys.base_prefix).resolve()
     library = Path(sysconfig.get_path("stdlib")).resolve()
     shared = [str(path) for path in (prefix / "lib").glob("*.so*")]
-    read = [str(backend.interpreter()), str(INSIDE), *shared, "/etc/ld.so.cache"]
+    read = [str(backend.interpreter()), *shared, "/etc/ld.so.cache"]
     listed = [str(library)]
     for folder in dict.fromkeys((library, *(Path(p).resolve() for p in _SYSTEM_LIBRARIES))):
         if folder.is_dir():
@@ -140,7 +140,7 @@ def _holds_packages(path: Path) -> bool:
 
 def _profile(folder: str) -> str:
     home = str(Path.home())
-    reads = "".join(f' (subpath "{path}")' for path in (sys.base_prefix, INSIDE, folder))
+    reads = "".join(f' (subpath "{path}")' for path in (sys.base_prefix, folder))
     return (
         "(version 1)(allow default)(deny network*)(deny process-info* (target others))"
         "(deny signal (target others))(deny mach-lookup)(deny ipc-posix*)"

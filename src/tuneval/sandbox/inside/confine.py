@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
-from typing import Any
 
-from . import seccomp
+TYPE_CHECKING = False  # the typing module would cost each sandbox several milliseconds
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 _CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
 _PATH_BENEATH = 1
@@ -209,12 +210,3 @@ def _install(calls: bytes) -> None:
     program = Program(len(calls) // 8, calls)
     if libc.prctl(_SET_SECCOMP, ctypes.c_ulong(_FILTER), ctypes.byref(program), 0, 0):
         raise OSError(ctypes.get_errno(), "seccomp: " + os.strerror(ctypes.get_errno()))
-
-
-def call_filter(*, has_pid_namespace: bool, has_own_uid: bool) -> bytes | None:
-    """The system call filter for this machine; None where there is no table or no Linux."""
-    if sys.platform != "linux":
-        return None
-    return seccomp.program(
-        os.uname().machine, has_pid_namespace=has_pid_namespace, has_own_uid=has_own_uid
-    )

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
 
 from . import confine, wire
+
+TYPE_CHECKING = False  # the typing module would cost each sandbox several milliseconds
+if TYPE_CHECKING:
+    from typing import Any
 
 SETTINGS_FD = 0
 

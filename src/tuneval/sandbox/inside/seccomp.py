@@ -1,4 +1,5 @@
-"""The system call filter, as the bytes of a BPF program. Not for installing it (see ``confine``).
+"""The system call filter, as the bytes of a BPF program. Not for installing it (see ``confine``)
+and never loaded in a sandbox: the evaluator hands the bytes over.
 
 A second layer: what it does not name is allowed. Denied calls fail with EPERM, ``clone3`` with
 ENOSYS so that the C library falls back to ``clone``, whose flags a filter can read.
@@ -6,7 +7,9 @@ ENOSYS so that the C library falls back to ``clone``, whose flags a filter can r
 
 from __future__ import annotations
 
+import os
 import struct
+import sys
 from collections.abc import Iterable
 
 _ALLOW, _EPERM, _ENOSYS, _KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
@@ -141,6 +144,14 @@ _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
 _IOCTL = {"x86_64": 16, "aarch64": 29}
 _PRLIMIT = {"x86_64": 302, "aarch64": 261}
+
+
+def here(*, has_pid_namespace: bool, has_own_uid: bool) -> bytes | None:
+    """The filter for this machine; None where there is no table, or no Linux."""
+    if sys.platform != "linux":
+        return None
+    machine = os.uname().machine
+    return program(machine, has_pid_namespace=has_pid_namespace, has_own_uid=has_own_uid)
 
 
 def program(machine: str, *, has_pid_namespace: bool, has_own_uid: bool) -> bytes | None:

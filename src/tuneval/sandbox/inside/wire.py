@@ -7,11 +7,13 @@ nothing in it.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+
+TYPE_CHECKING = False  # the typing module would cost each sandbox several milliseconds
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
 MAX_FRAME_BYTES = 32 << 20
 MAX_DEPTH = 200
@@ -33,7 +35,7 @@ class Unsendable(Exception):
 
 def write_frame(fd: int, content: dict[str, Any]) -> None:
     """Write one frame; ``Unsendable`` if it is over the size limit."""
-    body = json.dumps(content, separators=(",", ":")).encode("ascii")
+    body = _dump(content).encode("ascii")
     if len(body) > MAX_FRAME_BYTES:
         raise Unsendable(f"{len(body)} bytes, more than {MAX_FRAME_BYTES}")
     view = memoryview(len(body).to_bytes(4, "big") + body)
@@ -60,8 +62,8 @@ def read_frame(fd: int) -> dict[str, Any]:
 def parse(body: bytes) -> dict[str, Any]:
     """Parse the body of a frame: a JSON object without JSON floats (they cross as hexadecimal)."""
     try:
-        content = json.loads(body, parse_float=_refuse, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
+        content = _load(body.decode("ascii"))
+    except (ValueError, RecursionError, StopIteration) as error:
         raise WireError(f"not JSON: {type(error).__name__}") from None
     if type(content) is not dict:
         raise WireError("not an object")
@@ -70,6 +72,50 @@ def parse(body: bytes) -> dict[str, Any]:
 
 def _refuse(text: str) -> Any:
     raise ValueError(text)
+
+
+class _Rules:
+    """How JSON is read: integers only, and nothing but plain objects."""
+
+    strict, memo = True, dict[str, str]()
+    object_hook = object_pairs_hook = None
+    parse_int = int
+    parse_float = parse_constant = staticmethod(_refuse)
+
+
+def _codec() -> tuple[Callable[[Any], str], Callable[[str], Any]]:
+    """JSON text of a value, and back. By the C half of the json module where it is as we know it: the
+    other half imports regular expressions, which costs each sandbox as much as starting Python."""
+    try:
+        import _json as c_half
+
+        half: Any = c_half
+        text = half.encode_basestring_ascii
+        write = half.make_encoder(None, None, text, None, ":", ",", False, False, False)
+        read = half.make_scanner(_Rules)
+        if "".join(write({"a": [1, "é"]}, 0)) != '{"a":[1,"\\u00e9"]}' or read("[1]", 0) != (
+            [1],
+            3,
+        ):
+            raise ImportError
+    except (ImportError, AttributeError, TypeError):
+        import json
+
+        return (
+            lambda value: json.dumps(value, separators=(",", ":")),
+            lambda text: json.loads(text, parse_float=_refuse, parse_constant=_refuse),
+        )
+
+    def load(text: str) -> Any:
+        value, end = read(text, 0)
+        if end != len(text):
+            raise ValueError("more than one value")
+        return value
+
+    return (lambda value: "".join(write(value, 0))), load
+
+
+_dump, _load = _codec()
 
 
 def _read_exactly(fd: int, size: int) -> bytes:
@@ -161,7 +207,7 @@ def _encode_pairs(encoder: Encoder, pairs: Iterable[tuple[Any, Any]], depth: int
     return [[encoder.encode(key, depth), encoder.encode(value, depth)] for key, value in pairs]
 
 
-_NOTHING: dict[Any, Any] = {}
+_NOTHING: dict[str, str] = {}
 _DICT_KEYS: type = type(_NOTHING.keys())
 _DICT_VALUES: type = type(_NOTHING.values())
 _DICT_ITEMS: type = type(_NOTHING.items())
