@@ -291,6 +291,7 @@ def conclude(
     notes: Sequence[str],
     seconds: float,
     output_dir: str,
+    problems: Sequence[str] = (),
 ) -> RunResult:
     """Adjust the p-values over the whole run, decide, and put everything into one record.
 
@@ -308,7 +309,7 @@ def conclude(
         facts=facts,
         learning_curves=curves,
     )
-    problems = missing_units(predictions)
+    problems = (*problems, *missing_units(predictions))
     return RunResult(
         run_id=run_id,
         name=name,

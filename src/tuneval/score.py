@@ -55,13 +55,13 @@ def score(
         Before anything is computed.
     """
     started = time.monotonic()
-    files = _named(predictions)
+    files = named_files(predictions, flag="--predictions")
     cases = read_references(references, task=task, groups=groups, id_column=id_column)
     texts = {system: read_predictions(file, cases) for system, file in files.items()}
     spec = _metrics_spec(metrics, primary, metric_options or {})
     chosen = choose_metrics(spec, cases, has_probabilities=False)
     try_metrics(chosen, cases, has_probabilities=False)
-    variants = _variants(files, baseline)
+    variants = variants_of(files, baseline)
     read = {one.name: _predictions(cases, texts[one.name]) for one in variants}
     folder = open_named_folder(output_dir, name or cases.name, _identify(cases, texts, spec))
     found = assess(cases, chosen, read, variants, variants[0].name, settings or Settings())
@@ -90,7 +90,8 @@ def score(
     return result
 
 
-def _named(predictions: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
+def named_files(predictions: Sequence[str] | Mapping[str, str], *, flag: str) -> dict[str, str]:
+    """System -> file, from "NAME=FILE" words or a mapping."""
     if isinstance(predictions, Mapping):
         return dict(predictions)
     files: dict[str, str] = {}
@@ -99,10 +100,10 @@ def _named(predictions: Sequence[str] | Mapping[str, str]) -> dict[str, str]:
         if not equals or Path(word).exists():
             name, file = Path(word).name.split(".")[0], word
         if name in files:
-            raise ConfigError(f'two systems are called "{name}": --predictions NAME=FILE.')
+            raise ConfigError(f'two systems are called "{name}": {flag} NAME=FILE.')
         files[name] = file
     if not files:
-        raise ConfigError("nothing to score: give --predictions [NAME=]FILE.")
+        raise ConfigError(f"nothing to score: give {flag} [NAME=]FILE.")
     return files
 
 
@@ -116,7 +117,7 @@ def _metrics_spec(
     return MetricsSpec(primary=first, also=names, options=options)
 
 
-def _variants(files: Mapping[str, str], baseline: str | None) -> tuple[Variant, ...]:
+def variants_of(files: Mapping[str, str], baseline: str | None) -> tuple[Variant, ...]:
     """The baseline first; a system called lora... or adapter... is held against full..., too."""
     if baseline is not None and baseline not in files:
         raise ConfigError(f'--baseline "{baseline}" is none of: {", ".join(files)}.')

@@ -5,7 +5,7 @@ Runs the programs of predictions through the sandbox room, and only there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,14 +78,22 @@ class PassAtK:
             [program_of(case, source) for source in prediction.completions]
             for case, prediction in zip(cases, predictions, strict=True)
         ]
-        for case, prediction, drawn in zip(cases, predictions, programs, strict=True):
-            if prediction.problem is None and len(drawn) < self.k:
-                raise MetricError(
-                    f'{self.name}: case "{case.id}" has {len(drawn)} completions, fewer than {self.k}. '
-                    f"Draw at least {self.k} for each problem, or choose a smaller k."
-                )
+        self.refuse_few(cases, [predictions])
         found = iter(self._examiner()([program for drawn in programs for program in drawn]))
         return [[next(found) for _ in drawn] for drawn in programs]
+
+    def refuse_few(
+        self, cases: Sequence[Case], predictions: Iterable[Sequence[Prediction]]
+    ) -> None:
+        """Raise MetricError where a problem has fewer than k completions; nothing runs."""
+        for own in predictions:
+            for case, prediction in zip(cases, own, strict=True):
+                n_drawn = len(prediction.completions)
+                if prediction.problem is None and n_drawn < self.k:
+                    raise MetricError(
+                        f'{self.name}: case "{case.id}" has {n_drawn} completions, fewer than '
+                        f"{self.k}. Draw at least {self.k} for each problem, or choose a smaller k."
+                    )
 
     def _examiner(self) -> Examine:
         if self._examine is None:
