@@ -81,35 +81,22 @@ def choose_metrics(
     return built
 
 
-def try_metrics(
-    chosen: Sequence[Metric], cases: CaseSet, *, has_probabilities: bool = True
-) -> None:
-    """Measure one made-up perfect prediction, so that a metric that lacks something fails now and
-    not after hours of inference.
+def try_metrics(chosen: Sequence[Metric], cases: CaseSet, dry: Sequence[Prediction] = ()) -> None:
+    """Let a metric that lacks something fail now and not after hours of inference.
+
+    Parameters
+    ----------
+    dry : sequence of Prediction
+        At most one: what the run's task makes of a made-up answer to the first case.
 
     Raises
     ------
     MetricError
         What is missing and how to get it.
     """
-    case = cases.cases[0]
-    reference = case.references[0] if case.references else ""
-    labels = cases.labels or _labels_in(cases)
-    perfect = Prediction(
-        case_id=case.id,
-        text=reference,
-        label=reference,
-        label_probabilities={label: float(label == reference) for label in labels}
-        if has_probabilities
-        else None,
-        completions=(reference,),
-        nll=1.0,
-        n_tokens=1,
-        n_bytes=max(len(reference.encode()), 1),
-        token_logprobs=(-1.0,),
-    )
     for metric in chosen:
-        metric.per_case([case], [perfect])
+        metrics.try_out(metric, cases.labels or _labels_in(cases))
+        metric.per_case(cases.cases[: len(dry)], dry)
 
 
 def _labels_in(cases: CaseSet) -> tuple[str, ...]:
@@ -309,6 +296,8 @@ def conclude(
         facts=facts,
         learning_curves=curves,
     )
+    if not verdicts:
+        headline = "SCORES ONLY"
     problems = (*problems, *missing_units(predictions))
     return RunResult(
         run_id=run_id,

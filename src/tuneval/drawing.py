@@ -49,6 +49,12 @@ class Drawing:
         self.settings = replace(settings, confidence=1 - alpha)
         self.margin_points = margin_points
         originals = [case for case in cases.cases if case.origin is None]
+        clusters = [case.cluster for case in originals if case.cluster is not None]
+        if len(set(clusters)) < len(clusters):
+            raise ConfigError(
+                f"--until-decided: cases of {cases.name} belong together (questions on one passage), "
+                "and its test holds for independent cases only. Run all of them."
+            )
         order = draw_order(len(originals), settings.resampling_seed, cases.name)
         self.order = [originals[int(position)].id for position in order]
         self.n_drawn = 0

@@ -39,10 +39,12 @@ from tuneval.tasks import Task
 from tuneval.types import (
     Case,
     CaseSet,
+    Completion,
     NoProgress,
     Prediction,
     Progress,
     Request,
+    Response,
     RunResult,
     Variant,
     VariantFacts,
@@ -267,8 +269,29 @@ def build_task(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Task:
 def metrics_of(spec: RunSpec, cases: CaseSet, task: Task) -> tuple[Metric, ...]:
     """Choose the metrics of a case set and try them on a dry row, before any inference."""
     chosen = choose_metrics(spec.metrics, cases, has_probabilities=task.has_probabilities)
-    try_metrics(chosen, cases, has_probabilities=task.has_probabilities)
+    case = cases.cases[0]
+    answers = [made_up_answer(request, case) for request in task.ask(case)]
+    try_metrics(chosen, cases, [task.read(case, answers)])
     return chosen
+
+
+def made_up_answer(request: Request, case: Case) -> Response:
+    """An answer as a model could have given it, so that a task and its metrics can be tried."""
+    if request.decoding is None:
+        return Response(
+            request.id,
+            "nobody",
+            loglikelihood=-1.0,
+            n_tokens=1,
+            is_greedy=False,
+            token_logprobs=(-1.0,) if request.with_token_logprobs else None,
+        )
+    text = case.references[0] if case.references else ""
+    return Response(
+        request.id,
+        "nobody",
+        completions=(Completion(text, 1, "stop"),) * request.decoding.n_completions,
+    )
 
 
 def few_shot_cases(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Sequence[Case]:

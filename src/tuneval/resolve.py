@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from tuneval.config import CasesSpec, RunSpec, VariantSpec
+from tuneval.data.code_problems import read_problems
 from tuneval.data.read import read
+from tuneval.data.select import take
 from tuneval.data.training_log import find as find_training_log
 from tuneval.engine.hf.describe import ModelFolder, check_adapter_fits, describe, find_base
 from tuneval.errors import ConfigError, VariantError
@@ -245,6 +247,12 @@ def _columns(described: CasesSpec, found: CaseSet) -> Mapping[str, str]:
 
 
 def _read_cases(spec: CasesSpec) -> CaseSet:
+    cases = _read_any(spec)
+    # Problems need their tests in a form that the grader takes; their reader checks them, too.
+    return take(read_problems(spec.file), spec.limit) if cases.task == "complete_code" else cases
+
+
+def _read_any(spec: CasesSpec) -> CaseSet:
     return read(
         spec.file,
         name=spec.name,

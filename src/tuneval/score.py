@@ -60,7 +60,7 @@ def score(
     texts = {system: read_predictions(file, cases) for system, file in files.items()}
     spec = _metrics_spec(metrics, primary, metric_options or {})
     chosen = choose_metrics(spec, cases, has_probabilities=False)
-    try_metrics(chosen, cases, has_probabilities=False)
+    try_metrics(chosen, cases)
     variants = variants_of(files, baseline)
     read = {one.name: _predictions(cases, texts[one.name]) for one in variants}
     folder = open_named_folder(output_dir, name or cases.name, _identify(cases, texts, spec))

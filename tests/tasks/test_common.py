@@ -65,8 +65,12 @@ def made(name: str, **options: object) -> Task:
     return build(name, labels=(SECRET, "horse"), **options)
 
 
+# Takes exact prompts and tests, and none of the styles: test_complete_code.py holds its contract.
+NAMES = [name for name in TASKS if name != "complete_code"]
+
+
 def combinations() -> list[tuple[str, dict[str, object]]]:
-    return [(name, {**own, **style}) for name in TASKS for own in OPTIONS[name] for style in STYLES]
+    return [(name, {**own, **style}) for name in NAMES for own in OPTIONS[name] for style in STYLES]
 
 
 def cases_for(name: str, options: dict[str, object]) -> list[Case]:
@@ -166,7 +170,7 @@ def test_a_cut_prompt_is_told(name: str, options: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("style", ["messages", "text"])
-@pytest.mark.parametrize("name", sorted(set(TASKS) - {"judge"}))
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"judge"}))
 def test_examples_stand_in_order_before_the_question(name: str, style: str) -> None:
     case = CASES[name][0]
     key = "question" if name == "multiple_choice" else "text"
@@ -217,7 +221,7 @@ SETTINGS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", sorted(TASKS))
+@pytest.mark.parametrize("name", sorted(NAMES))
 def test_every_setting_is_in_the_signature(name: str) -> None:
     signatures = [made(name).signature()]
     signatures += [made(name, **{key: value}).signature() for key, value in SETTINGS[name].items()]

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+CODE = "code"
+
 
 def score(
-    references: Annotated[str, typer.Option(help="what was expected", metavar="FILE[:COLUMN]")],
+    references: Annotated[
+        str | None, typer.Option(help="what was expected", metavar="FILE[:COL]")
+    ] = None,
     predictions: Annotated[
         list[str] | None,
-        typer.Option(help="outputs of a system; repeatable", metavar="[NAME=]FILE[:COLUMN]"),
+        typer.Option(help="outputs of a system; repeatable", metavar="[NAME=]FILE[:COL]"),
     ] = None,
     metrics: Annotated[
         str, typer.Option(help="the first decides; see: tuneval list metrics", metavar="auto|A,B")
     ] = "auto",
-    task: Annotated[str, typer.Option(help="classify or generate", metavar="auto|NAME")] = "auto",
+    task: Annotated[
+        str, typer.Option(help="classify, generate or code", metavar="auto|NAME")
+    ] = "auto",
     baseline: Annotated[
         str | None, typer.Option(help="whom the others are held against", metavar="NAME")
     ] = None,
@@ -29,6 +35,36 @@ def score(
     encoder: Annotated[
         str | None, typer.Option(help="model folder of BERTScore or BLEURT", metavar="DIR")
     ] = None,
+    problems: Annotated[
+        str | None,
+        typer.Option(help="HumanEval or MBPP file", metavar="FILE", rich_help_panel=CODE),
+    ] = None,
+    samples: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="task_id and completion; repeatable", metavar="[NAME=]FILE", rich_help_panel=CODE
+        ),
+    ] = None,
+    k: Annotated[
+        str, typer.Option(help="pass@k; the first decides", metavar="A,B", rich_help_panel=CODE)
+    ] = "1",
+    sandbox: Annotated[
+        str,
+        typer.Option(
+            help="bwrap, container, landlock, ...", metavar="auto|NAME", rich_help_panel=CODE
+        ),
+    ] = "auto",
+    sandbox_image: Annotated[
+        str | None, typer.Option(help="for container", metavar="IMAGE", rich_help_panel=CODE)
+    ] = None,
+    allow_unsandboxed_code: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unsandboxed-code",
+            help="with --sandbox none: run it with your rights",
+            rich_help_panel=CODE,
+        ),
+    ] = False,
     output_dir: Annotated[
         str, typer.Option("--output-dir", "-o", help="where run folders go", metavar="DIR")
     ] = "tuneval-runs",
@@ -37,6 +73,7 @@ def score(
         str, typer.Option(help="html, md, csv beside result.json", metavar="KIND,..")
     ] = "html",
     json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
 ) -> int:
     """tuneval score --references refs.jsonl --predictions base=base.jsonl \\
         --predictions lora=lora.jsonl --metrics rougeL,bleu
@@ -44,28 +81,98 @@ def score(
     Score and compare outputs that exist already; no model is run.
     Files: JSON Lines, CSV, TSV (a column each), plain text (a line each), or
     one JSON object id -> text. Several references per case may be a list.
+    Code: --task code --problems HumanEval.jsonl.gz --samples samples.jsonl
     """
     from tuneval.api import RunResult
     from tuneval.cli.compare import show
-    from tuneval.score import score as score_outputs
 
-    names = "auto" if metrics == "auto" else [one.strip() for one in metrics.split(",")]
-    options = {}
-    if encoder is not None:
-        options = {one: {"encoder": encoder} for one in names if one.startswith("bert")}
-        options |= {one: {"checkpoint": encoder} for one in names if one == "bleurt"}
-    result = score_outputs(
-        references,
-        predictions or [],
-        task=task,
-        metrics=names,
-        metric_options=options,
-        baseline=baseline,
-        groups=group or (),
-        id_column=id,
-        output_dir=output_dir,
-        name=name,
-        reports=[one for one in report.split(",") if one],
-    )
+    common = {
+        "baseline": baseline,
+        "output_dir": output_dir,
+        "name": name,
+        "reports": _listed(report),
+    }
+    if task == "code":
+        result = _score_code(
+            problems,
+            samples or [],
+            k,
+            sandbox,
+            sandbox_image,
+            allow_unsandboxed_code,
+            quiet,
+            common,
+        )
+    else:
+        result = _score_texts(
+            references, predictions or [], task, metrics, encoder, group or [], id, common
+        )
     show(RunResult.of(result), as_json=json)
     return 0 if result.is_complete else 1
+
+
+def _score_texts(
+    references: str | None,
+    predictions: list[str],
+    task: str,
+    metrics: str,
+    encoder: str | None,
+    groups: list[str],
+    id_column: str | None,
+    common: dict[str, Any],
+) -> Any:
+    from tuneval.errors import ConfigError
+    from tuneval.score import score as score_outputs
+
+    if references is None:
+        raise ConfigError("what was expected? Give --references FILE[:COLUMN].")
+    names = _listed(metrics)
+    options = {}
+    if encoder is not None:
+        options = {one: {"encoder": encoder} for one in names if one.startswith("bertscore")}
+        options |= {one: {"checkpoint": encoder} for one in names if one == "bleurt"}
+    return score_outputs(
+        references,
+        predictions,
+        task=task,
+        metrics="auto" if metrics == "auto" else names,
+        metric_options=options,
+        groups=groups,
+        id_column=id_column,
+        **common,
+    )
+
+
+def _score_code(
+    problems: str | None,
+    samples: list[str],
+    k: str,
+    sandbox: str,
+    image: str | None,
+    allow_unsandboxed_code: bool,
+    quiet: bool,
+    common: dict[str, Any],
+) -> Any:
+    from tuneval.cli.progress import progress_for
+    from tuneval.errors import ConfigError
+    from tuneval.score_code import score_code
+
+    if problems is None:
+        raise ConfigError("which problems? Give --problems FILE, such as HumanEval.jsonl.gz.")
+    sizes = [int(one) for one in _listed(k) if one.isdigit()]
+    if not sizes or len(sizes) != len(_listed(k)):
+        raise ConfigError(f'--k "{k}": give whole numbers such as 1,10,100.')
+    return score_code(
+        problems,
+        samples,
+        k=sizes,
+        sandbox_backend=sandbox,
+        sandbox_image=image,
+        allow_unsandboxed_code=allow_unsandboxed_code,
+        progress=progress_for(quiet=quiet),
+        **common,
+    )
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

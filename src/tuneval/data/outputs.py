@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tuneval.data.formats import Row, Table, listed, quote
+from tuneval.data.formats import READERS, Row, Table, listed, quote
 from tuneval.data.labels import are_classes, as_text
 from tuneval.data.source import load
 from tuneval.errors import DataError, gather
@@ -45,8 +45,6 @@ PREDICTION_COLUMNS = (
     "label",
     "text",
 )
-PLAIN = (".txt", ".out", ".hyp", ".ref", ".output", ".gold")
-"""Endings of files that hold one text a line; so does any file whose ending is not known."""
 
 
 class Source(NamedTuple):
@@ -166,8 +164,9 @@ def read_predictions(text: str, cases: CaseSet) -> dict[str, str]:
 
 
 def _table(path: str) -> Table:
-    name = path.removesuffix(".gz")
-    if Path(path).is_file() and (name.endswith(PLAIN) or not Path(name).suffix):
+    """A file whose ending names no table holds one text a line, as translation sets do."""
+    ending = Path(path.removesuffix(".gz")).suffix.lower()
+    if Path(path).is_file() and ending not in READERS:
         return _plain_lines(Path(path))
     return load(path, None, "test")
 

@@ -70,6 +70,7 @@ METRICS = {
     "loss": "tuneval.metrics.perplexity:Loss",
     "mcc": "tuneval.metrics.classification:MatthewsCorrelation",
     "meteor": "tuneval.metrics.meteor:Meteor",
+    "pass_at_k": "tuneval.metrics.pass_at_k:PassAtK",
     "perplexity": "tuneval.metrics.perplexity:Perplexity",
     "precision_binary": "tuneval.metrics.classification:PrecisionBinary",
     "precision_macro": "tuneval.metrics.classification:PrecisionMacro",
@@ -107,6 +108,7 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
     ),
     "multiple_choice": ("accuracy", "log_loss", "brier", "ece"),
     "generate": ("rougeL", "rouge1", "rouge2", "rougeLsum", "bleu", "chrf", "exact_match"),
+    "complete_code": ("pass_at_k",),
     "language_model": ("perplexity", "loss", "bits_per_byte"),
 }
 """Task -> metrics that are computed unless told otherwise; the first is the primary one. One whose

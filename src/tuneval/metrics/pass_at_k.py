@@ -47,6 +47,10 @@ class PassAtK:
         self.name = f"pass@{k}"
         self._examine = examine
 
+    def check(self) -> None:
+        """Raise SandboxError where no sandbox works, before a model is asked for programs."""
+        self._examiner()
+
     def per_case(
         self, cases: Sequence[Case], predictions: Sequence[Prediction]
     ) -> NDArray[np.float64]:

@@ -112,7 +112,7 @@ class Page:
             return "warn"
         if headline in ("BETTER", "LORA AHEAD", "EXCELLENT"):
             return "good"
-        undecided = ("NO CHANGE", "INCONCLUSIVE", "ACCEPTABLE", "LARGE GAP")
+        undecided = ("SCORES ONLY", "NO CHANGE", "INCONCLUSIVE", "ACCEPTABLE", "LARGE GAP")
         return "" if headline.startswith("LOOKS") or headline in undecided else "bad"
 
     @cached_property

@@ -31,6 +31,7 @@ class Task(Protocol):
 TASKS = {
     "classify": "tuneval.tasks.classify:Classify",
     "multiple_choice": "tuneval.tasks.multiple_choice:MultipleChoice",
+    "complete_code": "tuneval.tasks.complete_code:CompleteCode",
     "generate": "tuneval.tasks.generate:Generate",
     "language_model": "tuneval.tasks.language_model:LanguageModel",
     "judge": "tuneval.tasks.judge:Judge",
