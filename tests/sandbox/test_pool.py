@@ -225,7 +225,9 @@ def test_interrupt_ends_everything(each: SandboxBackend, open_folder: Path) -> N
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_nothing_survives_the_evaluator(
     each: SandboxBackend, open_folder: Path, number: signal.Signals
 ) -> None:
