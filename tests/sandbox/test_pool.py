@@ -9,6 +9,7 @@ import sys
 import tempfile
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -199,11 +200,11 @@ def _mentioning(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def open_folder() -> Path:
+def open_folder() -> Iterator[Path]:
     """A temporary folder that every user can reach and that must be empty in the end."""
     with tempfile.TemporaryDirectory(prefix="tuneval-test-") as folder:
         Path(folder).chmod(0o777)
-        yield Path(folder)  # type: ignore[misc]
+        yield Path(folder)
 
 
 def _assert_nothing_left(folder: Path) -> None:
@@ -225,7 +226,9 @@ def test_interrupt_ends_everything(each: SandboxBackend, open_folder: Path) -> N
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_nothing_survives_the_evaluator(
     each: SandboxBackend, open_folder: Path, number: signal.Signals
 ) -> None:

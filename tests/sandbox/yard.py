@@ -18,7 +18,7 @@ import pytest
 
 from tuneval.errors import SandboxError
 from tuneval.sandbox import SandboxBackend, probe
-from tuneval.sandbox.backend import MAX_WORKERS, USER_BASE
+from tuneval.sandbox.backend import MAX_WORKERS, first_user
 from tuneval.sandbox.box import BOOT
 from tuneval.sandbox.guarded import FOLDER_PREFIX
 
@@ -155,7 +155,7 @@ def _is_own_sandbox_folder(path: Path) -> bool:
 
 
 def _own_users() -> range:
-    first = USER_BASE + (os.getpid() % (1 << 22)) * 2 * MAX_WORKERS
+    first = first_user()
     return range(first, first + 2 * MAX_WORKERS)
 
 

@@ -19,7 +19,9 @@ ROLES: tuple[Role, Role] = ("candidate", "grader")
 GRADER_CPU_SECONDS = 5
 """What the grader may use beyond the program's limit."""
 USER_BASE = 1_200_000_000
+FEWEST_USERS = 60_000
 MAX_WORKERS = 32
+"""One more than ever run: the last slot is the probe's."""
 
 
 class SandboxBackend(Protocol):
@@ -90,9 +92,27 @@ def own_user(role: Role, slot: int) -> int | None:
     No two evaluators on a machine, slots or roles share one, so limits per user hold and no program
     can reach another's processes.
     """
-    if os.geteuid() != 0:
-        return None
-    return USER_BASE + (os.getpid() % (1 << 22)) * 2 * MAX_WORKERS + 2 * slot + ROLES.index(role)
+    return first_user() + 2 * slot + ROLES.index(role) if is_privileged() else None
+
+
+def is_privileged() -> bool:
+    """Are we root with other users at hand? Root of a user namespace may be the only user in it."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0 and _last_user() >= FEWEST_USERS
+
+
+def first_user() -> int:
+    """First of the users that this process gives to sandboxes, within what is mapped here."""
+    count, last = 2 * MAX_WORKERS, _last_user()
+    wanted = USER_BASE + (os.getpid() % (1 << 22)) * count
+    return wanted if wanted + count <= last else last - count * (1 + os.getpid() % 256)
+
+
+def _last_user() -> int:
+    try:
+        lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
+        return max(int(start) + int(n) - 1 for start, _, n in map(str.split, lines))
+    except (OSError, ValueError):
+        return (1 << 32) - 2
 
 
 def confinement(role: Role, limits: Limits, **parts: Any) -> dict[str, Any]:

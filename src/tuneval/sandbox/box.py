@@ -206,7 +206,7 @@ class Box:
     def _wait(self, guard: int | None) -> None:
         deadline = time.monotonic() + GRACE_SECONDS
         pause = 0.0005
-        while not self._is_reaped():
+        while not self.has_ended():
             if time.monotonic() > deadline:
                 self.process.kill()
             time.sleep(pause)
@@ -219,7 +219,8 @@ class Box:
             select.select([guard], [], [], max(0.0, deadline - time.monotonic()))
             os.close(guard)
 
-    def _is_reaped(self) -> bool:
+    def has_ended(self) -> bool:
+        """Has the started process ended? Takes its exit status and CPU time if so."""
         try:
             pid, status, usage = os.wait4(self.process.pid, os.WNOHANG)
         except ChildProcessError:

@@ -29,7 +29,7 @@ class Bubblewrap:
         self.level: Level = "strong"
         self._program = shutil.which("bwrap")
         self._binds = _interpreter_binds(backend.interpreter())
-        is_root = os.geteuid() == 0
+        is_root = backend.is_privileged()
         self._calls = seccomp.here(has_pid_namespace=True, has_own_uid=True)
         if self._calls is None:
             self.level = "medium"

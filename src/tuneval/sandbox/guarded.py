@@ -30,7 +30,7 @@ class Landlock:
 
     def __init__(self) -> None:
         self._abi = confine.landlock_abi()
-        is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+        is_root = backend.is_privileged()
         calls = seccomp.here(has_pid_namespace=False, has_own_uid=is_root)
         self._calls = None if calls is None else calls.hex()
         self._paths = _readable()

@@ -125,7 +125,9 @@ class Examiner:
 def _worker_count(wanted: int | None, programs: int) -> int:
     """Workers that the CPUs, the work and this process's descriptors allow."""
     count = wanted or min(16, available_cpus())
-    return max(1, min(count, MAX_WORKERS, programs, _free_descriptors() // DESCRIPTORS_PER_WORKER))
+    return max(
+        1, min(count, MAX_WORKERS - 1, programs, _free_descriptors() // DESCRIPTORS_PER_WORKER)
+    )
 
 
 def available_cpus() -> int:

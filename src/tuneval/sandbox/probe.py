@@ -15,7 +15,7 @@ from pathlib import Path
 from tuneval.errors import ConfigError, SandboxError
 from tuneval.registry import unknown
 from tuneval.sandbox import trial
-from tuneval.sandbox.backend import Level, SandboxBackend, interpreter
+from tuneval.sandbox.backend import MAX_WORKERS, Level, SandboxBackend, interpreter
 from tuneval.sandbox.program import Limits, Program
 
 LIMITS = Limits(cpu_seconds=5, wall_seconds=30.0)
@@ -134,7 +134,7 @@ def _unconfined(make: Callable[[], SandboxBackend], is_allowed: bool) -> Sandbox
             '--sandbox none runs programs that a model wrote with your rights. Remedy: choose "auto", or '
             "give --allow-unsandboxed-code as well."
         )
-    if os.geteuid() == 0:
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
         raise SandboxError(
             "--sandbox none is refused for root: a program that a model wrote would own this machine. "
             "Remedy: run as an ordinary user, or use a sandbox."
@@ -175,7 +175,10 @@ def check(backend: SandboxBackend) -> None:
             tests += stack.enter_context(_bait())
         try:
             outcome = trial.judge(
-                Program(PROBE, tuple(tests), "probe", kind="assertions"), backend, limits
+                Program(PROBE, tuple(tests), "probe", kind="assertions"),
+                backend,
+                limits,
+                slot=MAX_WORKERS - 1,
             )
         except SandboxError as error:
             raise SandboxError(str(error)) from None

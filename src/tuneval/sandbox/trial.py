@@ -343,7 +343,7 @@ def _await_ending(trial: Trial) -> None:
     deadline = time.monotonic() + 2.0
     while teller.code is None and time.monotonic() < deadline:
         if teller.launch.status is None:
-            if teller.process.poll() is not None:
+            if teller.has_ended():
                 return
         elif not teller.read_status():
             return

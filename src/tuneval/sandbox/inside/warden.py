@@ -120,7 +120,9 @@ def remove_tree(folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_DIRECTORY = os.O_RDONLY
+for _name in ("O_DIRECTORY", "O_NOFOLLOW", "O_CLOEXEC"):
+    _DIRECTORY |= getattr(os, _name, 0)
 
 
 def _empty(here: int) -> None:
