@@ -44,7 +44,9 @@ from tuneval.types import (
     VariantFacts,
 )
 
-Announce = Callable[[Plan, Mapping[str, VariantFacts], Path], None]
+Announce = Callable[[Plan, Mapping[str, VariantFacts] | None, Path], None]
+"""Told what was inferred: the plan before any model is loaded (facts are None then), and the facts
+before the first case is scored."""
 
 
 def run(
@@ -61,7 +63,7 @@ def run(
     spec : RunSpec
         What to run; files are read and checked before any model is loaded.
     announce : callable, optional
-        Told once what was inferred, before the first case is scored.
+        Told what was inferred, before the models are loaded and before the first case is scored.
     models : mapping, optional
         Variant name -> (model, tokenizer) already in memory.
 
@@ -73,7 +75,7 @@ def run(
     """
     started = time.monotonic()
     progress = progress or NoProgress()
-    plan = with_perturbed_twins(resolve(spec))
+    plan = with_perturbed_twins(resolve(spec, in_memory=models))
     spec = plan.spec
     asked = {
         cases.name: build_task(spec, described, cases)
@@ -83,13 +85,15 @@ def run(
     run_id = identify(plan, [task.signature() for task in asked.values()])
     folder = open_folder(plan, run_id)
     with only_owner_of(folder):
+        if announce:
+            announce(plan, None, folder)
         backend = make_backend(spec, models)
         journal = Journal(answers_home())
         try:
             facts = backend.prepare(plan.variants)
             if announce:
                 announce(plan, facts, folder)
-            write_inputs(folder, plan)
+            write_inputs(folder, plan, facts, chosen)
             predictions = lap(plan, asked, backend, journal, progress)
         finally:
             journal.close()

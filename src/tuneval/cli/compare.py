@@ -61,10 +61,15 @@ def show(result: RunResult, *, as_json: bool) -> None:
         print(result)
 
 
-def show_inferred(plan: Plan, facts: Mapping[str, VariantFacts], folder: Path) -> None:
-    """Say before the first case what was inferred and found, on stderr."""
-    from tuneval.cli.inferred import lines_about
+def show_inferred(plan: Plan, facts: Mapping[str, VariantFacts] | None, folder: Path) -> None:
+    """Say on stderr what was inferred before any model is loaded, and then what was found."""
+    from tuneval.cli.inferred import lines_about, lines_about_facts
     from tuneval.report.escape import terminal
 
-    for line in lines_about(plan, facts, folder):
-        print(terminal(line), file=sys.stderr)
+    if facts is None:
+        n = len(plan.variants)
+        lines = [*lines_about(plan), f"loading and proving {n} variant{'s' * (n > 1)} ..."]
+    else:
+        lines = lines_about_facts(plan, facts, folder)
+    for line in lines:
+        print(terminal(line), file=sys.stderr, flush=True)

@@ -248,7 +248,16 @@ def _text_or_file(text: str | None) -> str | None:
     """A prompt may be given as a file; anything with a line break or a column in braces is text."""
     from pathlib import Path
 
+    from tuneval.errors import ConfigError
+
     if text is None or "\n" in text or "{" in text:
         return text.replace("\\n", "\n") if text else text
-    path = Path(text)
-    return path.read_text(encoding="utf-8") if path.is_file() else text
+    try:
+        return Path(text).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(
+            f'--prompt "{text}" is neither a file nor a template: a template names a column in '
+            'braces, e.g. "{text}\\nLabel:".'
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f'--prompt "{text}" cannot be read as a text file: {error}.') from None
