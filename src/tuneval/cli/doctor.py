@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,7 +39,9 @@ def doctor(words: dict[str, Any]) -> int:
     Takes the words of compare. Without any, it tells about this machine alone.
     """
     _print(["this machine", *_about_machine()])
-    if not (words["base"] or words["adapter"] or words["full"] or words["data"]):
+    if not (
+        words["base"] or words["base_model"] or words["adapter"] or words["full"] or words["data"]
+    ):
         return 0
     faults: list[str] = []
     lines = _examine(words, faults)
@@ -78,7 +81,8 @@ def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
     if not options["data"]:
         faults.append("no test data: give --data FILE.")
         return []
-    spec, unknown = None, {}
+    spec: RunSpec | None = None
+    unknown: dict[str, None] = {}
     with _noting(faults):
         spec = describe_run(**options)
     if spec is None:  # the variants cannot be told; everything else is looked at all the same
@@ -184,12 +188,14 @@ def _check_place(spec: RunSpec) -> None:
 
     target = Path(spec.output.dir)
     place = _existing(target)
-    if not place.is_dir() or not os.access(place, os.W_OK):
-        why = "is not a folder" if not place.is_dir() else "is read-only for you"
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
         raise ConfigError(
-            f'the output folder "{target}" cannot be written: "{place}" {why}.\n'
+            f'the output folder "{target}" cannot be written: "{place}": {error.strerror}.\n'
             "Give another one with --output-dir DIR."
-        )
+        ) from None
 
 
 def _existing(target: Path) -> Path:
@@ -238,6 +244,7 @@ def _about_requests(spec: RunSpec, plan: Plan, faults: list[str]) -> list[str]:
     if len(plan.case_sets) < len(spec.cases):  # a file that cannot be read is a fault already
         return lines
     for described, cases in zip(spec.cases, plan.case_sets, strict=True):
+        task = None
         with _noting(faults):
             task = build_task(spec, described, cases)
             n_requests = sum(len(task.ask(case)) for case in cases.cases)
@@ -247,6 +254,8 @@ def _about_requests(spec: RunSpec, plan: Plan, faults: list[str]) -> list[str]:
                 f"about {_mebibytes(size)} on disk"
             )
             lines += [f"          warning: {warning}" for warning in task.warnings()]
-            chosen = metrics_of(spec, cases, task)
-            lines.append(f"  metrics {', '.join(metric.name for metric in chosen)}")
+        if task is not None:
+            with _noting(faults):
+                chosen = metrics_of(spec, cases, task)
+                lines.append(f"  metrics {', '.join(metric.name for metric in chosen)}")
     return lines

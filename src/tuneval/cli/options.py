@@ -22,6 +22,9 @@ def _words(
         str | None,
         typer.Argument(help="folder or hub id (left out: the adapters' own)"),
     ] = None,
+    base_model: Annotated[
+        str | None, _option(VARIANTS, "BASE by name", "--base", metavar="BASE", rare=True)
+    ] = None,
     adapter: Annotated[
         list[str] | None,
         _option(VARIANTS, "adapter folder or glob; repeatable", metavar="[NAME=]DIR"),
@@ -174,7 +177,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "options": task_options,
     }
     return {
-        "base": words["base"],
+        "base": _either(words["base"], words["base_model"]),
         "adapters": words["adapter"] or (),
         "full": words["full"] or (),
         "data": words["data"] or (),
@@ -212,6 +215,14 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         },
         "output": {"dir": words["output_dir"], "reports": _listed(words["report"])},
     }
+
+
+def _either(argument: str | None, option: str | None) -> str | None:
+    from tuneval.errors import ConfigError
+
+    if argument is not None and option is not None and argument != option:
+        raise ConfigError(f'two base models: "{argument}" and --base "{option}". Give one.')
+    return argument or option
 
 
 def _listed(text: str) -> list[str]:
