@@ -95,6 +95,15 @@ class MetricsSpec(_Strict):
     options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
 
+def _metrics(value: Any) -> Any:
+    """A name or a list of names: those are computed, and the first decides."""
+    if isinstance(value, str) and value != "auto":
+        value = [value]
+    if isinstance(value, list | tuple) and value:
+        return {"primary": value[0], "also": value}
+    return {} if value == "auto" else value
+
+
 class PerturbationSpec(_Strict):
     """One way to change the inputs."""
 
@@ -149,7 +158,7 @@ class RunSpec(_Strict):
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
     task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     prompting: PromptingSpec = PromptingSpec()
-    metrics: MetricsSpec = MetricsSpec()
+    metrics: Annotated[MetricsSpec, BeforeValidator(_metrics)] = MetricsSpec()
     perturbations: tuple[Annotated[PerturbationSpec, BeforeValidator(_perturbation)], ...] = ()
     statistics: StatisticsSpec = StatisticsSpec()
     backend: BackendSpec = BackendSpec()

@@ -34,8 +34,6 @@ from tuneval.tasks import TASKS
 from tuneval.types import CaseSet, TrainingLog, Variant, VariantKind
 
 DEVICES = ("auto", "cpu", "mps", "cuda")
-IN_MEMORY = "(in memory)"
-"""Stands for the folder of a model that was handed over as an object."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -474,6 +472,7 @@ def _variants_of(
         "allow_pickle_weights": spec.backend.allow_pickle_weights,
     }
     if one.name in in_memory:
+        _refuse_without_tokenizer(one, in_memory[one.name])
         return [
             Variant(
                 name=one.name,
@@ -537,6 +536,15 @@ def _variants_of(
             f"({how})"
         )
     return variants
+
+
+def _refuse_without_tokenizer(one: VariantSpec, held: Any) -> None:
+    is_pair = isinstance(held, tuple) and len(held) == 2
+    if held is not None and not is_pair and not Path(str(one.model)).is_dir():
+        raise ConfigError(
+            f'models in memory: "{one.name}" comes without a tokenizer. '
+            f'Give models={{"{one.name}": (model, tokenizer)}}.'
+        )
 
 
 def _kind_of_object(one: VariantSpec, base: VariantSpec, held: Any) -> VariantKind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,18 +48,30 @@ def walk(spec: RunSpec, *, as_json: bool, quiet: bool) -> int:
     result = run(
         spec, progress=progress_for(quiet=quiet), announce=None if quiet else show_inferred
     )
-    show(result, as_json=as_json)
+    # What stands on the same screen already is not said twice.
+    was_announced = not quiet and sys.stderr.isatty() and sys.stdout.isatty()
+    show(result, as_json=as_json, preface=not was_announced)
     return 0 if result.is_complete else 1
 
 
-def show(result: RunResult, *, as_json: bool) -> None:
+def show(result: RunResult, *, as_json: bool, preface: bool = True) -> None:
     """Print the summary (or one JSON object) to stdout."""
     if as_json:
         from tuneval.report.results_json import render
 
         print(render(result))
     else:
-        print(result)
+        from tuneval.report.console import render as render_summary
+
+        print(render_summary(result, color=_has_colours(), preface=preface), end="")
+
+
+def _has_colours() -> bool:
+    return (
+        sys.stdout.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM", "dumb") != "dumb"
+    )
 
 
 def show_inferred(plan: Plan, facts: Mapping[str, VariantFacts] | None, folder: Path) -> None:

@@ -91,8 +91,10 @@ def _words(
     stop: Annotated[
         list[str] | None, _option(HOW, "end of a completion; repeatable", metavar="TEXT", rare=True)
     ] = None,
-    metrics: Annotated[str, _option(HOW, "see: tuneval list metrics", metavar="auto|A,B")] = "auto",
-    primary: Annotated[str, _option(HOW, "the metric that decides", metavar="NAME")] = "auto",
+    metrics: Annotated[
+        str, _option(HOW, "the first decides; see: tuneval list metrics", metavar="auto|A,B")
+    ] = "auto",
+    primary: Annotated[str, _option(HOW, "another metric decides", metavar="NAME")] = "auto",
     perturb: Annotated[
         str, _option(HOW, "changed inputs too, e.g. typos:medium,long", metavar="NAME[:LEVEL],..")
     ] = "none",
@@ -191,10 +193,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
             "system": words["system"],
             "few_shot": words["few_shot"],
         },
-        "metrics": {
-            "primary": words["primary"],
-            "also": _listed(words["metrics"]) if words["metrics"] != "auto" else "auto",
-        },
+        "metrics": _metrics(_listed(words["metrics"]), words["primary"]),
         "perturbations": [] if words["perturb"] == "none" else _listed(words["perturb"]),
         "statistics": {
             "resamples": words["resamples"],
@@ -223,6 +222,12 @@ def _either(argument: str | None, option: str | None) -> str | None:
     if argument is not None and option is not None and argument != option:
         raise ConfigError(f'two base models: "{argument}" and --base "{option}". Give one.')
     return argument or option
+
+
+def _metrics(names: list[str], primary: str) -> dict[str, Any]:
+    if names in ([], ["auto"]):
+        return {"primary": primary}
+    return {"primary": names[0] if primary == "auto" else primary, "also": names}
 
 
 def _listed(text: str) -> list[str]:

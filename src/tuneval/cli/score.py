@@ -47,7 +47,7 @@ def score(
     """
     from tuneval.api import RunResult
     from tuneval.cli.compare import show
-    from tuneval.score import score as score_outputs
+    from tuneval.score_outputs import score as score_outputs
 
     names = "auto" if metrics == "auto" else [one.strip() for one in metrics.split(",")]
     options = {}
