@@ -81,7 +81,7 @@ def test_overrides(tmp_path: Path) -> None:
         ),
         pytest.param(
             GOOD.replace("resamples: 500", "resamples: many"),
-            'line 14: statistics.resamples: Input should be a valid integer, unable to parse string as an integer (found "many")',
+            'line 14: statistics.resamples: not a whole number (found "many")',
             id="wrong type",
         ),
         pytest.param(

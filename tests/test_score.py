@@ -14,7 +14,7 @@ from shared import shared_json, shared_path
 from tuneval.cli.main import exit_code
 from tuneval.comparison import Settings
 from tuneval.errors import ConfigError, DataError
-from tuneval.score import score
+from tuneval.score_outputs import score
 from tuneval.types import RunResult
 
 FEW = Settings(resamples=200)

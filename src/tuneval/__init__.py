@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tuneval.api import RunResult, compare, run
+    from tuneval.api import RunResult, compare, run, score
     from tuneval.config import RunSpec
     from tuneval.errors import TunevalError
     from tuneval.types import Case, Variant
@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 _FRONT_DOOR = {
     "compare": "tuneval.api",
     "run": "tuneval.api",
+    "score": "tuneval.api",
     "RunResult": "tuneval.api",
     "RunSpec": "tuneval.config",
     "TunevalError": "tuneval.errors",
@@ -26,7 +27,7 @@ _FRONT_DOOR = {
     "Variant": "tuneval.types",
 }
 
-__all__ = ["Case", "RunResult", "RunSpec", "TunevalError", "Variant", "compare", "run"]
+__all__ = ["Case", "RunResult", "RunSpec", "TunevalError", "Variant", "compare", "run", "score"]
 
 
 def __getattr__(name: str) -> Any:

@@ -6,9 +6,9 @@ other lacks.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tuneval import types
 from tuneval.config import RunSpec
 from tuneval.errors import ConfigError
+from tuneval.report.files import replace_file
 from tuneval.resolve import describe_run
 from tuneval.types import Flips, Progress
 
@@ -86,13 +87,17 @@ class RunResult(types.RunResult):
     def flips_of(self, baseline: str, candidate: str) -> tuple[Flips, ...]:
         """The cases that the candidate fixed and broke, one table per case set.
 
+        A name is that of a variant, or of a recipe (then of its training seed that was paired).
+
         Raises
         ------
         ConfigError
             The two were not compared, or the primary metric is not right-or-wrong.
         """
         found = tuple(
-            one for one in self.flips if (one.baseline, one.candidate) == (baseline, candidate)
+            one
+            for one in self.flips
+            if baseline in self._names(one.baseline) and candidate in self._names(one.candidate)
         )
         if not found:
             known = sorted({f"{one.baseline} -> {one.candidate}" for one in self.flips})
@@ -102,11 +107,14 @@ class RunResult(types.RunResult):
             )
         return found
 
+    def _names(self, variant: str) -> set[str | None]:
+        """A variant's own name and its recipe's."""
+        return {variant, *(one.recipe for one in self.variants if one.name == variant)}
+
     def save_report(self, path: str | Path, kind: str | None = None) -> Path:
         """Write a report; its kind is the suffix of ``path`` unless it is given."""
         from tuneval import registry
         from tuneval.report import REPORTS
-        from tuneval.report.files import replace_file
 
         path = Path(path)
         render = registry.load(REPORTS, kind or path.suffix.lstrip("."), room="report")
@@ -176,11 +184,73 @@ def compare(
     >>> result = tuneval.compare(adapters="out/lora", data="test.jsonl")  # doctest: +SKIP
     >>> print(result)                                                      # doctest: +SKIP
     """
-    with _as_files(data) as files:
-        spec = describe_run(
-            base=base, adapters=_words(adapters), full=_words(full), data=files, **_split(options)
+    words = _split(options)
+    files = _files(data)
+    if files is None:
+        place = Path((options.get("output") or {}).get("dir", "tuneval-runs"))
+        files = [str(_write_rows(data, place))]
+        words["cases"]["name"] = "data"
+    spec = describe_run(
+        base=base, adapters=_words(adapters), full=_words(full), data=files, **words
+    )
+    return run(spec, models=models, progress=progress, announce=announce)
+
+
+def score(
+    metric: str,
+    predictions: Sequence[str | float],
+    references: Sequence[str | float | Sequence[str]],
+    **options: Any,
+) -> float:
+    """One number for texts that exist already: no model, no run, no interval.
+
+    Parameters
+    ----------
+    metric : str
+        A name of ``tuneval list metrics`` whose predictions are texts or labels.
+    references : sequence
+        For each prediction the text expected, or several of them.
+    options
+        Settings of the metric.
+
+    Returns
+    -------
+    float
+        In the metric's own unit: a share for accuracy, 0 to 100 for BLEU.
+
+    Raises
+    ------
+    ConfigError, MetricError
+        The lengths differ, there is no such metric, or it needs more than texts.
+
+    Examples
+    --------
+    >>> tuneval.score("accuracy", ["a", "b"], ["a", "c"])
+    0.5
+    """
+    from tuneval import metrics
+    from tuneval.types import Case, Prediction
+
+    if len(predictions) != len(references):
+        raise ConfigError(
+            f"score: {len(predictions)} predictions for {len(references)} references."
         )
-        return run(spec, models=models, progress=progress, announce=announce)
+    if not references:
+        raise ConfigError("score: nothing to score.")
+    expected = [
+        tuple(map(str, one)) if isinstance(one, list | tuple) else (str(one),) for one in references
+    ]
+    cases = [Case(str(n), inputs={}, references=texts) for n, texts in enumerate(expected, start=1)]
+    given = [
+        Prediction(case.id, text=str(one), label=str(one), completions=(str(one),))
+        for case, one in zip(cases, predictions, strict=True)
+    ]
+    labels = tuple(sorted({text for texts in expected for text in texts}))
+    chosen = metrics.build(metric, labels=labels, **options)
+    rows = chosen.per_case(cases, given)
+    if chosen.statistic == "ranks":
+        return float(chosen.from_rows(rows))  # type: ignore[attr-defined]
+    return float(chosen.from_totals(rows.sum(axis=0)))
 
 
 CASE_OPTIONS = (
@@ -218,37 +288,57 @@ def _words(
     return [str(one) for one in given]
 
 
-class _as_files:  # noqa: N801 - reads as a phrase in a with statement
-    """Data in memory becomes a JSON Lines file for the time of the run, so that there is one way
-    in and errors can name a line."""
+def _files(data: Any) -> list[str] | None:
+    """Paths as they were given; None for rows in memory."""
+    if isinstance(data, str | os.PathLike):
+        return [str(data)]
+    if isinstance(data, Mapping):
+        splits = ", ".join(f'"{name}"' for name in data)
+        raise ConfigError(f"data is a mapping ({splits}): give one split, data=splits[NAME].")
+    if isinstance(data, Sequence) and data and all(isinstance(d, str | os.PathLike) for d in data):
+        return [str(one) for one in data]
+    return None
 
-    def __init__(self, data: Any) -> None:
-        self._data = data
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def __enter__(self) -> list[str]:
-        if isinstance(self._data, str | os.PathLike):
-            return [str(self._data)]
-        items = list(self._data)
-        if items and all(isinstance(item, str | os.PathLike) for item in items):
-            return [str(item) for item in items]
-        self._folder = tempfile.TemporaryDirectory(prefix="tuneval-")
-        path = Path(self._folder.name) / "data.jsonl"
-        with path.open("w", encoding="utf-8") as lines:
-            for item in items:
-                lines.write(json.dumps(self._with_label_names(item), ensure_ascii=False) + "\n")
-        return [str(path)]
+def _write_rows(data: Any, place: Path) -> Path:
+    """Rows in memory become a JSON Lines file beside the runs, so that there is one way in, errors
+    can name a line, and the run.yaml that is left can be run again."""
+    items = data.to_dict("records") if hasattr(data, "columns") else list(data)
+    lines = []
+    for number, item in enumerate(items, start=1):
+        if not isinstance(item, Mapping):
+            raise ConfigError(
+                f"data: row {number} is {type(item).__name__}, not a mapping of columns. "
+                "Give a path, a list of dicts, a datasets.Dataset or a DataFrame."
+            )
+        row = _with_label_names(item, getattr(data, "features", None) or {})
+        lines.append(json.dumps(row, ensure_ascii=False, default=_plain))
+    content = "".join(f"{line}\n" for line in lines)
+    digest = hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=4).hexdigest()
+    path = place / f"data-{digest}.jsonl"
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        replace_file(path, content)
+    except OSError as error:
+        raise ConfigError(
+            f'the output folder "{place}" cannot be written: {error.strerror}.\n'
+            'Give another one with output={"dir": DIR}.'
+        ) from None
+    return path
 
-    def _with_label_names(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        """A datasets.Dataset keeps class labels as numbers and their names in its features."""
-        features = getattr(self._data, "features", None) or {}
-        return {
-            key: features[key].names[value]
-            if isinstance(value, int) and hasattr(features.get(key), "names")
-            else value
-            for key, value in item.items()
-        }
 
-    def __exit__(self, *failure: object) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+def _with_label_names(item: Mapping[str, Any], features: Mapping[str, Any]) -> dict[str, Any]:
+    """A datasets.Dataset keeps class labels as numbers and their names in its features."""
+    return {
+        str(key): features[key].names[value]
+        if isinstance(value, int) and hasattr(features.get(key), "names")
+        else value
+        for key, value in item.items()
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of numpy as JSON."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise ConfigError(f"data: a value of type {type(value).__name__} cannot be a column's value.")

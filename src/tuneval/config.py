@@ -10,7 +10,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationError,
+    model_validator,
+)
 
 from tuneval.errors import ConfigError, gather
 from tuneval.registry import unknown
@@ -87,6 +95,15 @@ class MetricsSpec(_Strict):
     options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
 
+def _metrics(value: Any) -> Any:
+    """A name or a list of names: those are computed, and the first decides."""
+    if isinstance(value, str) and value != "auto":
+        value = [value]
+    if isinstance(value, list | tuple) and value:
+        return {"primary": value[0], "also": value}
+    return {} if value == "auto" else value
+
+
 class PerturbationSpec(_Strict):
     """One way to change the inputs."""
 
@@ -120,8 +137,8 @@ class BackendSpec(_Strict):
     base_url: str | None = None
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    batch_size: Literal["auto"] | int = "auto"
-    threads: Literal["auto"] | int = "auto"
+    batch_size: Literal["auto"] | PositiveInt = "auto"
+    threads: Literal["auto"] | PositiveInt = "auto"
     offline: bool = False
     allow_base_mismatch: bool = False
     allow_pickle_weights: bool = False
@@ -144,7 +161,7 @@ class RunSpec(_Strict):
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
     task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     prompting: PromptingSpec = PromptingSpec()
-    metrics: MetricsSpec = MetricsSpec()
+    metrics: Annotated[MetricsSpec, BeforeValidator(_metrics)] = MetricsSpec()
     perturbations: tuple[Annotated[PerturbationSpec, BeforeValidator(_perturbation)], ...] = ()
     statistics: StatisticsSpec = StatisticsSpec()
     backend: BackendSpec = BackendSpec()
@@ -194,20 +211,36 @@ def _validate(content: Any, source: str, lines: Mapping[tuple[str | int, ...], i
     try:
         return RunSpec.model_validate(content)
     except ValidationError as error:
-        faults = [_explain(fault, source, lines) for fault in error.errors()]
-        raise ConfigError(
-            gather(f"{source}: {len(faults)} key(s) cannot be used.", faults)
-        ) from None
+        faults = [_explain(same, lines) for same in _by_place(error.errors())]
+        counted = "one key" if len(faults) == 1 else f"{len(faults)} keys"
+        raise ConfigError(gather(f"{source}: {counted} cannot be used.", faults)) from None
 
 
-def _explain(fault: Any, source: str, lines: Mapping[tuple[str | int, ...], int]) -> str:
+def _by_place(faults: Sequence[Any]) -> list[list[Any]]:
+    """Gather what every branch of a union says of one value; leave out sequences that are only
+    empty because their items are wrong."""
+    places: dict[tuple[str | int, ...], list[Any]] = {}
+    for fault in faults:
+        place = tuple(part for part in fault["loc"] if not _is_union_branch(part))
+        places.setdefault(place, []).append(fault)
+    return [
+        same
+        for place, same in places.items()
+        if same[0]["type"] != "too_short"
+        or not any(other[: len(place)] == place and other != place for other in places)
+    ]
+
+
+def _explain(same: Sequence[Any], lines: Mapping[tuple[str | int, ...], int]) -> str:
+    fault = same[0]
     place = tuple(part for part in fault["loc"] if not _is_union_branch(part))
     line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), None)
     where = f"line {line}: " if line else ""
     key = ".".join(str(part) for part in place)
     if fault["type"] == "extra_forbidden":
         return f"{where}{key}: {unknown(str(place[-1]), _known_keys(place[:-1]))}"
-    text = fault["msg"].removeprefix("Value error, ")
+    texts = (_PLAIN.get(one["type"], one["msg"].removeprefix("Value error, ")) for one in same)
+    text = " or ".join(dict.fromkeys(texts))
     if fault["type"] == "missing":
         text = "this key is missing"
     elif "input" in fault and isinstance(fault["input"], str | int | float | bool):
@@ -215,10 +248,15 @@ def _explain(fault: Any, source: str, lines: Mapping[tuple[str | int, ...], int]
     return f"{where}{key}: {text}" if key else f"{where}{text}"
 
 
+_PLAIN = {"int_parsing": "not a whole number", "float_parsing": "not a number"}
+"""Words for what pydantic says at length."""
+
+
 def _is_union_branch(part: str | int) -> bool:
     """Pydantic adds the tried branch of a union to the place of an error; no user typed it."""
     return isinstance(part, str) and (
-        "[" in part or part in {"str", "int", "float", "tuple", "literal", "dict", "mapping"}
+        "[" in part
+        or part in {"str", "int", "float", "tuple", "literal", "dict", "mapping", "constrained-int"}
     )
 
 

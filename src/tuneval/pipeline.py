@@ -50,7 +50,9 @@ from tuneval.types import (
     VariantFacts,
 )
 
-Announce = Callable[[Plan, Mapping[str, VariantFacts], Path], None]
+Announce = Callable[[Plan, Mapping[str, VariantFacts] | None, Path], None]
+"""Told what was inferred: the plan before any model is loaded (facts are None then), and the facts
+before the first case is scored."""
 
 
 def run(
@@ -67,7 +69,7 @@ def run(
     spec : RunSpec
         What to run; files are read and checked before any model is loaded.
     announce : callable, optional
-        Told once what was inferred, before the first case is scored.
+        Told what was inferred, before the models are loaded and before the first case is scored.
     models : mapping, optional
         Variant name -> (model, tokenizer) already in memory.
 
@@ -79,7 +81,7 @@ def run(
     """
     started = time.monotonic()
     progress = progress or NoProgress()
-    plan = with_perturbed_twins(resolve(spec))
+    plan = with_perturbed_twins(resolve(spec, in_memory=models))
     spec = plan.spec
     asked = {
         cases.name: build_task(spec, described, cases)
@@ -88,21 +90,23 @@ def run(
     chosen = {cases.name: metrics_of(spec, cases, asked[cases.name]) for cases in plan.case_sets}
     requests = ask_all(plan.case_sets, asked)
     settings = settings_of(spec)
+    drawings = begin_drawings(plan, chosen, settings)
     run_id = identify(plan, [task.signature() for task in asked.values()])
     folder = open_folder(plan, run_id)
     with only_owner_of(folder):
+        if announce:
+            announce(plan, None, folder)
         backend = make_backend(spec, models)
         journal = Journal(answers_home())
         try:
             facts = backend.prepare(plan.variants)
             if announce:
                 announce(plan, facts, folder)
-            write_inputs(folder, plan)
+            write_inputs(folder, plan, facts, chosen)
 
             def walk(case_sets: Sequence[CaseSet]) -> dict[str, Predictions]:
                 return lap(case_sets, plan.variants, asked, requests, backend, journal, progress)
 
-            drawings = begin_drawings(plan, chosen, settings)
             if drawings:
                 draw_until_decided(drawings, walk)
                 predictions = {one.cases.name: one.predictions() for one in drawings}

@@ -8,19 +8,34 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuneval import registry
 from tuneval.config import CasesSpec, RunSpec, VariantSpec
 from tuneval.data.code_problems import read_problems
 from tuneval.data.read import read
 from tuneval.data.select import take
 from tuneval.data.training_log import find as find_training_log
-from tuneval.engine.hf.describe import ModelFolder, check_adapter_fits, describe, find_base
-from tuneval.errors import ConfigError, VariantError
+from tuneval.engine import BACKENDS
+from tuneval.engine.hf.describe import (
+    ADAPTER_CONFIG,
+    MODEL_CONFIG,
+    ModelFolder,
+    check_adapter_fits,
+    describe,
+    find_base,
+)
+from tuneval.errors import AdapterError, ConfigError, TunevalError, VariantError
+from tuneval.perturbations import PERTURBATIONS
+from tuneval.report import REPORTS
+from tuneval.tasks import TASKS
 from tuneval.types import CaseSet, TrainingLog, Variant, VariantKind
+
+DEVICES = ("auto", "cpu", "mps", "cuda")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +106,10 @@ def describe_run(
         {
             "variants": variants,
             "baseline": "base",
-            "cases": [{"file": file, **(cases or {})} for file in data],
+            "cases": [
+                {"file": file, "name": name, **(cases or {})}
+                for file, name in zip(data, _file_names(data), strict=True)
+            ],
             **{key: value for key, value in sections.items() if value is not None},
         },
         source="the command",
@@ -115,6 +133,18 @@ def _expand(text: str, flag: str) -> list[tuple[str | None, str]]:
     return [(name or None, path)]
 
 
+def _file_names(files: Sequence[str]) -> list[str | None]:
+    """Names that tell test files apart, where their own names do not."""
+    _refuse_twice(files, "data")
+    stems = [Path(file).name.partition(".")[0] for file in files]
+    if len(set(stems)) == len(stems):
+        return [None] * len(files)
+    return [
+        f"{Path(file).resolve().parent.name}/{stem}" if stems.count(stem) > 1 else None
+        for file, stem in zip(files, stems, strict=True)
+    ]
+
+
 def _adapter_arms(words: Sequence[tuple[str | None, str]]) -> list[tuple[str, list[str]]]:
     """Group adapters into arms: those with one name, or unnamed ones with equal settings."""
     arms: dict[str, list[str]] = {}
@@ -129,23 +159,57 @@ def _adapter_arms(words: Sequence[tuple[str | None, str]]) -> list[tuple[str, li
     )
     arms |= dict(zip(unnamed, recipes.values(), strict=True))
     for name, paths in arms.items():
-        twice = {path for path in paths if paths.count(path) > 1}
-        if twice:
-            raise ConfigError(f'adapter "{min(twice)}" is given twice for "{name}".')
+        _refuse_twice(paths, "adapter", f' for "{name}"')
     return list(arms.items())
 
 
+def _refuse_twice(paths: Sequence[str], flag: str, where: str = "") -> None:
+    places = [Path(path).resolve() for path in paths]
+    twice = [path for n, path in enumerate(paths) if places[n] in places[:n]]
+    if twice:
+        raise ConfigError(f'--{flag} "{twice[0]}" is given twice{where}.')
+
+
 def _recipe(path: str) -> str:
-    folder = describe(path)
+    folder = _look_into(path, "adapter")
     if not folder.has_adapter:
-        raise VariantError(
-            f'"{path}" holds no adapter: expected adapter_config.json and adapter_model.safetensors.'
-            + (f"\nIt holds a whole model: --full {path}" if folder.has_model else "")
-        )
+        raise VariantError(_not_an_adapter(path, folder))
     return str(folder.recipe)
 
 
+def _not_an_adapter(path: str, folder: ModelFolder) -> str:
+    return (
+        f'"{path}" holds no adapter: expected adapter_config.json and adapter_model.safetensors.'
+        + (f"\nIt holds a whole model: --full {path}" if folder.has_model else "")
+    )
+
+
+def _look_into(path: str, flag: str, **look: Any) -> ModelFolder:
+    """Describe a folder; one that holds adapters or checkpoints below says which to give."""
+    folder, config = Path(path), ADAPTER_CONFIG if flag == "adapter" else MODEL_CONFIG
+    if folder.is_dir() and not any(
+        (folder / one).is_file() for one in (ADAPTER_CONFIG, MODEL_CONFIG)
+    ):
+        below = sorted((place.parent for place in folder.glob(f"*/{config}")), key=_in_number_order)
+        if below:
+            listed = ", ".join(f'"{place.name}"' for place in below[:8])
+            newest = below[-1]
+            glob_ = f' or --{flag} "{path.rstrip("/")}/*" for all' if flag == "adapter" else ""
+            raise VariantError(
+                f'"{path}" is no model folder itself; {listed} in it '
+                f"{'are' if len(below) > 1 else 'is'}.\nGive one: --{flag} {newest}{glob_}."
+            )
+    return describe(path, **look)
+
+
+def _in_number_order(place: Path) -> tuple[str, int]:
+    """checkpoint-90 before checkpoint-450."""
+    name, _, number = place.name.rpartition("-")
+    return (name, int(number)) if number.isdigit() else (place.name, 0)
+
+
 def _named(words: Sequence[tuple[str | None, str]], *, default: str) -> list[tuple[str, str]]:
+    _refuse_twice([path for _, path in words], default)
     given = {name for name, _ in words if name}
     free = [path for name, path in words if name is None]
     names = iter(_distinct_names(free, default=default, taken=given))
@@ -167,36 +231,100 @@ def _base_of(adapters: Sequence[str], offline: bool) -> str:
     """The base that all adapters record in their own settings."""
     if not adapters:
         raise ConfigError("which base? Give it first: tuneval compare BASE --full DIR --data FILE.")
-    bases = {find_base(describe(path), offline=offline): path for path in reversed(adapters)}
+    bases = {_recorded_base(path, offline): path for path in reversed(adapters)}
     if len(bases) > 1:
         listed = "\n".join(f'    "{path}" was trained on "{base}"' for base, path in bases.items())
         raise VariantError(f"these adapters name different base models:\n{listed}\nGive one BASE.")
     return next(iter(bases))
 
 
+def _recorded_base(path: str, offline: bool) -> str:
+    """The base that an adapter records, or an error that names the adapter and the way out."""
+    adapter = _look_into(path, "adapter")
+    recorded = adapter.base_model_name
+    beside = _beside(adapter)
+    try:
+        return find_base(adapter, offline=offline)
+    except AdapterError:
+        if beside is None:
+            raise
+        why = ""
+    except VariantError as error:
+        why = f"{error}\n"
+    text = f'adapter "{path}" was trained on "{recorded}", which is not here.\n{why}'
+    if beside is None:
+        raise AdapterError(
+            f"{text}If you have it in a folder:\n"
+            f"    tuneval compare FOLDER --adapter {path} --data test.jsonl"
+        )
+    raise AdapterError(
+        f'adapter "{path}" was trained on "{recorded}", which is not here.\n'
+        f'There is "{beside}". If that is the same model:\n'
+        f"    tuneval compare {beside} --adapter {path} --data test.jsonl"
+    )
+
+
+def _beside(adapter: ModelFolder) -> Path | None:
+    """A base recorded as a relative path may lie relative to a folder above the adapter: training
+    was started there. It is offered, never used unasked."""
+    recorded = adapter.base_model_name
+    if not recorded or Path(recorded).is_absolute() or Path(recorded).is_dir():
+        return None
+    for above in adapter.path.resolve().parents:
+        if (above / recorded / MODEL_CONFIG).is_file():
+            return (above / recorded).resolve()
+    return None
+
+
 # --- RunSpec -> Plan ---------------------------------------------------------------------------
 
 
-def resolve(spec: RunSpec) -> Plan:
+def resolve(
+    spec: RunSpec,
+    *,
+    faults: list[str] | None = None,
+    in_memory: Mapping[str, Any] | None = None,
+) -> Plan:
     """Read every file of the run and fill every gap of its description.
+
+    Parameters
+    ----------
+    faults : list, optional
+        Where it is given, what stands against the run is added to it instead of raised, and the
+        plan holds what could be found out all the same.
+    in_memory : mapping, optional
+        Variant name -> model (or model and tokenizer) that needs no folder.
 
     Raises
     ------
     DataError, VariantError, ConfigError
         Whatever can be known to be wrong before a model is loaded.
     """
+    in_memory = in_memory or {}
     notes: list[str] = []
-    case_sets = tuple(_read_cases(case) for case in spec.cases)
-    _names_are_unique(case_sets)
+    with _gathering(faults):
+        _names_are_known(spec, in_memory)
+    read_sets: list[CaseSet] = []
+    for described in spec.cases:
+        with _gathering(faults):
+            read_sets.append(read_cases(described))
+    case_sets = tuple(read_sets)
+    with _gathering(faults):
+        _names_are_unique(case_sets)
     notes += [f"{cases.name}: {note}" for cases in case_sets for note in cases.notes]
     base = _baseline_spec(spec)
     folders: dict[str, ModelFolder] = {}
     variants: list[Variant] = []
     for one in spec.variants:
-        variants += _variants_of(one, base, spec, folders, notes)
-    logs = {variant.name: log for variant in variants if (log := _training_log(variant, notes))}
+        with _gathering(faults):
+            variants += _variants_of(one, base, spec, folders, notes, in_memory)
+    logs = {}
+    for variant in variants:
+        with _gathering(faults):
+            if log := _training_log(variant, notes):
+                logs[variant.name] = log
     return Plan(
-        spec=_complete(spec, case_sets),
+        spec=_complete(spec, case_sets) if len(case_sets) == len(spec.cases) else spec,
         variants=tuple(variants),
         baseline=base.name,
         case_sets=case_sets,
@@ -204,6 +332,51 @@ def resolve(spec: RunSpec) -> Plan:
         folders=folders,
         notes=tuple(notes),
     )
+
+
+@contextmanager
+def _gathering(faults: list[str] | None) -> Iterator[None]:
+    """Let errors through, or write them down where somebody wants to know all of them."""
+    try:
+        yield
+    except TunevalError as error:
+        if faults is None:
+            raise
+        if str(error) not in faults:
+            faults.append(str(error))
+
+
+def _names_are_known(spec: RunSpec, in_memory: Mapping[str, Any]) -> None:
+    """Refuse now what would only be looked up after the models have answered."""
+    chosen: list[tuple[str, Mapping[str, str], str]] = [
+        ("backends", BACKENDS, spec.backend.kind),
+        *(("perturbations", PERTURBATIONS, one.name) for one in spec.perturbations),
+        *(("report", REPORTS, name) for name in spec.output.reports),
+        *(("tasks", TASKS, one.task) for one in spec.cases if one.task != "auto"),
+    ]
+    for room, table, name in chosen:
+        known = registry.names(table, room=room)
+        if name not in known:
+            raise ConfigError(f"{room}: {registry.unknown(name, known)}")
+    for one in spec.perturbations:
+        levels = registry.load(PERTURBATIONS, one.name, room="perturbations").levels
+        if one.level not in levels:
+            raise ConfigError(f"perturbation {one.name}: {registry.unknown(one.level, levels)}")
+    device, _, number = spec.backend.device.partition(":")
+    if device not in DEVICES or (number and not number.isdigit()):
+        raise ConfigError(
+            f'there is no device "{spec.backend.device}" (known: {", ".join(DEVICES)}, cuda:1, ...).'
+        )
+    for described in spec.cases:
+        if described.template is not None and not re.search(r"\{[^{}\n]+\}", described.template):
+            raise ConfigError(
+                f'the prompt "{described.template}" names no column, so that every case would be asked '
+                'the same.\nPut a column in braces, e.g. --prompt "{text}\\nLabel:", or give a file.'
+            )
+    strangers = sorted(set(in_memory) - {one.name for one in spec.variants})
+    if strangers:
+        names = [one.name for one in spec.variants]
+        raise ConfigError(f"models in memory: {registry.unknown(strangers[0], names)}")
 
 
 def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
@@ -246,7 +419,8 @@ def _columns(described: CasesSpec, found: CaseSet) -> Mapping[str, str]:
     return described.columns
 
 
-def _read_cases(spec: CasesSpec) -> CaseSet:
+def read_cases(spec: CasesSpec) -> CaseSet:
+    """Read one test file as its section of the spec says. Raises DataError."""
     cases = _read_any(spec)
     # Problems need their tests in a form that the grader takes; their reader checks them, too.
     return take(read_problems(spec.file), spec.limit) if cases.task == "complete_code" else cases
@@ -292,6 +466,7 @@ def _variants_of(
     spec: RunSpec,
     folders: dict[str, ModelFolder],
     notes: list[str],
+    in_memory: Mapping[str, Any],
 ) -> list[Variant]:
     """The variants of one arm: one for a model, one for each adapter of a recipe."""
     shared = {
@@ -304,9 +479,26 @@ def _variants_of(
         "trust_remote_code": one.trust_remote_code,
         "allow_pickle_weights": spec.backend.allow_pickle_weights,
     }
+    if one.name in in_memory:
+        _refuse_without_tokenizer(one, in_memory[one.name])
+        return [
+            Variant(
+                name=one.name,
+                kind=_kind_of_object(one, base, in_memory[one.name]),
+                model=one.model or str(base.model),
+                training_log=one.training_log if one.training_log != "auto" else None,
+                **shared,  # type: ignore[arg-type]
+            )
+        ]
     if not one.adapter:
         kind: VariantKind = "base" if one.name == base.name else "full"
-        folder = describe(str(one.model), revision=one.revision, **look)
+        folder = _look_into(str(one.model), "full", revision=one.revision, **look)
+        if folder.has_model and folder.has_adapter and kind == "base":
+            raise VariantError(
+                f"{one.model} holds both {MODEL_CONFIG} and {ADAPTER_CONFIG}.\n"
+                f"Use --adapter {one.model} for the adapter or --full {one.model} for the merged "
+                "model."
+            )
         if not folder.has_model:
             raise VariantError(_not_a_model(one, folder))
         folders[one.name] = folder
@@ -324,7 +516,11 @@ def _variants_of(
     seeds, how = _training_seeds(one)
     variants = []
     for number, (path, seed) in enumerate(zip(one.adapter, seeds, strict=True), start=1):
-        folder = describe(path, **look)
+        folder = _look_into(path, "adapter", **look)
+        if not folder.has_adapter:
+            raise VariantError(_not_an_adapter(path, folder))
+        if folder.has_model:
+            notes.append(f'{one.name}: "{path}" holds a whole model, too; read as the adapter')
         notes += check_adapter_fits(
             folder, base_folder, allow_base_mismatch=spec.backend.allow_base_mismatch
         )
@@ -348,6 +544,22 @@ def _variants_of(
             f"({how})"
         )
     return variants
+
+
+def _refuse_without_tokenizer(one: VariantSpec, held: Any) -> None:
+    is_pair = isinstance(held, tuple) and len(held) == 2
+    if held is not None and not is_pair and not Path(str(one.model)).is_dir():
+        raise ConfigError(
+            f'models in memory: "{one.name}" comes without a tokenizer. '
+            f'Give models={{"{one.name}": (model, tokenizer)}}.'
+        )
+
+
+def _kind_of_object(one: VariantSpec, base: VariantSpec, held: Any) -> VariantKind:
+    if one.name == base.name:
+        return "base"
+    model = held[0] if isinstance(held, tuple) else held
+    return "adapter" if hasattr(model, "peft_config") else "full"
 
 
 def _not_a_model(one: VariantSpec, folder: ModelFolder) -> str:

@@ -11,7 +11,7 @@ import os
 import platform
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -21,12 +21,13 @@ from filelock import FileLock, Timeout
 
 from tuneval import __version__, registry
 from tuneval.errors import ConfigError
+from tuneval.metrics import Metric
 from tuneval.report import REPORTS
 from tuneval.report.files import replace_file
 from tuneval.report.predictions import render as render_predictions
 from tuneval.report.results_json import render as render_json
 from tuneval.resolve import Plan
-from tuneval.types import RunResult
+from tuneval.types import RunResult, VariantFacts
 
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "scipy")
 """Packages whose version can move a number; their versions stand in every result."""
@@ -111,9 +112,16 @@ def environment() -> dict[str, str]:
     return found
 
 
-def write_inputs(folder: Path, plan: Plan) -> None:
+def write_inputs(
+    folder: Path,
+    plan: Plan,
+    facts: Mapping[str, VariantFacts],
+    metrics: Mapping[str, Sequence[Metric]],
+) -> None:
     """Write what will run, before it runs: run.yaml, environment.json, cases.jsonl."""
-    replace_file(folder / "run.yaml", plan.spec.to_yaml())
+    found = _inferred(plan, facts, metrics)
+    comments = "".join(f"# {line.translate(_CONTROLS)}\n" for line in found)
+    replace_file(folder / "run.yaml", comments + plan.spec.to_yaml())
     replace_file(folder / "environment.json", json.dumps(environment(), indent=1) + "\n")
     lines = [
         json.dumps({"case_set": cases.name, **asdict(case)}, ensure_ascii=False)
@@ -121,6 +129,31 @@ def write_inputs(folder: Path, plan: Plan) -> None:
         for case in cases.cases
     ]
     replace_file(folder / "cases.jsonl", "\n".join(lines) + "\n")
+
+
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160), 8232, 8233), " ")
+"""A name with a line break in it must not end a comment."""
+
+
+def _inferred(
+    plan: Plan, facts: Mapping[str, VariantFacts], metrics: Mapping[str, Sequence[Metric]]
+) -> list[str]:
+    """What "auto" stood for in this run. A second run may be on another machine, so that the words
+    of the spec stay "auto"."""
+    return [
+        "What was inferred, on this machine:",
+        *(f"  {note}" for note in plan.notes),
+        *(
+            f"  {name}: {one.dtype}, {one.device}; prompts: {one.prompt_format}; "
+            f"tokenizer: {one.tokenizer}"
+            for name, one in facts.items()
+        ),
+        *(f"  {name}: training log {log.source}" for name, log in plan.logs.items()),
+        *(
+            f"  {name}: metrics {', '.join(one.name for one in chosen)} (the first decides)"
+            for name, chosen in metrics.items()
+        ),
+    ]
 
 
 def write_result(folder: Path, result: RunResult, reports: Sequence[str]) -> None:

@@ -22,7 +22,7 @@ from tuneval.outcomes import OutcomeStore
 from tuneval.report.files import replace_file
 from tuneval.run_folder import answers_home, environment, open_named_folder, write_result
 from tuneval.sandbox import Examiner, Outcome
-from tuneval.score import named_files, variants_of
+from tuneval.score_outputs import named_files, variants_of
 from tuneval.types import CaseSet, NoProgress, Progress, RunResult
 
 

@@ -72,13 +72,13 @@ def test_how_a_command_ends(
     capsys: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
-    def fails(*_words: object, **_more: object) -> None:
+    def fails(*_words: object, **_more: object) -> int:
         raise failure
 
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    monkeypatch.setattr(front, "app", fails)
-    assert front.exit_code(["compare"]) == code
+    monkeypatch.setattr("tuneval.cli.plan._count", fails)
+    assert front.exit_code(["plan", "100"]) == code
     assert message in capsys.readouterr().err
     if code == 3:
         assert "ZeroDivisionError: ours" in next(tmp_path.glob("*.log")).read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,24 +48,41 @@ def walk(spec: RunSpec, *, as_json: bool, quiet: bool) -> int:
     result = run(
         spec, progress=progress_for(quiet=quiet), announce=None if quiet else show_inferred
     )
-    show(result, as_json=as_json)
+    # What stands on the same screen already is not said twice.
+    was_announced = not quiet and sys.stderr.isatty() and sys.stdout.isatty()
+    show(result, as_json=as_json, preface=not was_announced)
     return 0 if result.is_complete else 1
 
 
-def show(result: RunResult, *, as_json: bool) -> None:
+def show(result: RunResult, *, as_json: bool, preface: bool = True) -> None:
     """Print the summary (or one JSON object) to stdout."""
     if as_json:
         from tuneval.report.results_json import render
 
         print(render(result))
     else:
-        print(result, end="")
+        from tuneval.report.console import render as render_summary
+
+        print(render_summary(result, color=_has_colours(), preface=preface), end="")
 
 
-def show_inferred(plan: Plan, facts: Mapping[str, VariantFacts], folder: Path) -> None:
-    """Say before the first case what was inferred and found, on stderr."""
-    from tuneval.cli.inferred import lines_about
+def _has_colours() -> bool:
+    return (
+        sys.stdout.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM", "dumb") != "dumb"
+    )
+
+
+def show_inferred(plan: Plan, facts: Mapping[str, VariantFacts] | None, folder: Path) -> None:
+    """Say on stderr what was inferred before any model is loaded, and then what was found."""
+    from tuneval.cli.inferred import lines_about, lines_about_facts
     from tuneval.report.escape import terminal
 
-    for line in lines_about(plan, facts, folder):
-        print(terminal(line), file=sys.stderr)
+    if facts is None:
+        n = len(plan.variants)
+        lines = [*lines_about(plan), f"loading and proving {n} variant{'s' * (n > 1)} ..."]
+    else:
+        lines = lines_about_facts(plan, facts, folder)
+    for line in lines:
+        print(terminal(line), file=sys.stderr, flush=True)

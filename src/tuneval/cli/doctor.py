@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import platform
 import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +27,8 @@ EXTRAS = {
     "pandas": ("pandas",),
 }
 BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
+BYTES_PER_ANSWER = 700
+"""Measured: journal, predictions.jsonl and result.json of one answer to a short case."""
 
 
 @takes_comparison
@@ -30,51 +38,172 @@ def doctor(words: dict[str, Any]) -> int:
     Check a planned run without running it: files, columns, adapters, disk.
     Takes the words of compare. Without any, it tells about this machine alone.
     """
+    _print(["this machine", *_about_machine()])
+    if not (
+        words["base"] or words["base_model"] or words["adapter"] or words["full"] or words["data"]
+    ):
+        return 0
+    faults: list[str] = []
+    lines = _examine(words, faults)
+    if lines:
+        _print(["planned run", *lines])
+    if not faults:
+        print("nothing stands against this run.")
+        return 0
+    n = len(faults)
+    _print([f"{n} thing{'s' * (n > 1)} stand{'s' * (n == 1)} against this run:"])
+    for number, fault in enumerate(faults, start=1):
+        first, *rest = fault.split("\n")
+        _print([f"  {number}. {first}", *(f"     {line}" for line in rest)])
+    if not words["offline"] and any("not in the cache" in fault for fault in faults):
+        print("(doctor fetches nothing; compare would ask the hub for what is not in the cache.)")
+    return 2
+
+
+def _print(lines: Iterable[str]) -> None:
     from tuneval.report.escape import terminal
 
-    for line in _about_machine():
-        print(line)
-    if not (words["base"] or words["adapter"] or words["full"] or words["data"]):
-        return 0
+    for line in lines:
+        print(terminal(line))
+
+
+def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
+    """What can be found out about the run; what stands against it goes to ``faults``."""
     from tuneval.cli.inferred import lines_about
-    from tuneval.pipeline import build_task, metrics_of
     from tuneval.resolve import describe_run, resolve
 
-    spec = describe_run(**to_options(words))
-    plan = resolve(spec)
-    print("planned run")
-    for line in [*lines_about(plan), *_about_needs(spec, plan)]:
-        print(terminal(line))
-    for described, cases in zip(spec.cases, plan.case_sets, strict=True):
-        task = build_task(spec, described, cases)
-        n_requests = sum(len(task.ask(case)) for case in cases.cases)
-        chosen = metrics_of(spec, cases, task)
-        print(terminal(f"  asks    {n_requests:,} requests per variant on {cases.name}"))
-        print(f"  metrics {', '.join(metric.name for metric in chosen)}")
-    print("nothing stands against this run.")
-    return 0
+    options: dict[str, Any] = {}
+    with _noting(faults):
+        options = to_options(words)
+    if not options:
+        return []
+    options["backend"]["offline"] = True  # nothing is fetched; what is not here is said
+    if not options["data"]:
+        faults.append("no test data: give --data FILE.")
+        return []
+    spec: RunSpec | None = None
+    unknown: dict[str, None] = {}
+    with _noting(faults):
+        spec = describe_run(**options)
+    if spec is None:  # the variants cannot be told; everything else is looked at all the same
+        unknown = {"base": None}
+        with _noting(faults):
+            spec = describe_run(**{**options, "base": "unknown", "adapters": (), "full": ()})
+    if spec is None:
+        return []
+    plan = resolve(spec, faults=faults, in_memory=unknown)
+    for check in (_check_place, _check_device):
+        with _noting(faults):
+            check(spec)
+    about = lines_about(replace(plan, variants=()) if unknown else plan)
+    return [*about, *_about_needs(spec, plan), *_about_requests(spec, plan, faults)]
+
+
+@contextmanager
+def _noting(faults: list[str]) -> Iterator[None]:
+    from tuneval.errors import TunevalError
+
+    try:
+        yield
+    except TunevalError as error:
+        if str(error) not in faults:
+            faults.append(str(error))
+
+
+# --- the machine ---------------------------------------------------------------------------------
 
 
 def _about_machine() -> list[str]:
-    packages = []
-    for package in ("torch", "transformers", "peft"):
-        try:
-            packages.append(f"{package} {version(package)}")
-        except PackageNotFoundError:
-            packages.append(f"{package} missing")
+    from tuneval.run_folder import answers_home
+
+    packages = [
+        f"{name} {_version(name) or 'missing'}" for name in ("torch", "transformers", "peft")
+    ]
     extras = [
         f"{name} {'yes' if all(find_spec(module) for module in modules) else 'no'}"
         for name, modules in EXTRAS.items()
     ]
+    answers = answers_home()
     return [
-        "this machine",
-        f"  python  {', '.join(packages)}",
+        f"  python  {platform.python_version()}, {', '.join(packages)}",
+        f"  device  {_devices()}",
         f"  extras  {', '.join(extras)}   (pip install 'tuneval[NAME]')",
+        f"  answers {answers}, {_size_of(answers)} (TUNEVAL_HOME moves them)",
     ]
 
 
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _n_nvidia() -> int:
+    """Number of NVIDIA devices that the driver shows as files."""
+    cards = Path("/proc/driver/nvidia/gpus")
+    if cards.is_dir():
+        return sum(1 for _ in cards.iterdir())
+    return sum(1 for one in Path("/dev").glob("nvidia[0-9]*"))
+
+
+def _is_cpu_torch() -> bool:
+    return (_version("torch") or "").endswith("+cpu")
+
+
+def _devices() -> str:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = [f"cpu with {cores} cores"]
+    if n := _n_nvidia():
+        found.append(
+            f"{n} NVIDIA (but torch is built for CPU only)" if _is_cpu_torch() else f"{n} NVIDIA"
+        )
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        found.append("mps")
+    return ", ".join(found)
+
+
+def _size_of(folder: Path) -> str:
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return f"{size / 2**20:,.1f} MiB" if size else "none yet"
+
+
+# --- the run -------------------------------------------------------------------------------------
+
+
+def _check_device(spec: RunSpec) -> None:
+    from tuneval.errors import ConfigError
+
+    device = spec.backend.device
+    if device.startswith("cuda") and _is_cpu_torch():
+        raise ConfigError(f"--device {device}: this torch ({_version('torch')}) is for CPU only.")
+    if device.startswith("cuda") and platform.system() == "Linux" and not _n_nvidia():
+        raise ConfigError(f"--device {device}: the driver shows no NVIDIA device here.")
+    if device == "mps" and platform.system() != "Darwin":
+        raise ConfigError("--device mps: this is no Mac.")
+
+
+def _check_place(spec: RunSpec) -> None:
+    from tuneval.errors import ConfigError
+
+    target = Path(spec.output.dir)
+    place = _existing(target)
+    try:
+        with tempfile.TemporaryFile(dir=place):
+            pass
+    except OSError as error:
+        raise ConfigError(
+            f'the output folder "{target}" cannot be written: "{place}": {error.strerror}.\n'
+            "Give another one with --output-dir DIR."
+        ) from None
+
+
+def _existing(target: Path) -> Path:
+    return next(place for place in (target, *target.absolute().parents) if place.exists())
+
+
 def _about_needs(spec: RunSpec, plan: Plan) -> list[str]:
-    """Estimate memory (weights at the run's dtype) and compare disk with what a run writes."""
+    """Estimate memory (weights at the run's dtype) and tell what is free on the disk."""
     dtype = spec.backend.dtype
     sizes = {
         name: folder.n_parameters * BYTES_PER_PARAMETER.get(dtype, 4)
@@ -87,12 +216,46 @@ def _about_needs(spec: RunSpec, plan: Plan) -> list[str]:
     lines = []
     if sizes:
         most = max(sizes.values()) + adapters
+        assumed = "float32 assumed" if dtype == "auto" else dtype
         lines.append(
-            f"  memory  about {most / 2**20:,.0f} MiB of weights at a time "
-            f"({'float32 assumed' if dtype == 'auto' else dtype}); whole models are loaded in turn"
+            f"  memory  about {_mebibytes(most)} of weights at a time ({assumed}), "
+            f"{_free_memory()} free; whole models are loaded in turn"
         )
-    target = Path(spec.output.dir)
-    existing = next(place for place in (target, *target.resolve().parents) if place.exists())
-    free = shutil.disk_usage(existing).free
-    lines.append(f"  disk    {free / 2**30:,.1f} GiB free for {target}")
+    free = shutil.disk_usage(_existing(Path(spec.output.dir))).free
+    lines.append(f"  disk    {free / 2**30:,.1f} GiB free for {spec.output.dir}")
+    return lines
+
+
+def _mebibytes(size: int) -> str:
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.1f} MiB"
+
+
+def _free_memory() -> str:
+    import psutil  # type: ignore[import-untyped]
+
+    return _mebibytes(int(psutil.virtual_memory().available))
+
+
+def _about_requests(spec: RunSpec, plan: Plan, faults: list[str]) -> list[str]:
+    """Word every prompt and try every metric, as the run will."""
+    from tuneval.pipeline import build_task, metrics_of
+
+    lines: list[str] = []
+    if len(plan.case_sets) < len(spec.cases):  # a file that cannot be read is a fault already
+        return lines
+    for described, cases in zip(spec.cases, plan.case_sets, strict=True):
+        task = None
+        with _noting(faults):
+            task = build_task(spec, described, cases)
+            n_requests = sum(len(task.ask(case)) for case in cases.cases)
+            size = n_requests * BYTES_PER_ANSWER * len(plan.variants)
+            lines.append(
+                f"  asks    {n_requests:,} requests per variant on {cases.name}; "
+                f"about {_mebibytes(size)} on disk"
+            )
+            lines += [f"          warning: {warning}" for warning in task.warnings()]
+        if task is not None:
+            with _noting(faults):
+                chosen = metrics_of(spec, cases, task)
+                lines.append(f"  metrics {', '.join(metric.name for metric in chosen)}")
     return lines

@@ -10,53 +10,71 @@ if TYPE_CHECKING:
     from tuneval.resolve import Plan
     from tuneval.types import CaseSet, Variant, VariantFacts
 
+INDENT = " " * 10
 
-def lines_about(
-    plan: Plan, facts: Mapping[str, VariantFacts] | None = None, folder: Path | None = None
-) -> list[str]:
-    """One line for each thing that was found or chosen; facts only once a backend has them."""
+
+def lines_about(plan: Plan) -> list[str]:
+    """What the files say: known before any model is loaded."""
     lines = [line for cases in plan.case_sets for line in _about_cases(cases)]
+    of_cases = {f"{cases.name}: {note}" for cases in plan.case_sets for note in cases.notes}
     for variant in plan.variants:
-        lines += _about_variant(variant, plan, (facts or {}).get(variant.name))
-    lines += [f"  note    {note}" for note in plan.notes]
-    if folder is not None:
-        lines.append(f"  run     {folder}/run.yaml holds all of this, to edit and run again")
-    return lines
+        lines += _about_variant(variant, plan)
+    return lines + [f"  note    {note}" for note in plan.notes if note not in of_cases]
+
+
+def lines_about_facts(plan: Plan, facts: Mapping[str, VariantFacts], folder: Path) -> list[str]:
+    """What the backend found out when every variant was proved to answer."""
+    lines = []
+    for variant in plan.variants:
+        lines += _about_facts(variant, facts[variant.name])
+    return [*lines, f"run.yaml, to edit and run again: {folder}/run.yaml"]
 
 
 def _about_cases(cases: CaseSet) -> list[str]:
+    """One test file: how many cases, and how its columns were read."""
     n_clean = sum(case.origin is None for case in cases.cases)
-    columns = ", ".join(f"{column} -> {key}" for key, column in cases.columns.items())
-    labels = f", {len(cases.labels)} labels" if cases.labels else ""
     twins = len(cases.cases) - n_clean
+    changed = f" and {twins} changed twins" if twins else ""
+    lines = [f"  data    {cases.name}: {n_clean} cases{changed}"]
+    lines += [f"{INDENT}{note}" for note in cases.notes]
+    return lines + [f"{INDENT}left out: {fault}" for fault in cases.skipped[:10]]
+
+
+def _about_variant(variant: Variant, plan: Plan) -> list[str]:
+    kind = {"base": "base model", "adapter": "adapter", "full": "full fine-tune"}[variant.kind]
     lines = [
-        f"  data    {cases.name}, {n_clean} cases, {columns or cases.layout}, "
-        f"task {cases.task}{labels}"
+        f"  {variant.name:<8}{variant.adapter or variant.model} ({kind}{_size(variant, plan)})"
     ]
-    if twins:
-        lines.append(f"          {twins} changed twins")
-    if cases.offered_groups:
-        flags = " ".join(f"--group {name}" for name in cases.offered_groups)
-        lines.append(f"          could also be grouped: {flags}")
-    lines += [f"          left out: {fault}" for fault in cases.skipped[:10]]
-    return lines
-
-
-def _about_variant(variant: Variant, plan: Plan, facts: VariantFacts | None) -> list[str]:
-    place = variant.adapter or variant.model
     log = plan.logs.get(variant.name)
-    if facts is None:
-        lines = [f"  {variant.name:<8}{place} ({variant.kind})"]
-    else:
-        size = f"{facts.n_parameters / 1e6:.4g} M parameters"
-        if facts.n_adapter_parameters:
-            share = facts.n_adapter_parameters / facts.n_parameters
-            size = f"{facts.n_adapter_parameters:,} parameters, {share:.2%} of the base"
-        lines = [
-            f"  {variant.name:<8}{place} ({size}, {facts.dtype}, {facts.device})",
-            f"          prompts: {facts.prompt_format}; tokenizer: {facts.tokenizer}",
-        ]
-        lines += [f"          warning: {warning}" for warning in facts.warnings]
     if log is not None:
-        lines.append(f"          training log: {log.source}")
+        lines.append(f"{INDENT}training log: {log.source}")
     return lines
+
+
+def _size(variant: Variant, plan: Plan) -> str:
+    folder = plan.folders.get(variant.name)
+    if folder is None:
+        return ""
+    n = folder.n_adapter_parameters if variant.kind == "adapter" else folder.n_parameters
+    rank = folder.adapter_settings.get("r") if variant.kind == "adapter" else None
+    return f", {_count(n)} parameters" + (f", r={rank}" if rank else "")
+
+
+def _about_facts(variant: Variant, facts: VariantFacts) -> list[str]:
+    size = f"{_count(facts.n_parameters)} parameters"
+    if facts.n_adapter_parameters:
+        share = facts.n_adapter_parameters / facts.n_parameters
+        size = f"{_count(facts.n_adapter_parameters)} parameters, {share:.2%} of the base"
+    return [
+        f"  {variant.name:<8}{size}, {facts.dtype}, {facts.device}; "
+        f"prompts: {facts.prompt_format}; tokenizer: {facts.tokenizer}",
+        *(f"{INDENT}warning: {warning}" for warning in facts.warnings),
+    ]
+
+
+def _count(n: int) -> str:
+    """12,345 as 12.3 k, 1,070,000 as 1.07 M."""
+    for size, letter in ((10**9, " G"), (10**6, " M"), (10**3, " k")):
+        if n >= size:
+            return f"{n / size:.3g}{letter}"
+    return str(n)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import textwrap
 from typing import Annotated
 
 import typer
 
 ROOMS = ("metrics", "tasks", "perturbations", "backends", "reports")
+
+COLUMN = 21
 
 
 def list_(
@@ -26,7 +30,7 @@ def list_(
 
     if room == "metrics":
         for name in registry.names(METRICS, room="metrics"):
-            print(f"{name:<20} {describe(name)}")
+            _print_row(name, describe(name).summary)
         return 0
     tables = {
         "tasks": TASKS,
@@ -38,5 +42,14 @@ def list_(
         raise ConfigError(f"list: {registry.unknown(room, ROOMS)}")
     for name in registry.names(tables[room], room=room):
         thing = registry.load(tables[room], name, room=room)
-        print(f"{name:<20} {(thing.__doc__ or '').strip().splitlines()[0]}")
+        _print_row(name, inspect.getdoc(thing) or inspect.getdoc(inspect.getmodule(thing)) or "")
     return 0
+
+
+def _print_row(name: str, text: str) -> None:
+    """A name and its first paragraph, wrapped to 80 columns."""
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    first, *rest = textwrap.wrap(paragraph, 80 - COLUMN) or [""]
+    print(f"{name:<{COLUMN - 1}} {first}".rstrip())
+    for line in rest:
+        print(" " * COLUMN + line)

@@ -6,6 +6,7 @@ log), 130/143 interrupted and resumable.
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -42,17 +43,35 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "plan": plan.plan,
 }
 
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as a batch system sends it: stop like Ctrl-C, with its own exit code."""
+
+
+class Stopped(Exception):
+    """A command was interrupted; carries the exit code."""
+
+
+def _with_own_interrupts(command: Callable[..., int]) -> Callable[..., int]:
+    """Typer turns KeyboardInterrupt into a silent exit with 130: take it before typer does."""
+
+    @functools.wraps(command)
+    def run_command(*args: Any, **words: Any) -> int:
+        try:
+            return command(*args, **words)
+        except KeyboardInterrupt as stop:
+            raise Stopped(143 if isinstance(stop, Terminated) else 130) from stop
+
+    return run_command
+
+
 for _name, _command in COMMANDS.items():
-    app.command(_name, cls=PlainCommand)(_command)
+    app.command(_name, cls=PlainCommand)(_with_own_interrupts(_command))
 
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 CLICK_ERROR: Any = typer.BadParameter.__mro__[2]
 """Typer carries its own copy of click from 0.20 on and the installed one before: ask typer."""
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, as a batch system sends it: stop like Ctrl-C, with its own exit code."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -90,9 +109,9 @@ def exit_code(words: Sequence[str]) -> int:
         if isinstance(error, USAGE_ERROR) and error.ctx is not None:
             _say(f"See: {error.ctx.command_path} --help")
         return 2
-    except (KeyboardInterrupt, typer.Abort) as stop:
-        _say("interrupted. What was answered is kept: the same command goes on from there.")
-        return 143 if isinstance(stop, Terminated) else 130
+    except Stopped as stop:
+        _say("\ninterrupted. What was answered is kept: the same command goes on from there.")
+        return int(stop.args[0])
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lets the interpreter flush
         return 0

@@ -22,6 +22,9 @@ def _words(
         str | None,
         typer.Argument(help="folder or hub id (left out: the adapters' own)"),
     ] = None,
+    base_model: Annotated[
+        str | None, _option(VARIANTS, "BASE by name", "--base", metavar="BASE", rare=True)
+    ] = None,
     adapter: Annotated[
         list[str] | None,
         _option(VARIANTS, "adapter folder or glob; repeatable", metavar="[NAME=]DIR"),
@@ -88,11 +91,20 @@ def _words(
     stop: Annotated[
         list[str] | None, _option(HOW, "end of a completion; repeatable", metavar="TEXT", rare=True)
     ] = None,
-    metrics: Annotated[str, _option(HOW, "see: tuneval list metrics", metavar="auto|A,B")] = "auto",
-    primary: Annotated[str, _option(HOW, "the metric that decides", metavar="NAME")] = "auto",
+    metrics: Annotated[
+        str, _option(HOW, "the first decides; see: tuneval list metrics", metavar="auto|A,B")
+    ] = "auto",
+    primary: Annotated[str, _option(HOW, "another metric decides", metavar="NAME")] = "auto",
     perturb: Annotated[
         str, _option(HOW, "changed inputs too, e.g. typos:medium,long", metavar="NAME[:LEVEL],..")
     ] = "none",
+    until_decided: Annotated[
+        bool, _option(HOW, "draw cases at random, stop when decided", "--until-decided")
+    ] = False,
+    margin: Annotated[
+        float | None,
+        _option(HOW, "with it: also stop when within that margin", metavar="POINTS", rare=True),
+    ] = None,
     device: Annotated[
         str, _option(MACHINE, "cpu, mps, cuda, cuda:1, ...", metavar="auto|NAME")
     ] = "auto",
@@ -174,7 +186,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "options": task_options,
     }
     return {
-        "base": words["base"],
+        "base": _either(words["base"], words["base_model"]),
         "adapters": words["adapter"] or (),
         "full": words["full"] or (),
         "data": words["data"] or (),
@@ -188,12 +200,11 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
             "system": words["system"],
             "few_shot": words["few_shot"],
         },
-        "metrics": {
-            "primary": words["primary"],
-            "also": _listed(words["metrics"]) if words["metrics"] != "auto" else "auto",
-        },
+        "metrics": _metrics(_listed(words["metrics"]), words["primary"]),
         "perturbations": [] if words["perturb"] == "none" else _listed(words["perturb"]),
         "statistics": {
+            "until_decided": words["until_decided"],
+            "decided_margin_points": words["margin"],
             "resamples": words["resamples"],
             "resampling_seed": words["resampling_seed"],
         },
@@ -212,6 +223,20 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         },
         "output": {"dir": words["output_dir"], "reports": _listed(words["report"])},
     }
+
+
+def _either(argument: str | None, option: str | None) -> str | None:
+    from tuneval.errors import ConfigError
+
+    if argument is not None and option is not None and argument != option:
+        raise ConfigError(f'two base models: "{argument}" and --base "{option}". Give one.')
+    return argument or option
+
+
+def _metrics(names: list[str], primary: str) -> dict[str, Any]:
+    if names in ([], ["auto"]):
+        return {"primary": primary}
+    return {"primary": names[0] if primary == "auto" else primary, "also": names}
 
 
 def _listed(text: str) -> list[str]:
@@ -248,7 +273,16 @@ def _text_or_file(text: str | None) -> str | None:
     """A prompt may be given as a file; anything with a line break or a column in braces is text."""
     from pathlib import Path
 
+    from tuneval.errors import ConfigError
+
     if text is None or "\n" in text or "{" in text:
         return text.replace("\\n", "\n") if text else text
-    path = Path(text)
-    return path.read_text(encoding="utf-8") if path.is_file() else text
+    try:
+        return Path(text).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError(
+            f'--prompt "{text}" is neither a file nor a template: a template names a column in '
+            'braces, e.g. "{text}\\nLabel:".'
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f'--prompt "{text}" cannot be read as a text file: {error}.') from None

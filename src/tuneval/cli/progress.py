@@ -22,44 +22,56 @@ class Bars:
     """A rich progress bar per stage: what runs, how far, how long still."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
-
-        self._bars = Progress(
-            TextColumn("{task.description:<12}", markup=False),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[reused]}", markup=False),
-            console=Console(stderr=True),
-        )
+        self._bar: Any = None
         self._task: Any = None
         self._n_reused = 0
 
     def begin(self, stage: str, total: int) -> None:
-        """Start a bar."""
-        self._bars.start()
+        """Start a bar of its own: one display with all stages would draw the finished ones again."""
+        self._bar = _new_bar()
+        self._bar.start()
         self._n_reused = 0
-        self._task = self._bars.add_task(stage, total=total, reused="")
+        self._task = self._bar.add_task(_fitted(stage), total=total, reused="")
 
     def advance(self, n: int, *, n_reused: int = 0) -> None:
         """Move the bar; say what came from the journal."""
         self._n_reused += n_reused
         reused = f"{self._n_reused} known" if self._n_reused else ""
-        self._bars.update(self._task, advance=n, reused=reused)
+        self._bar.update(self._task, advance=n, reused=reused)
 
     def end(self) -> None:
-        """Leave the finished bar on the screen."""
-        self._bars.stop()
+        """Leave the bar as it is on the screen."""
+        self._bar.stop()
+
+
+def _new_bar() -> Any:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description:<12}", markup=False),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[reused]}", markup=False),
+        console=Console(stderr=True),
+    )
+
+
+def _fitted(stage: str) -> str:
+    """A name may hold anything and be of any length."""
+    from tuneval.report.escape import fit, terminal
+
+    return fit(terminal(stage), 24)
 
 
 class Lines:
@@ -71,7 +83,7 @@ class Lines:
 
     def begin(self, stage: str, total: int) -> None:
         """Name the stage."""
-        self._stage, self._total, self._done, self._n_reused = stage, total, 0, 0
+        self._stage, self._total, self._done, self._n_reused = _fitted(stage), total, 0, 0
         self._started = self._spoken = time.monotonic()
 
     def advance(self, n: int, *, n_reused: int = 0) -> None:

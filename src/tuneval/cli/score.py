@@ -122,7 +122,7 @@ def _score_texts(
     common: dict[str, Any],
 ) -> Any:
     from tuneval.errors import ConfigError
-    from tuneval.score import score as score_outputs
+    from tuneval.score_outputs import score as score_outputs
 
     if references is None:
         raise ConfigError("what was expected? Give --references FILE[:COLUMN].")
