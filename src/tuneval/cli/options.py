@@ -113,7 +113,7 @@ def _words(
     ] = "auto",
     batch_size: Annotated[str, _option(MACHINE, "requests per batch", metavar="auto|N")] = "auto",
     threads: Annotated[
-        str, _option(MACHINE, "CPU threads (auto: 1 for small models)", metavar="auto|N")
+        str, _option(MACHINE, "CPU threads (auto: 1 for small models)", metavar="auto|N", rare=True)
     ] = "auto",
     offline: Annotated[bool, _option(MACHINE, "never ask the hub", "--offline")] = False,
     allow_base_mismatch: Annotated[
