@@ -75,7 +75,7 @@ def _words(
         str | None, _option(HOW, 'template, e.g. "{text}\\nLabel:", or a file', metavar="TEXT")
     ] = None,
     system: Annotated[
-        str | None, _option(HOW, "system message of chat prompts", metavar="TEXT")
+        str | None, _option(HOW, "system message of chat prompts", metavar="TEXT", rare=True)
     ] = None,
     chat_template: Annotated[
         str, _option(HOW, "use each model's chat template", metavar="auto|on|off")
