@@ -40,11 +40,18 @@ class RunResult(types.RunResult):
 
     @classmethod
     def load(cls, path: str | Path) -> RunResult:
-        """Read a run folder or its result.json. Raises ConfigError if there is none."""
+        """Read a run folder or its result.json, and judge its records again.
+
+        Raises
+        ------
+        ConfigError
+            There is none, or it cannot be read.
+        """
+        from tuneval.assess import decide_again
         from tuneval.report.results_json import read
 
         path = Path(path)
-        return cls.of(read(path / "result.json" if path.is_dir() else path))
+        return cls.of(decide_again(read(path / "result.json" if path.is_dir() else path)))
 
     def __str__(self) -> str:
         from tuneval.report.console import render

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import isnan
 
@@ -23,6 +23,7 @@ from tuneval.types import (
     Comparison,
     Confusion,
     Flips,
+    LearningCurve,
     Measurement,
     PerClass,
     Prediction,
@@ -31,6 +32,7 @@ from tuneval.types import (
     TrainingLog,
     Variant,
     VariantFacts,
+    Verdict,
     arms,
 )
 
@@ -288,16 +290,7 @@ def conclude(
     scores = tuple(score for one in found for score in one.scores)
     comparisons = adjust(found)
     curves = tuple(comparison.judge_training_log(log, variant) for variant, log in logs.items())
-    verdicts, headline = comparison.decide(
-        comparisons=comparisons,
-        variants=variants,
-        primary_metrics=primary_metrics,
-        scores=scores,
-        facts=facts,
-        learning_curves=curves,
-    )
-    if not verdicts:
-        headline = "SCORES ONLY"
+    verdicts, headline = decide(comparisons, variants, primary_metrics, scores, facts, curves)
     problems = (*problems, *missing_units(predictions))
     return RunResult(
         run_id=run_id,
@@ -330,9 +323,81 @@ def conclude(
         flips=tuple(one for each in found for one in each.flips),
         learning_curves=curves,
         problems=problems,
-        notes=tuple(notes),
+        notes=(*notes, *(line for cases in case_sets for line in baselines_of(cases))),
         is_complete=not problems,
         output_dir=output_dir,
+    )
+
+
+def decide(
+    comparisons: Sequence[Comparison],
+    variants: Sequence[Variant],
+    primary_metrics: Mapping[str, str],
+    scores: Sequence[Score],
+    facts: Sequence[VariantFacts],
+    curves: Sequence[LearningCurve],
+) -> tuple[tuple[Verdict, ...], str]:
+    """Judge what a run found, from records that all stand in its result.json.
+
+    Returns the verdicts and the headline of the whole run.
+    """
+    verdicts, headline = comparison.decide(
+        comparisons=comparisons,
+        variants=variants,
+        primary_metrics=primary_metrics,
+        scores=scores,
+        facts=facts,
+        learning_curves=curves,
+    )
+    if not verdicts:
+        return (), "SCORES ONLY"
+    members = {arm: {one.name for one in group} for arm, group in arms(variants).items()}
+    gaps = [one for one in comparisons if one.slice == comparison.TRAINING_GAP]
+    return tuple(
+        replace(
+            verdict,
+            warnings=(
+                *verdict.warnings,
+                *filter(
+                    None,
+                    (
+                        comparison.gap_sentence(gap, gap.metric)
+                        for gap in gaps
+                        if gap.candidate in members.get(verdict.candidate, ())
+                        and members[verdict.baseline] == {variants[0].name}
+                    ),
+                ),
+            ),
+        )
+        for verdict in verdicts
+    ), headline
+
+
+def decide_again(result: RunResult) -> RunResult:
+    """Recompute the verdicts of a finished run from its own records; no model."""
+    verdicts, headline = decide(
+        result.comparisons,
+        result.variants,
+        result.primary_metrics,
+        result.scores,
+        result.facts,
+        result.learning_curves,
+    )
+    return replace(result, verdicts=verdicts, headline=headline)
+
+
+def baselines_of(cases: CaseSet) -> tuple[str, ...]:
+    """What a model that knows nothing would reach: the yardstick under every accuracy."""
+    counts = class_counts(case for case in cases.cases if case.origin is None)
+    if cases.task not in LABELLED or not counts:
+        return ()
+    from tuneval.comparison.ranges import chance, majority
+
+    label, share = majority(counts)
+    guessing = chance(len(cases.labels or counts))
+    return (
+        f'{cases.name}: always answering "{label}" would be right in {share:.1%} of the cases, '
+        f"guessing in {guessing:.1%}",
     )
 
 

@@ -159,6 +159,7 @@ class RunSpec(_Strict):
     variants: tuple[VariantSpec, ...] = Field(min_length=1)
     baseline: str | None = None
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
+    train_data: str | None = None
     task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     prompting: PromptingSpec = PromptingSpec()
     metrics: Annotated[MetricsSpec, BeforeValidator(_metrics)] = MetricsSpec()
@@ -373,5 +374,7 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
         )
         for case in spec.cases
     )
+    if spec.train_data is not None:
+        spec = spec.model_copy(update={"train_data": place(spec.train_data)})
     output = spec.output.model_copy(update={"dir": path_of(spec.output.dir)})
     return spec.model_copy(update={"variants": variants, "cases": cases, "output": output})

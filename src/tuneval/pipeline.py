@@ -36,6 +36,7 @@ from tuneval.run_folder import (
     write_result,
 )
 from tuneval.tasks import Task
+from tuneval.training_gap import add_gaps, read_training_cases
 from tuneval.types import (
     Case,
     CaseSet,
@@ -88,7 +89,10 @@ def run(
         for described, cases in zip(spec.cases, plan.case_sets, strict=True)
     }
     chosen = {cases.name: metrics_of(spec, cases, asked[cases.name]) for cases in plan.case_sets}
-    requests = ask_all(plan.case_sets, asked)
+    training = training_cases(plan)
+    if training is not None:
+        asked[training.name] = asked[plan.case_sets[0].name]
+    requests = ask_all([*plan.case_sets, *([training] if training else [])], asked)
     settings = settings_of(spec)
     drawings = begin_drawings(plan, chosen, settings)
     run_id = identify(plan, [task.signature() for task in asked.values()])
@@ -104,8 +108,10 @@ def run(
                 announce(plan, facts, folder)
             write_inputs(folder, plan, facts, chosen)
 
-            def walk(case_sets: Sequence[CaseSet]) -> dict[str, Predictions]:
-                return lap(case_sets, plan.variants, asked, requests, backend, journal, progress)
+            def walk(
+                case_sets: Sequence[CaseSet], variants: Sequence[Variant] = plan.variants
+            ) -> dict[str, Predictions]:
+                return lap(case_sets, variants, asked, requests, backend, journal, progress)
 
             if drawings:
                 draw_until_decided(drawings, walk)
@@ -113,22 +119,34 @@ def run(
                 plan = replace(plan, case_sets=tuple(one.drawn() for one in drawings))
             else:
                 predictions = walk(plan.case_sets)
+            assessments = {
+                cases.name: assess(
+                    cases,
+                    chosen[cases.name],
+                    predictions[cases.name],
+                    plan.variants,
+                    plan.baseline,
+                    settings,
+                )
+                for cases in plan.case_sets
+            }
+            for one in drawings:
+                one.into(assessments[one.cases.name])
+            if training is not None:
+                first = plan.case_sets[0]
+                add_gaps(
+                    assessments[first.name],
+                    training,
+                    first,
+                    chosen[first.name][0],
+                    plan.variants,
+                    predictions[first.name],
+                    walk,
+                    settings,
+                )
         finally:
             journal.close()
             backend.close()
-        assessments = {
-            cases.name: assess(
-                cases,
-                chosen[cases.name],
-                predictions[cases.name],
-                plan.variants,
-                plan.baseline,
-                settings,
-            )
-            for cases in plan.case_sets
-        }
-        for one in drawings:
-            one.into(assessments[one.cases.name])
         result = conclude(
             name=spec.name or plan.case_sets[0].name,
             run_id=run_id,
@@ -143,7 +161,7 @@ def run(
             logs=plan.logs,
             notes=(
                 *plan.notes,
-                *(one for task in asked.values() for one in task.warnings()),
+                *dict.fromkeys(one for task in asked.values() for one in task.warnings()),
                 *journal.warnings,
             ),
             seconds=time.monotonic() - started,
@@ -151,6 +169,13 @@ def run(
         )
         write_result(folder, result, spec.output.reports)
     return result
+
+
+def training_cases(plan: Plan) -> CaseSet | None:
+    """A sample of the training file, read like the first test file; None if there is none."""
+    if plan.spec.train_data is None:
+        return None
+    return read_training_cases(plan.spec.train_data, plan.spec.cases[0], plan.case_sets[0])
 
 
 def settings_of(spec: RunSpec) -> Settings:

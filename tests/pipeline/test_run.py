@@ -12,7 +12,7 @@ import tuneval
 from pipeline.conftest import LABELS, Setting, rows, write_rows
 from tuneval.api import RunResult
 from tuneval.cli.main import exit_code
-from tuneval.errors import ConfigError
+from tuneval.errors import ConfigError, DataError
 from tuneval.report.results_json import render as render_json
 from tuneval.types import Prediction
 
@@ -189,3 +189,42 @@ def test_only_one_run_writes_to_a_folder(run_it: Run, setting: Setting) -> None:
     with FileLock(folder / ".lock"), pytest.raises(ConfigError, match="another run is writing to"):
         run_it()
     assert run_it().is_complete, "a lock that nobody holds is no obstacle"
+
+
+def test_training_cases_are_asked_of_the_tuned_variants_only(run_it: Run, tmp_path: Path) -> None:
+    train = write_rows(tmp_path / "train.jsonl", rows(230))
+    result = run_it(train_data=str(train), adapters=())
+    gaps = [one for one in result.comparisons if one.slice == "train - test"]
+    assert [(one.baseline, one.candidate) for one in gaps] == [("full", "full")]
+    assert gaps[0].details["n_train"] == 230
+    assert {name: len(own) for name, own in result.predictions.items()} == {"base": 24, "full": 24}
+    assert "typos" not in (Path(result.output_dir) / "report.html").read_text()
+
+
+def test_too_small_a_training_file_is_refused_first(run_it: Run, tmp_path: Path) -> None:
+    train = write_rows(tmp_path / "train.jsonl", rows(50))
+    with pytest.raises(DataError, match="holds 50 cases; the gap"):
+        run_it(train_data=str(train))
+
+
+def test_a_report_judges_again_from_the_records_alone(run_it: Run) -> None:
+    result = run_it()
+    path = Path(result.output_dir) / "result.json"
+    text = path.read_text().replace(f'"headline": "{result.headline}"', '"headline": "FORGED"')
+    assert "FORGED" in text
+    path.write_text(text)
+    again = RunResult.load(path)
+    assert again.headline == result.headline
+    assert again.verdicts == result.verdicts
+
+
+def test_until_decided_draws_the_same_cases_for_all(run_it: Run, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "many.jsonl", rows(260))
+    result = run_it(
+        data=str(data), adapters=(), statistics={"until_decided": True, "resamples": 200}
+    )
+    n = len(result.case_sets[0].cases)
+    assert n in (100, 125 + 75, 225, 260, 200)
+    assert {len(own) for own in result.predictions.values()} == {n}
+    (look,) = (one for one in result.comparisons if one.slice == "all" and one.metric == "accuracy")
+    assert look.interval is not None and look.interval.method == "confidence sequence"

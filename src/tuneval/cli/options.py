@@ -65,6 +65,10 @@ def _words(
     limit: Annotated[
         str | None, _option(DATA, "that many cases (0.1: that share)", metavar="N")
     ] = None,
+    train_data: Annotated[
+        str | None,
+        _option(DATA, "training file: gap between training and test", metavar="FILE", rare=True),
+    ] = None,
     split: Annotated[
         str, _option(DATA, "split of a data set folder or hub id", metavar="NAME", rare=True)
     ] = "test",
@@ -195,6 +199,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "training_log": None if words["training_log"] == "none" else words["training_log"],
         "cases": cases,
         "name": words["name"],
+        "train_data": words["train_data"],
         "prompting": {
             "chat_template": words["chat_template"],
             "system": words["system"],

@@ -16,7 +16,7 @@ from tuneval.types import StatisticKind, Unit
 
 if TYPE_CHECKING:
     from tuneval.comparison.multiplicity import adjust
-    from tuneval.comparison.overfitting import judge_training_log
+    from tuneval.comparison.overfitting import gap_sentence, judge_training_log
     from tuneval.comparison.paired import compare
     from tuneval.comparison.robustness import judge_robustness
     from tuneval.comparison.scoring import score
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tuneval.comparison.verdict import decide
 
 __all__ = [
+    "TRAINING_GAP",
     "RankStatistic",
     "Settings",
     "Statistic",
@@ -31,17 +32,22 @@ __all__ = [
     "compare",
     "compare_recipe",
     "decide",
+    "gap_sentence",
     "judge_robustness",
     "judge_training_log",
     "score",
     "score_recipe",
 ]
 
+TRAINING_GAP = "train - test"
+"""Slice of a variant's comparison with itself: training cases against test cases."""
+
 _HOMES = {
     "adjust": "multiplicity",
     "compare": "paired",
     "compare_recipe": "seeds",
     "decide": "verdict",
+    "gap_sentence": "overfitting",
     "judge_robustness": "robustness",
     "judge_training_log": "overfitting",
     "score": "scoring",

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tuneval.comparison import Settings, Statistic, independent, power
+from tuneval.comparison import TRAINING_GAP, Settings, Statistic, independent, power
 from tuneval.comparison.paired import Finding, to_comparison
 from tuneval.comparison.wording import gain
 from tuneval.errors import MetricError
@@ -201,7 +201,7 @@ def generalisation_gap(
         metric,
         settings,
         names=(test.variant, test.variant),
-        place=(case_set, "train - test"),
+        place=(case_set, TRAINING_GAP),
         difference=found.value,
         n_cases=len(test.case_ids),
     )
