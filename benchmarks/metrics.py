@@ -174,7 +174,10 @@ def time_bertscore(n_variants: int) -> Row | None:
     ]
     what = f"BERTScore, {len(references)} summaries, {n_variants} variant{'s'[: n_variants > 1]}"
 
-    ours("bertscore_f1", ["a"], ["b"], encoder=folder)  # loads the encoder, outside the time
+    # Loading and the first batches, which are slow anywhere, stay outside the time.
+    articles = [" ".join(row["article"].split()[:70]) for row in rows[:40]]
+    forget()
+    ours("bertscore_f1", articles, articles, encoder=folder)
     began = time.process_time()
     found = np.array([ours("bertscore_f1", references, one, encoder=folder) for one in variants])
     our_time = time.process_time() - began
@@ -184,7 +187,7 @@ def time_bertscore(n_variants: int) -> Row | None:
         return what, our_time, None, None
 
     scorer = BERTScorer(model_type=folder, num_layers=6, device="cpu", batch_size=64)
-    scorer.score(["a"], ["b"])
+    scorer.score(articles, articles)
     began = time.process_time()
     expected = np.array([scorer.score(one, references)[2].numpy() for one in variants])
     their_time = time.process_time() - began

@@ -6,6 +6,7 @@ import inspect
 import math
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -315,3 +316,16 @@ def test_try_out_runs_every_metric_before_the_models(name, make):
 def test_default_metrics_exist_and_run_without_data(task):
     for name in DEFAULTS[task]:
         try_out(build(name, labels=None))
+
+
+def test_the_page_lists_every_metric():
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    for name in NAMES:
+        found = describe(name)
+        better = "higher" if found.higher_is_better else "lower"
+        needs = ", ".join(found.needs)
+        assert (
+            f"| `{name}` | {found.summary} | {found.unit}, {better} | {needs} | {found.reference} |"
+        ) in page
+    for task, names in DEFAULTS.items():
+        assert f"| {task} | {', '.join(names)} |" in page
