@@ -92,6 +92,13 @@ def test_record_comes_back(best: SandboxBackend) -> None:
     assert Outcome.from_record({**outcome.to_record(), "a later field": 1}) == outcome
 
 
+def test_no_descriptor_is_kept(each: SandboxBackend) -> None:
+    before = {entry.name for entry in Path("/proc/self/fd").iterdir()}
+    run_all([_program(f"{number}") for number in range(6)], each)
+    run_all([_program("1")], Breaking(each, 0))
+    assert {entry.name for entry in Path("/proc/self/fd").iterdir()} == before
+
+
 def test_no_program_needs_no_worker(best: SandboxBackend) -> None:
     assert run_all([], best) == []
 

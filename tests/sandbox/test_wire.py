@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuneval.sandbox.inside import wire
@@ -83,6 +83,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None, max_examples=60)
 @given(VALUES)
 def test_plain_values_arrive_as_they_left(value: Any) -> None:
     assert _is_same(value, _across(value))
