@@ -64,7 +64,9 @@ def score(
     try_metrics(chosen, cases, has_probabilities=False)
     variants = _variants(files, baseline)
     read = {one.name: _predictions(cases, texts[one.name]) for one in variants}
-    folder = open_named_folder(output_dir, name or cases.name, _identify(cases, texts, spec))
+    folder = open_named_folder(
+        output_dir, name or cases.name.partition(".")[0], _identify(cases, texts, spec)
+    )
     found = assess(cases, chosen, read, variants, variants[0].name, settings or Settings())
     result = conclude(
         name=name or cases.name,
