@@ -51,6 +51,8 @@ class RunResult(types.RunResult):
         from tuneval.report.results_json import read
 
         path = Path(path)
+        if path.is_dir() and not (path / "result.json").is_file():
+            raise ConfigError(_no_result(path))
         return cls.of(decide_again(read(path / "result.json" if path.is_dir() else path)))
 
     def __str__(self) -> str:
@@ -125,8 +127,22 @@ class RunResult(types.RunResult):
 
         path = Path(path)
         render = registry.load(REPORTS, kind or path.suffix.lstrip("."), room="report")
-        replace_file(path, render(self))
+        try:
+            replace_file(path, render(self))
+        except OSError as error:
+            raise ConfigError(f'"{path}" cannot be written: {error.strerror}.') from None
         return path
+
+
+def _no_result(folder: Path) -> str:
+    if (folder / "run.yaml").is_file():
+        return (
+            f'"{folder}" holds a run that was not finished (no result.json).\n'
+            f"Go on with: tuneval run {folder}/run.yaml"
+        )
+    runs = sorted(one.parent.name for one in folder.glob("*/result.json"))
+    listed = f"\nIt holds the runs {', '.join(runs[:8])}: give one of them." if runs else ""
+    return f'"{folder}" is no run folder: it has no result.json.{listed}'
 
 
 def run(

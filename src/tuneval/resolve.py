@@ -7,6 +7,7 @@ Where two readings are possible it stops and names both.
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -119,9 +120,9 @@ def describe_run(
 def _expand(text: str, flag: str) -> list[tuple[str | None, str]]:
     """Split "NAME=DIR" and unfold globs. A folder whose own name has a "=" wins over NAME=DIR."""
     name, equals, path = text.partition("=")
-    if not equals or Path(text).exists():
+    if not equals or _is_here(text):
         name, path = "", text
-    if any(mark in path for mark in "*?[") and not Path(path).exists():
+    if any(mark in path for mark in "*?[") and not _is_here(path):
         matches = [
             match
             for match in sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - keeps the path as typed
@@ -143,6 +144,10 @@ def _file_names(files: Sequence[str]) -> list[str | None]:
         f"{Path(file).resolve().parent.name}/{stem}" if stems.count(stem) > 1 else None
         for file, stem in zip(files, stems, strict=True)
     ]
+
+
+def _is_here(place: str) -> bool:
+    return os.path.exists(place)  # noqa: PTH110 - pathlib raises where a name is too long
 
 
 def _adapter_arms(words: Sequence[tuple[str | None, str]]) -> list[tuple[str, list[str]]]:
@@ -409,7 +414,7 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
 
 def _absolute(place: str) -> str:
     """A path that is here, from the root; a hub id stays as it is."""
-    return str(Path(place).absolute()) if Path(place).exists() else place
+    return str(Path(place).absolute()) if _is_here(place) else place
 
 
 def _columns(described: CasesSpec, found: CaseSet) -> Mapping[str, str]:

@@ -62,7 +62,7 @@ def open_folder(plan: Plan, run_id: str) -> Path:
 
 def open_named_folder(output_dir: str, name: str, run_id: str) -> Path:
     """Make "NAME-ID" in the output folder and prove that it can be written."""
-    folder = Path(output_dir) / f"{_as_file_name(name.split('.', maxsplit=1)[0])}-{run_id}"
+    folder = Path(output_dir) / f"{_as_file_name(name)}-{run_id}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".write-test-{os.getpid()}"

@@ -6,6 +6,7 @@ A second, shorter corridor: data reads references and outputs, ``assess`` does t
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -63,7 +64,9 @@ def score(
     try_metrics(chosen, cases)
     variants = variants_of(files, baseline)
     read = {one.name: _predictions(cases, texts[one.name]) for one in variants}
-    folder = open_named_folder(output_dir, name or cases.name, _identify(cases, texts, spec))
+    folder = open_named_folder(
+        output_dir, name or cases.name.partition(".")[0], _identify(cases, texts, spec)
+    )
     found = assess(cases, chosen, read, variants, variants[0].name, settings or Settings())
     result = conclude(
         name=name or cases.name,
@@ -97,7 +100,7 @@ def named_files(predictions: Sequence[str] | Mapping[str, str], *, flag: str) ->
     files: dict[str, str] = {}
     for word in predictions:
         name, equals, file = word.partition("=")
-        if not equals or Path(word).exists():
+        if not equals or os.path.exists(word):  # noqa: PTH110 - pathlib raises on long names
             name, file = Path(word).name.split(".")[0], word
         if name in files:
             raise ConfigError(f'two systems are called "{name}": {flag} NAME=FILE.')

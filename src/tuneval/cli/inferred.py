@@ -42,9 +42,7 @@ def _about_cases(cases: CaseSet) -> list[str]:
 
 def _about_variant(variant: Variant, plan: Plan) -> list[str]:
     kind = {"base": "base model", "adapter": "adapter", "full": "full fine-tune"}[variant.kind]
-    lines = [
-        f"  {variant.name:<8}{variant.adapter or variant.model} ({kind}{_size(variant, plan)})"
-    ]
+    lines = [f"  {_name(variant)}{variant.adapter or variant.model} ({kind}{_size(variant, plan)})"]
     log = plan.logs.get(variant.name)
     if log is not None:
         lines.append(f"{INDENT}training log: {log.source}")
@@ -66,10 +64,17 @@ def _about_facts(variant: Variant, facts: VariantFacts) -> list[str]:
         share = facts.n_adapter_parameters / facts.n_parameters
         size = f"{_count(facts.n_adapter_parameters)} parameters, {share:.2%} of the base"
     return [
-        f"  {variant.name:<8}{size}, {facts.dtype}, {facts.device}; "
+        f"  {_name(variant)}{size}, {facts.dtype}, {facts.device}; "
         f"prompts: {facts.prompt_format}; tokenizer: {facts.tokenizer}",
         *(f"{INDENT}warning: {warning}" for warning in facts.warnings),
     ]
+
+
+def _name(variant: Variant) -> str:
+    """A name in its column; a longer one ends with a space of its own."""
+    from tuneval.report.escape import fit, terminal
+
+    return f"{fit(terminal(variant.name), 24):<7} "
 
 
 def _count(n: int) -> str:

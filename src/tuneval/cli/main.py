@@ -6,6 +6,7 @@ log), 130/143 interrupted and resumable.
 
 from __future__ import annotations
 
+import errno
 import functools
 import os
 import signal
@@ -69,6 +70,11 @@ for _name, _command in COMMANDS.items():
     app.command(_name, cls=PlainCommand)(_with_own_interrupts(_command))
 
 
+MENDABLE = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
+)
+"""What the system refuses for a reason that lies with the machine or the words given."""
+
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 CLICK_ERROR: Any = typer.BadParameter.__mro__[2]
 """Typer carries its own copy of click from 0.20 on and the installed one before: ask typer."""
@@ -115,10 +121,20 @@ def exit_code(words: Sequence[str]) -> int:
     except BrokenPipeError:
         sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lets the interpreter flush
         return 0
+    except OSError as error:
+        if error.errno not in MENDABLE:
+            return _own_bug()
+        _say(f'tuneval: "{error.filename or "a file"}": {error.strerror}.')
+        _say("What was answered is kept: once that is mended, the same command goes on from there.")
+        return 2
     except Exception:  # noqa: BLE001 - the one place where our own bugs become exit code 3
-        _say(f"tuneval: a bug of ours, sorry. The log to paste into a report: {_write_log()}")
-        return 3
+        return _own_bug()
     return outcome if isinstance(outcome, int) else 0
+
+
+def _own_bug() -> int:
+    _say(f"tuneval: a bug of ours, sorry. The log to paste into a report: {_write_log()}")
+    return 3
 
 
 def with_hyphens(word: str) -> str:

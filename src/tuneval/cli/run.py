@@ -10,7 +10,9 @@ from tuneval.cli.compare import walk
 
 
 def run(
-    spec: Annotated[str, typer.Argument(metavar="run.yaml", help="description of the run")],
+    spec: Annotated[
+        str, typer.Argument(metavar="run.yaml", help="description of the run, or a run's folder")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Argument(metavar="[KEY=VALUE]...", help="e.g. statistics.resamples=2000"),
@@ -22,6 +24,9 @@ def run(
 
     Run a run.yaml; the same command continues after a stop.
     """
+    from pathlib import Path
+
     from tuneval.config import RunSpec
 
-    return walk(RunSpec.from_yaml(spec, overrides or ()), as_json=json, quiet=quiet)
+    path = Path(spec) / "run.yaml" if Path(spec).is_dir() else Path(spec)
+    return walk(RunSpec.from_yaml(path, overrides or ()), as_json=json, quiet=quiet)
