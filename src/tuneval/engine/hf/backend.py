@@ -15,7 +15,7 @@ import torch
 from tuneval.engine.hf import describe as folders
 from tuneval.engine.hf import fingerprint, memory, tokenizer
 from tuneval.engine.hf.describe import ModelFolder
-from tuneval.engine.hf.generation import Drawn, Job, generate_padded
+from tuneval.engine.hf.generation import Drawn, Job, generate
 from tuneval.engine.hf.loading import (
     PROBES,
     SMALL_MODEL,
@@ -439,8 +439,9 @@ class HFBackend:
 
         def run(network: Network) -> Iterator[tuple[int, Drawn]]:
             budget, max_rows = self._limits(_DRAWN_TOKENS)
-            return generate_padded(
+            return generate(
                 network,
+                self._tree(weights, voice),
                 jobs,
                 tokenizer=voice.spoken.tokenizer,
                 end_tokens=self._end_tokens(weights, voice),

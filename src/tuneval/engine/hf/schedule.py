@@ -148,6 +148,13 @@ def chunks(trie: Trie, size: int) -> Iterator[Chunk]:
         path = columns[kept]
 
 
+def columns_of(trie: Trie, chunk: Chunk, leaf: int) -> Numbers:
+    """Columns (path, then chunk) of the whole path down to a node of the chunk."""
+    nodes = trie.path(leaf)
+    above = np.searchsorted(chunk.path, nodes)
+    return np.where(nodes < chunk.start, above, len(chunk.path) + nodes - chunk.start)
+
+
 def is_visible(trie: Trie, chunk: Chunk, window: int | None = None) -> NDArray[np.bool_]:
     """Which columns (path, then chunk) each row of a chunk may attend to.
 
