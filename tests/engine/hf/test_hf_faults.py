@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from tiny_models import build_adapter, build_model, build_tokenizer, edit_json
 from tuneval.engine.hf.backend import HFBackend
+from tuneval.engine.hf.fused import FusedBody
 from tuneval.errors import AdapterError, TokenizerMismatch, VariantError
 from tuneval.types import Decoding, Request, Variant
 
@@ -170,6 +171,14 @@ def limit(backend: HFBackend, monkeypatch, rows: int, error: Exception) -> None:
         return inner(*args, **kwargs)
 
     monkeypatch.setattr(body, "forward", narrow)
+    fused = FusedBody.run
+
+    def narrow_fused(self, ids, positions, attend):
+        if len(ids) > rows * 16:
+            raise error
+        return fused(self, ids, positions, attend)
+
+    monkeypatch.setattr(FusedBody, "run", narrow_fused)
 
 
 @pytest.mark.parametrize(
@@ -217,6 +226,7 @@ def test_logits_that_are_not_finite(base, monkeypatch, value) -> None:
     bad = backend._tokenizer(backend._describe(str(base), variant), variant).encode("Z")[0]
     with torch.no_grad():
         embeddings.weight[bad] = value
+    backend._trees.clear()  # a fused pass keeps copies
     requests = [
         Request("fine", "c", "Once upon", continuation=" a time"),
         Request("bad", "c", "Once Z upon", continuation=" a time"),
@@ -257,6 +267,7 @@ import resource, sys, torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 from tuneval.engine.hf.backend import HFBackend
+from tuneval.engine.hf.fused import FusedBody
 from tuneval.types import Request, Variant
 base, adapters = sys.argv[2], sys.argv[3:]
 variants = [Variant("base", "base", base)]

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tiny_models import SHAPES, build_model, build_tokenizer
 from tuneval.engine.hf.backend import HFBackend
-from tuneval.engine.hf.generation import Job, Reader, _draw, _Row, stream
+from tuneval.engine.hf.generation import Job, Reader, Speller, _Row, _row, _sample
 from tuneval.engine.hf.render import Prompt
 from tuneval.types import Decoding, Request, Variant
 
@@ -122,21 +122,25 @@ def test_indentation_survives_vocabularies_that_drop_the_first_blank() -> None:
 
     tokenizer = AutoTokenizer.from_pretrained(shared_path("models", "stories260k"))
     prompt, whole = tokenizer.encode("def f():\n"), tokenizer.encode("def f():\n    return")
-    reader = Reader(tokenizer, prompt, ())
+    reader = Reader(Speller(tokenizer), prompt, ())
     assert reader.text(whole[len(prompt) :]) == "    return"
     assert tokenizer.decode(whole[len(prompt) :]) == "   return"
 
 
 def row(top_p: float, number: int) -> _Row:
-    decoding = Decoding(temperature=1.0, top_p=top_p)
-    job = Job(0, number, Prompt((1, 2), 2, 4), decoding)
-    return _Row(job, Reader(None, (), ()), stream(job))
+    decoding = Decoding(temperature=0.5, top_p=top_p)
+    return _row(0, Job(0, number, Prompt((1, 2), 2, 4), decoding), Speller(build_tokenizer()))
 
 
-def test_draws_follow_the_distribution_within_top_p() -> None:
-    shares = np.array([0.05, 0.5, 0.15, 0.3])
-    counts = np.bincount([_draw(shares, row(0.75, n)) for n in range(4000)], minlength=4)
-    assert counts[0] == counts[2] == 0  # likelier tokens already hold 0.8 of the mass
-    assert counts[1] / 4000 == pytest.approx(0.5 / 0.8, abs=0.03)
-    counts = np.bincount([_draw(shares, row(1.0, n)) for n in range(4000)], minlength=4)
-    assert counts / 4000 == pytest.approx(shares, abs=0.03)
+@pytest.mark.parametrize("n_tokens", [4, 300])
+def test_draws_follow_the_distribution_within_top_p(n_tokens) -> None:
+    shares = np.zeros(n_tokens)
+    shares[[0, 1, n_tokens // 2, n_tokens - 1]] = [0.05, 0.5, 0.15, 0.3]
+    logits = torch.tensor(shares).float().log().expand(4000, -1) * 0.5  # at temperature 0.5
+    rows = [row(0.75, number) for number in range(4000)]
+    counts = np.bincount(_sample(logits, rows), minlength=n_tokens) / 4000
+    expected = np.where(shares >= 0.3, shares, 0) / 0.8  # likelier tokens hold 0.8 of the mass
+    assert counts == pytest.approx(expected, abs=0.03)
+    rows = [row(1.0, number) for number in range(4000)]
+    counts = np.bincount(_sample(logits, rows), minlength=n_tokens) / 4000
+    assert counts == pytest.approx(shares, abs=0.03)

@@ -37,6 +37,33 @@ def test_pairs_are_cut_as_lm_eval_cuts_them(bos, context, continuation) -> None:
     assert found.n_prompt == len(head)
 
 
+@pytest.mark.parametrize("model", ["own", "stories260k"])
+def test_shared_contexts_are_encoded_once_to_the_same_ids(model) -> None:
+    tokenizer = build_tokenizer()
+    if model == "stories260k":
+        from transformers import AutoTokenizer
+
+        from shared import shared_path
+
+        tokenizer = AutoTokenizer.from_pretrained(shared_path("models", model))
+    reader = Renderer(tokenizer, template=None, context_length=200)
+    contexts = [
+        "The quick brown",
+        "Message: my card\nTopic:",
+        "a  b",
+        "x",
+        "end\n\n",
+        "café — 東京",
+    ]
+    rests = [" fox", "fox", "\n", "'s", " Paris is", ".", "京", "  two"]
+    pairs = [(context.rstrip(), rest) for context in contexts for rest in rests]
+    encoded = reader._encode_pairs(pairs)
+    for context, rest in pairs:
+        assert encoded[context] == tokenizer.encode(context, add_special_tokens=False)
+        whole = tokenizer.encode(context + rest, add_special_tokens=False)
+        assert encoded[context + rest] == whole
+
+
 def test_nothing_before_the_text() -> None:
     plain, with_bos = renderer(), renderer(bos=True)
     tokenizer = plain.tokenizer

@@ -15,7 +15,7 @@ import torch
 from tuneval.engine.hf import describe as folders
 from tuneval.engine.hf import fingerprint, memory, tokenizer
 from tuneval.engine.hf.describe import ModelFolder
-from tuneval.engine.hf.generation import Drawn, Job, generate_padded
+from tuneval.engine.hf.generation import Drawn, Job, generate
 from tuneval.engine.hf.loading import (
     PROBES,
     SMALL_MODEL,
@@ -25,9 +25,10 @@ from tuneval.engine.hf.loading import (
     resolve_device,
     resolve_dtype,
 )
-from tuneval.engine.hf.loglikelihood import WindowScore, score_padded
+from tuneval.engine.hf.loglikelihood import WindowScore, score
 from tuneval.engine.hf.render import DEFAULT_CONTEXT_LENGTH, Renderer, Scoring, Window
 from tuneval.engine.hf.tokenizer import ChatTemplate, Spoken, TokenizerFrom
+from tuneval.engine.hf.tree import Tree, find_tree
 from tuneval.errors import AdapterError, VariantError
 from tuneval.types import Completion, Request, Response, Variant, VariantFacts
 
@@ -103,6 +104,7 @@ class HFBackend:
         self._tokenizers: dict[str, Any] = {}
         self._held: dict[Key, Weights] = {}
         self._voices: dict[Variant, _Voice] = {}
+        self._trees: dict[tuple[int, str | None], Tree | None] = {}
         self._threads_before = torch.get_num_threads()
 
     # ------------------------------------------------------------------------------ the contract
@@ -152,6 +154,7 @@ class HFBackend:
         for weights in self._held.values():
             weights.detach()
         self._held.clear()
+        self._trees.clear()
         self._voices.clear()
         self._tokenizers.clear()
         memory.release(self.device)
@@ -278,6 +281,7 @@ class HFBackend:
             for weights in self._held.values():
                 weights.detach()
             self._held.clear()
+            self._trees.clear()
             memory.release(self.device)
         is_too_large = (
             self.device.startswith("cuda") and memory.free_bytes(self.device) < needed * 5 // 4
@@ -306,7 +310,7 @@ class HFBackend:
 
     def _facts(self, variant: Variant, voice: _Voice, weights: Weights) -> VariantFacts:
         dtype = str(weights.model.dtype).removeprefix("torch.")
-        path = _scoring_path(weights.network, voice.adapter)
+        path = self._path(weights, voice)
         notes = list(voice.warnings)
         rows = weights.model.get_input_embeddings().weight.shape[0]
         if len(voice.spoken.tokenizer) > rows and not _has_own_embeddings(voice.adapter):
@@ -352,6 +356,15 @@ class HFBackend:
             settings={**_adapter_settings(voice.adapter), "scoring": path},
             warnings=tuple(notes),
         )
+
+    def _path(self, weights: Weights, voice: _Voice) -> str:
+        """How this variant is scored, in words; part of the fingerprint."""
+        tree = self._tree(weights, voice)
+        network = weights.network
+        if tree is not None:
+            return tree.name
+        is_single = not network.can_pad or network.own_forward is not None
+        return "one row at a time" if is_single else "padded batches"
 
     def _fact(self, variant: Variant) -> VariantFacts:
         facts = self._voices[variant].facts
@@ -404,13 +417,12 @@ class HFBackend:
         def run(network: Network) -> Iterator[tuple[int, WindowScore]]:
             budget, max_rows = self._limits(_SCORED_TOKENS)
             done = {n for n, owner in enumerate(owners) if requests[owner].id in known}
-            return score_padded(
-                network, windows, token_budget=budget, max_rows=max_rows, known=done
-            )
+            tree = self._tree(weights, voice)
+            return score(network, tree, windows, token_budget=budget, max_rows=max_rows, known=done)
 
-        for index, score in self._switched(weights, voice, run):
+        for index, part in self._switched(weights, voice, run):
             owner = owners[index]
-            pending[owner][index] = score
+            pending[owner][index] = part
             if len(pending[owner]) == len(scorings[owner].windows):
                 parts = [pending[owner][i] for i in sorted(pending[owner])]
                 yield _scored_response(requests[owner], variant, scorings[owner], parts)
@@ -444,8 +456,9 @@ class HFBackend:
 
         def run(network: Network) -> Iterator[tuple[int, Drawn]]:
             budget, max_rows = self._limits(_DRAWN_TOKENS)
-            return generate_padded(
+            return generate(
                 network,
+                self._tree(weights, voice),
                 jobs,
                 tokenizer=voice.spoken.tokenizer,
                 end_tokens=self._end_tokens(weights, voice),
@@ -482,6 +495,7 @@ class HFBackend:
 
         Between two answers the caller may ask another variant of the same weights.
         """
+        weights.switch(voice.adapter)
         steps = run(weights.network)
         done = object()
         while True:
@@ -490,6 +504,20 @@ class HFBackend:
             if item is done:
                 return
             yield item
+
+    def _tree(self, weights: Weights, voice: _Voice) -> Tree | None:
+        """The packed way through the model for a variant, found once and checked then.
+
+        Held for the base and for one adapter more: a fused pass keeps copies of small weights.
+        """
+        weights.switch(voice.adapter)
+        key = (id(weights), weights.active)
+        if key not in self._trees:
+            base = (id(weights), None)
+            self._trees = {k: tree for k, tree in self._trees.items() if k == base}
+            n_tokens = int(weights.model.get_input_embeddings().weight.shape[0])
+            self._trees[key] = find_tree(weights.network, weights.active, n_tokens)
+        return self._trees[key]
 
     def _limits(self, tokens: Mapping[str, int]) -> tuple[int, int]:
         """Tokens and rows of a batch at most."""
@@ -576,14 +604,6 @@ def _refuse_other_kinds(adapter: ModelFolder) -> tuple[str, ...]:
             'language models ("CAUSAL_LM") can be compared here.'
         )
     return ()
-
-
-def _scoring_path(network: Network, adapter: ModelFolder | None) -> str:
-    if not network.can_pad:
-        return "one row at a time"
-    if adapter is not None and adapter.adapter_settings.get("peft_type") in folders.PROMPT_LEARNING:
-        return "one row at a time"
-    return "padded batches"
 
 
 def _adapter_settings(adapter: ModelFolder | None) -> dict[str, str]:

@@ -15,15 +15,18 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from tuneval.engine.hf import memory
 from tuneval.engine.hf.loading import Network
 from tuneval.engine.hf.render import Prompt
-from tuneval.engine.hf.schedule import padded_batches
+from tuneval.engine.hf.schedule import build_trie, chunks, columns_of, padded_batches
+from tuneval.engine.hf.tree import KeysValues, Slots, Tree
 from tuneval.types import Completion, Decoding
 
 _MAX_REDRAWS = 64
 """A draw outside of top_p is drawn again; after so many the likeliest token is taken."""
+_BLOCK = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +50,9 @@ class Drawn:
 
 @dataclass(slots=True)
 class _Row:
-    """A job under way."""
+    """A job under way; ``index`` is its place among all jobs."""
 
+    index: int
     job: Job
     reader: Reader
     stream: np.random.Generator
@@ -56,6 +60,11 @@ class _Row:
     finish_reason: str | None = None
     text: str | None = None
     problem: str | None = None
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether nothing more is drawn for it."""
+        return self.finish_reason is not None or self.problem is not None
 
 
 class Reader:
@@ -65,26 +74,26 @@ class Reader:
     a text that begins with nothing (which would cost a program its indentation).
     """
 
-    def __init__(self, tokenizer: Any, prompt: Sequence[int], stop: Sequence[str]) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, speller: Speller, prompt: Sequence[int], stop: Sequence[str]) -> None:
+        self._speller = speller
         self._anchor = list(prompt[-1:])
-        self._stop = [text for text in stop if text]
+        self._stop = tuple(text for text in stop if text)
         # A stop string of n bytes spans at most n tokens; a few more for cut characters.
         self._tail = max((len(text.encode()) for text in self._stop), default=0) + 4
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of drawn ids, without special tokens."""
-        head = self._decode(self._anchor)
-        whole = self._decode([*self._anchor, *ids])
+        head = self._speller.decode(self._anchor)
+        whole = self._speller.decode([*self._anchor, *ids])
         if head and whole.startswith(head):
             return whole[len(head) :]
-        return self._decode(ids)
+        return self._speller.decode(ids)
 
     def until_stop(self, ids: Sequence[int]) -> str | None:
         """The text before the first stop string, or None where there is none yet."""
-        if not self._stop:
+        if not self._stop or not self._speller.may_end(ids[-1], self._stop):
             return None
-        tail = self._decode(ids[-self._tail :])
+        tail = self._speller.decode(ids[-self._tail :])
         if not any(text in tail for text in self._stop):
             return None
         whole = self.text(ids)
@@ -92,8 +101,31 @@ class Reader:
         starts = [start for start in found if start >= 0]
         return whole[: min(starts)] if starts else None
 
-    def _decode(self, ids: Sequence[int]) -> str:
+
+class Speller:
+    """Spells ids with one tokenizer, and knows which tokens can complete a stop string."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._backend = getattr(tokenizer, "backend_tokenizer", None)
+        self._may_end: dict[tuple[int, tuple[str, ...]], bool] = {}
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids without special tokens."""
+        if self._backend is not None:
+            return str(self._backend.decode(list(ids), skip_special_tokens=True))
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def may_end(self, token: int, stop: tuple[str, ...]) -> bool:
+        """Whether a token can hold the last character of a stop string. True where unsure."""
+        key = (token, stop)
+        known = self._may_end.get(key)
+        if known is None:
+            text = self.decode([token])
+            is_unsure = not text or "\ufffd" in text
+            known = is_unsure or any(s[-1] in text or s[-1].isspace() for s in stop)
+            self._may_end[key] = known
+        return known
 
 
 def stream(job: Job) -> np.random.Generator:
@@ -124,27 +156,21 @@ def generate_padded(
     """
     if network.own_forward is not None or not network.can_pad:
         max_rows = 1
+    speller = Speller(tokenizer)
     lengths = [len(job.prompt.ids) + job.prompt.max_tokens for job in jobs]
     for batch in padded_batches(lengths, token_budget=token_budget, max_rows=max_rows):
         if all(index in known for index in batch):
             continue
-        for index, drawn in _halving(network, jobs, batch, tokenizer, end_tokens):
+        for index, drawn in _halving(network, jobs, batch, speller, end_tokens):
             if index not in known:
                 yield index, drawn
 
 
 def _halving(
-    network: Network, jobs: Sequence[Job], batch: list[int], tokenizer: Any, ends: frozenset[int]
+    network: Network, jobs: Sequence[Job], batch: list[int], speller: Speller, ends: frozenset[int]
 ) -> Iterator[tuple[int, Drawn]]:
     started = time.perf_counter()
-    rows = [
-        _Row(
-            jobs[index],
-            Reader(tokenizer, jobs[index].prompt.ids, jobs[index].decoding.stop),
-            stream(jobs[index]),
-        )
-        for index in batch
-    ]
+    rows = [_row(index, jobs[index], speller) for index in batch]
     has_memory = True
     try:
         _run(network, rows, ends)
@@ -163,8 +189,8 @@ def _halving(
         yield batch[0], Drawn(None, 0.0, problem)
         return
     middle = len(batch) // 2
-    yield from _halving(network, jobs, batch[:middle], tokenizer, ends)
-    yield from _halving(network, jobs, batch[middle:], tokenizer, ends)
+    yield from _halving(network, jobs, batch[:middle], speller, ends)
+    yield from _halving(network, jobs, batch[middle:], speller, ends)
 
 
 def finish(row: _Row, seconds: float) -> Drawn:
@@ -271,19 +297,188 @@ def choose(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
 def _sample(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
     """Draw from the whole distribution, and again while the draw lies outside of top_p.
 
-    A token is inside iff the mass of strictly likelier tokens is below top_p; so nothing is sorted.
+    A token is inside iff the mass of strictly likelier tokens is below top_p; so nothing is
+    sorted. The draw goes by blocks first and then within one, which spares a sum over the whole
+    vocabulary.
     """
     warmth = torch.tensor([row.job.decoding.temperature for row in rows], device=logits.device)
-    shares = torch.softmax(logits.double() / warmth[:, None], dim=-1).cpu().numpy()
-    return [_draw(share, row) for share, row in zip(shares, rows, strict=True)]
-
-
-def _draw(shares: np.ndarray[Any, np.dtype[np.float64]], row: _Row) -> int:
-    cumulated = np.cumsum(shares)
-    top_p = row.job.decoding.top_p
+    top_p = torch.tensor([row.job.decoding.top_p for row in rows], device=logits.device)
+    shares = logits / warmth[:, None]
+    shares = (shares - shares.amax(dim=-1, keepdim=True)).exp_()
+    drawn = shares.argmax(dim=-1)
+    left = torch.arange(len(rows), device=logits.device)
     for _ in range(_MAX_REDRAWS):
-        point = row.stream.random() * cumulated[-1]
-        token = min(int(np.searchsorted(cumulated, point, side="right")), len(shares) - 1)
-        if top_p >= 1.0 or float(shares[shares > shares[token]].sum()) < top_p:
-            return token
-    return int(shares.argmax())
+        points = [rows[index].stream.random() for index in left.tolist()]
+        tokens, is_inside = _draw(shares[left], points, top_p[left])
+        drawn[left[is_inside]] = tokens[is_inside]
+        left = left[~is_inside]
+        if not len(left):
+            break
+    return drawn.tolist()
+
+
+def _draw(shares: Tensor, points: Sequence[float], top_p: Tensor) -> tuple[Tensor, Tensor]:
+    """One draw per row, and whether it lies inside of top_p. ``shares``: (rows, vocabulary)."""
+    n_rows, n_tokens = shares.shape
+    padded = functional.pad(shares, (0, -n_tokens % _BLOCK)).view(n_rows, -1, _BLOCK)
+    blocks = padded.sum(dim=-1, dtype=torch.float64)
+    ends = blocks.cumsum(dim=-1)
+    point = torch.tensor(points, dtype=torch.float64, device=shares.device) * ends[:, -1]
+    block = torch.searchsorted(ends, point[:, None], right=True).clamp(max=ends.shape[1] - 1)
+    rest = point[:, None] - (ends.gather(1, block) - blocks.gather(1, block))
+    row = torch.arange(n_rows, device=shares.device)
+    inner = padded[row, block[:, 0]].to(torch.float64).cumsum(dim=-1)
+    place = torch.searchsorted(inner, rest, right=True).clamp(max=_BLOCK - 1)
+    tokens = (block * _BLOCK + place)[:, 0].clamp(max=n_tokens - 1)
+    share = shares[row, tokens][:, None]
+    likelier = (shares * (shares > share)).sum(dim=-1, dtype=torch.float64)
+    is_inside = (share[:, 0] > 0) & ((top_p >= 1.0) | (likelier < top_p * ends[:, -1]))
+    return tokens, is_inside
+
+
+def _row(index: int, job: Job, speller: Speller) -> _Row:
+    return _Row(index, job, Reader(speller, job.prompt.ids, job.decoding.stop), stream(job))
+
+
+# --------------------------------------------------------------------------------------- by slots
+
+
+def generate(
+    network: Network,
+    tree: Tree | None,
+    jobs: Sequence[Job],
+    *,
+    tokenizer: Any,
+    end_tokens: frozenset[int],
+    token_budget: int,
+    max_rows: int,
+    known: Collection[int] = (),
+) -> Iterator[tuple[int, Drawn]]:
+    """Draw completions from shared prefills by slots, or in padded batches where that is not known.
+
+    Jobs in ``known`` are left out: which rows decode together changes with the lengths of others,
+    so texts agree after an interruption, up to ties of two tokens, and their bits are not kept.
+
+    Yields
+    ------
+    int, Drawn
+        Index into ``jobs`` and its completion.
+    """
+    left = [index for index in range(len(jobs)) if index not in known]
+    if tree is not None and tree.can_generate:
+        speller = Speller(tokenizer)
+        longest = max(
+            (len(jobs[i].prompt.ids) + jobs[i].prompt.max_tokens for i in left), default=1
+        )
+        n_slots = max(1, min(max_rows, token_budget // longest, len(left)))
+        apart: list[int] = []
+        while left and n_slots > 0:
+            done: set[int] = set()
+            rows = [_row(index, jobs[index], speller) for index in left]
+            try:
+                for row, drawn in _by_slots(tree, rows, n_slots, longest, end_tokens):
+                    done.add(row.index)
+                    if drawn.problem is None:
+                        yield row.index, drawn
+                    else:  # numbers that are not finite spoil what shares a chunk with them
+                        apart.append(row.index)
+            except (RuntimeError, MemoryError) as error:
+                if not memory.is_out_of_memory(error):
+                    raise
+                memory.release(network.device)
+                n_slots //= 2
+            left = [index for index in left if index not in done]
+        left += apart
+    rest = generate_padded(
+        network,
+        [jobs[index] for index in left],
+        tokenizer=tokenizer,
+        end_tokens=end_tokens,
+        token_budget=token_budget,
+        max_rows=max_rows,
+    )
+    for place, drawn in rest:
+        yield left[place], drawn
+
+
+def _by_slots(
+    tree: Tree, rows: Sequence[_Row], n_slots: int, length: int, ends: frozenset[int]
+) -> Iterator[tuple[_Row, Drawn]]:
+    """Prefill prompts as one prefix tree, decode in slots, refill slots as rows end."""
+    started = time.perf_counter()
+    with torch.inference_mode():
+        slots = tree.slots(n_slots, length)
+    waiting = _prefilled(tree, rows, ends)
+    active: list[_Row] = []
+    is_open = True
+    n_done = 0
+    while is_open or active:
+        # A chunk of prefill is worth its while when a quarter of the slots can take it.
+        if is_open and n_slots - len(active) >= max(1, n_slots // 4):
+            while len(active) < n_slots:
+                ready = next(waiting, None)
+                if ready is None:
+                    is_open = False
+                    break
+                row, keys_values = ready
+                if row.is_ended:
+                    n_done += 1
+                    yield row, finish(row, (time.perf_counter() - started) / n_done)
+                    continue
+                with torch.inference_mode():
+                    slots.fill(len(active), keys_values)
+                active.append(row)
+        if not active:
+            continue
+        _step(tree, slots, active, ends)
+        for slot in reversed(range(len(active))):
+            row = active[slot]
+            if not row.is_ended:
+                continue
+            last = active.pop()
+            if last is not row:
+                active[slot] = last
+            with torch.inference_mode():
+                slots.leave(slot, len(active), is_dirty=row.problem is not None)
+            n_done += 1
+            yield row, finish(row, (time.perf_counter() - started) / n_done)
+
+
+def _prefilled(
+    tree: Tree, rows: Sequence[_Row], ends: frozenset[int]
+) -> Iterator[tuple[_Row, KeysValues]]:
+    """Rows with their first token drawn, and the keys and values of their prompts."""
+    by_prompt: dict[tuple[int, ...], list[_Row]] = {}
+    for row in rows:
+        by_prompt.setdefault(row.job.prompt.ids, []).append(row)
+    prompts = list(by_prompt)
+    trie = build_trie(prompts)
+    order = np.argsort(trie.leaf, kind="stable")
+    leaves = trie.leaf[order]
+    tree.begin()
+    for chunk in chunks(trie, tree.chunk_size):
+        low, high = np.searchsorted(leaves, [chunk.start, chunk.stop])
+        with torch.inference_mode():
+            hidden = tree.push(trie, chunk)
+            ready = []
+            for place in order[low:high].tolist():
+                leaf = int(trie.leaf[place])
+                sharing = by_prompt[prompts[place]]
+                logits = tree.head(hidden[leaf - chunk.start][None]).expand(len(sharing), -1)
+                keys_values = tree.keys_values(columns_of(trie, chunk, leaf))
+                for row, token in zip(sharing, choose(logits, sharing), strict=True):
+                    if row.job.prompt.max_tokens > 0:
+                        advance(row, token, ends)
+                    else:
+                        row.finish_reason = "length"
+                    ready.append((row, keys_values))
+        yield from ready
+
+
+@torch.inference_mode()
+def _step(tree: Tree, slots: Slots, active: list[_Row], ends: frozenset[int]) -> None:
+    ids = [row.ids[-1] for row in active]
+    positions = [len(row.job.prompt.ids) + len(row.ids) - 1 for row in active]
+    logits = tree.head(slots.step(ids, positions))
+    for row, token in zip(active, choose(logits, active), strict=True):
+        advance(row, token, ends)

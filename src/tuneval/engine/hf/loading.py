@@ -171,6 +171,11 @@ class Weights:
         self._active = wanted
         return self.network
 
+    @property
+    def active(self) -> str | None:
+        """PEFT's name of the adapter that is on."""
+        return None if self._active is None else self._attached[self._active]
+
     def _set_layers(self, *, enabled: bool) -> None:
         tuner: Any = self._peft.base_model if self._peft is not None else None
         if hasattr(tuner, "disable_adapter_layers"):  # virtual tokens live outside of the layers

@@ -6,20 +6,27 @@ Not for: text, or summing windows into responses (``backend.py``).
 from __future__ import annotations
 
 import itertools
+import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from tuneval.engine.hf import memory
 from tuneval.engine.hf.loading import Network
 from tuneval.engine.hf.render import Window
-from tuneval.engine.hf.schedule import padded_batches
+from tuneval.engine.hf.schedule import Chunk, Trie, build_trie, chunks, padded_batches
+from tuneval.engine.hf.tree import Tree
 
 HEAD_ROWS = 256
 """Rows of logits held at once: with a vocabulary of 150,000 they are 150 MB in float32."""
+
+
+_SMALLEST_CHUNK = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,159 @@ class _Input:
     ids: tuple[int, ...]
     windows: tuple[int, ...]
     n_rows: int
+
+
+def score(
+    network: Network,
+    tree: Tree | None,
+    windows: Sequence[Window],
+    *,
+    token_budget: int,
+    max_rows: int,
+    known: Collection[int] = (),
+) -> Iterator[tuple[int, WindowScore]]:
+    """Score windows through the packed trie, or in padded batches where there is no trie.
+
+    What runs together is planned over all windows; those in ``known`` are not yielded.
+
+    Yields
+    ------
+    int, WindowScore
+        Index into ``windows`` and its score, in no particular order.
+    """
+    if tree is None:
+        yield from score_padded(
+            network, windows, token_budget=token_budget, max_rows=max_rows, known=known
+        )
+        return
+    longest = tree.longest or sys.maxsize
+    too_long = [index for index, window in enumerate(windows) if len(window.ids) - 1 > longest]
+    left = [index for index, window in enumerate(windows) if len(window.ids) - 1 <= longest]
+    apart: list[int] = []
+    size = min(tree.chunk_size, max(16, token_budget))
+    while left and size >= _SMALLEST_CHUNK:
+        done: set[int] = set()
+        try:
+            told = {place for place, index in enumerate(left) if index in known}
+            done |= told
+            for place, result in score_tree(
+                tree, [windows[index] for index in left], size, known=told
+            ):
+                done.add(place)
+                if result.problem is None:
+                    yield left[place], result
+                else:  # a masked column that is not finite still spoils its neighbours' sums
+                    apart.append(left[place])
+        except (RuntimeError, MemoryError) as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            memory.release(network.device)
+            size //= 2
+        left = [index for place, index in enumerate(left) if place not in done]
+    rest = [*too_long, *left, *apart]
+    padded = score_padded(
+        network,
+        [windows[index] for index in rest],
+        token_budget=token_budget,
+        max_rows=max_rows,
+        known={place for place, index in enumerate(rest) if index in known},
+    )
+    for place, result in padded:
+        yield rest[place], result
+
+
+def score_tree(
+    tree: Tree, windows: Sequence[Window], size: int, *, known: Collection[int] = ()
+) -> Iterator[tuple[int, WindowScore]]:
+    """Score windows in one prefix tree, each distinct token pushed once.
+
+    The tree is that of all windows. Of those in ``known`` nothing is yielded, and chunks that no
+    other window needs are not pushed; the others hold the same nodes as ever, so the same bits.
+
+    Yields
+    ------
+    int, WindowScore
+        Index into ``windows`` and its score, as soon as its last token has been pushed.
+    """
+    trie = build_trie([window.ids[:-1] for window in windows])
+    nodes, targets, starts = _targets(trie, windows)
+    by_node = np.argsort(nodes, kind="stable")
+    sorted_nodes = nodes[by_node]
+    by_leaf = np.argsort(trie.leaf, kind="stable")
+    logprobs = np.empty(len(nodes), dtype=np.float32)
+    greedy = np.empty(len(nodes), dtype=bool)
+    finished = 0
+    tree.begin()
+    for chunk in chunks(trie, size, _missing_nodes(nodes, starts, known)):
+        started = time.perf_counter()
+        low, high = np.searchsorted(sorted_nodes, [chunk.start, chunk.stop])
+        chosen = by_node[low:high]
+        logprobs[chosen], greedy[chosen] = _score_chunk(
+            tree, trie, chunk, nodes[chosen] - chunk.start, targets[chosen]
+        )
+        last = int(np.searchsorted(trie.leaf[by_leaf], chunk.stop))
+        ready = by_leaf[finished:last].tolist()
+        finished = last
+        seconds = (time.perf_counter() - started) / max(1, len(ready))
+        for index in ready:
+            if index in known:
+                continue
+            span = slice(starts[index], starts[index + 1])
+            yield index, _finite(logprobs[span].tolist(), bool(greedy[span].all()), seconds)
+
+
+def _missing_nodes(
+    nodes: NDArray[np.int64], starts: NDArray[np.int64], known: Collection[int]
+) -> NDArray[np.int64] | None:
+    """Scored nodes of the windows that are not known; None where all are missing."""
+    if not known:
+        return None
+    is_missing = np.array([index not in known for index in range(len(starts) - 1)], dtype=bool)
+    missing: NDArray[np.int64] = nodes[np.repeat(is_missing, np.diff(starts))]
+    return missing
+
+
+def _targets(
+    trie: Trie, windows: Sequence[Window]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Node and token of every scored token, window by window, and where each window starts."""
+    counts = np.array([window.n_scored for window in windows], dtype=np.int64)
+    starts = np.concatenate(([0], np.cumsum(counts)))
+    nodes = np.empty(starts[-1], dtype=np.int64)
+    node, place, left = trie.leaf.copy(), starts[1:] - 1, counts.copy()
+    rows = np.flatnonzero(left > 0)
+    while len(rows):  # one token up every window's path at a time
+        nodes[place[rows]] = node[rows]
+        node[rows] = trie.parent[node[rows]]
+        place[rows] -= 1
+        left[rows] -= 1
+        rows = rows[left[rows] > 0]
+    scored = [window.ids[len(window.ids) - window.n_scored :] for window in windows]
+    targets = np.fromiter(itertools.chain.from_iterable(scored), np.int64, count=int(starts[-1]))
+    return nodes, targets, starts
+
+
+@torch.inference_mode()
+def _score_chunk(
+    tree: Tree,
+    trie: Trie,
+    chunk: Chunk,
+    rows: NDArray[np.int64],
+    targets: NDArray[np.int64],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Push a chunk and score its targets; ``rows`` are sorted and may repeat."""
+    hidden = tree.push(trie, chunk)
+    wanted, row_of = np.unique(rows, return_inverse=True)
+    if len(wanted) < len(hidden):
+        hidden = hidden[torch.from_numpy(wanted).to(hidden.device)]
+    logprobs, greedy = targets_of(
+        tree.head,
+        hidden,
+        torch.from_numpy(row_of).to(hidden.device),
+        torch.from_numpy(targets).to(hidden.device),
+        tree.head_rows,
+    )
+    return logprobs.cpu().numpy(), greedy.cpu().numpy()
 
 
 def score_padded(
@@ -151,7 +311,7 @@ def _score_batch(
         states = network.hidden(ids, mask, use_cache=False).last_hidden_state
         states = states[wanted[0], wanted[1]]
         logprobs, greedy = targets_of(
-            network, states, inverse, torch.tensor(targets, device=network.device)
+            network.head, states, inverse, torch.tensor(targets, device=network.device), HEAD_ROWS
         )
     else:
         logits = network.logits(ids, mask)[wanted[0], wanted[1]]
@@ -168,15 +328,21 @@ def _score_batch(
 
 
 def targets_of(
-    network: Network, states: Tensor, row_of: Tensor, targets: Tensor
+    head: Callable[[Tensor], Tensor],
+    states: Tensor,
+    row_of: Tensor,
+    targets: Tensor,
+    n_rows: int,
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities of targets and whether each is the likeliest, from hidden rows.
 
     Parameters
     ----------
-    states : Tensor, shape (n_rows, width)
+    states : Tensor, shape (n_states, width)
     row_of, targets : Tensor, shape (n_targets,)
         Hidden row and token id of each target.
+    n_rows : int
+        Rows of logits held at once.
 
     Returns
     -------
@@ -184,15 +350,15 @@ def targets_of(
         float32 nats, and bool.
     """
     order = torch.argsort(row_of)
-    bounds = torch.arange(0, len(states) + HEAD_ROWS, HEAD_ROWS, device=row_of.device)
+    bounds = torch.arange(0, len(states) + n_rows, n_rows, device=row_of.device)
     cuts = torch.searchsorted(row_of[order], bounds).tolist()
     logprobs = torch.empty(len(targets), device=row_of.device)
     greedy = torch.empty(len(targets), dtype=torch.bool, device=row_of.device)
     for block, (low, high) in enumerate(itertools.pairwise(cuts)):
         if low == high:
             continue
-        first = block * HEAD_ROWS
-        logits = network.head(states[first : first + HEAD_ROWS])
+        first = block * n_rows
+        logits = head(states[first : first + n_rows])
         chosen = order[low:high]
         logprobs[chosen], greedy[chosen] = _from_logits(
             logits, row_of[chosen] - first, targets[chosen]

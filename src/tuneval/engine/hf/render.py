@@ -7,6 +7,7 @@ plain template where it has none. Not for: loading tokenizers, planning batches.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from tuneval.types import Message, Request
 
 DEFAULT_CONTEXT_LENGTH = 2048
 """Where a config says nothing; the length that lm-evaluation-harness assumes too."""
+
+_N_SAMPLED = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,9 +76,7 @@ class Renderer:
             self._pair(prompt, request.continuation or "", is_chat=is_chat)
             for (prompt, is_chat), request in zip(prompts, requests, strict=True)
         ]
-        encoded = self._encode_all(
-            itertools.chain.from_iterable((context, context + rest) for context, rest, _ in pairs)
-        )
+        encoded = self._encode_pairs([(context, rest) for context, rest, _ in pairs])
         scorings = []
         for context, rest, is_chat in pairs:
             if not context:
@@ -177,13 +178,59 @@ class Renderer:
             return [*self._bos, *ids]
         return ids
 
+    def _encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> dict[str, list[int]]:
+        """Ids of every context and of every context with its continuation.
+
+        A context that many continuations share is encoded once. Its last word is encoded with each
+        continuation, once per distinct pair; where that begins with the ids of the word alone, and
+        the context ends with them, the continuation's ids can be appended. A sample is held
+        against whole encodings, and one difference sends all pairs the long way.
+        """
+        contexts = self._encode_all(context for context, _ in pairs)
+        uses = Counter(context for context, _ in dict.fromkeys(pairs))
+        shared = [pair for pair in dict.fromkeys(pairs) if uses[pair[0]] > 1 and pair[0]]
+        words = {context: _last_word(context) for context, _ in shared}
+        tails = self._encode_all(
+            itertools.chain(
+                words.values(), dict.fromkeys(words[context] + rest for context, rest in shared)
+            )
+        )
+        joined: dict[str, list[int]] = {}
+        for context, rest in shared:
+            word = words[context]
+            head, both, ids = tails[word], tails[word + rest], contexts[context]
+            n = len(head)
+            if 0 < n < len(both) and both[:n] == head and n < len(ids) and ids[-n:] == head:
+                joined[context + rest] = ids + both[n:]
+        sample = list(joined)[:: max(1, len(joined) // _N_SAMPLED)]
+        if any(joined[text] != ids for text, ids in self._encode_all(sample).items()):
+            joined = {}
+        whole = (context + rest for context, rest in pairs)
+        return contexts | joined | self._encode_all(text for text in whole if text not in joined)
+
     def _encode_all(self, texts: Iterable[str]) -> dict[str, list[int]]:
         """Ids of each distinct text, without special tokens of the tokenizer's own."""
         distinct = list(dict.fromkeys(texts))
         if not distinct:
             return {}
-        ids = self.tokenizer(distinct, add_special_tokens=False, verbose=False)["input_ids"]
-        return dict(zip(distinct, ids, strict=True))
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        if backend is None:
+            ids = self.tokenizer(distinct, add_special_tokens=False, verbose=False)["input_ids"]
+            return dict(zip(distinct, ids, strict=True))
+        backend.no_truncation()
+        backend.no_padding()
+        encodings = backend.encode_batch_fast(distinct, add_special_tokens=False)
+        return {text: found.ids for text, found in zip(distinct, encodings, strict=True)}
+
+
+def _last_word(text: str) -> str:
+    """The end of a text from its last white space on, that white space included."""
+    start = len(text)
+    while start > 0 and not text[start - 1].isspace():
+        start -= 1
+    while start > 0 and text[start - 1].isspace():
+        start -= 1
+    return text[start:]
 
 
 def plain_template(messages: Sequence[Message], *, is_scored: bool) -> str:
