@@ -199,3 +199,20 @@ def test_pickled_weights_are_not_opened(tmp_path):
     (tmp_path / "pytorch_model.bin").write_bytes(b"pickle")
     with pytest.raises(MetricError, match=r"has no \*\.safetensors.*can run code"):
         try_out(build("bertscore_f1", encoder=str(tmp_path)))
+
+
+def test_broken_and_foreign_checkpoints_are_named(encoder, tmp_path):
+    import shutil
+
+    from transformers import T5Config
+
+    broken = tmp_path / "broken"
+    shutil.copytree(encoder, broken)
+    (broken / "model.safetensors").write_bytes(b"not weights")
+    with pytest.raises(MetricError, match=r'the model in ".*broken" cannot be loaded'):
+        try_out(build("bertscore_f1", encoder=str(broken)))
+    foreign = tmp_path / "foreign"
+    shutil.copytree(encoder, foreign)
+    T5Config(vocab_size=60, d_model=16).save_pretrained(foreign)
+    with pytest.raises(MetricError, match="an encoder-decoder, and BERTScore reads encoders"):
+        try_out(build("bertscore_f1", encoder=str(foreign)))

@@ -125,7 +125,7 @@ def test_errors_name_the_remedy(tmp_path, bleurt_checkpoint):
     with pytest.raises(MetricError, match='is a "llama", and BLEURT is one of bert'):
         try_out(build("bleurt", checkpoint=str(folder)))
     (folder / "config.json").write_text(json.dumps(settings | {"hidden_size": 64}))
-    with pytest.raises(MetricError, match="do not fit its configuration"):
+    with pytest.raises(MetricError, match=r"cannot be loaded .*Name another with checkpoint"):
         try_out(build("bleurt", checkpoint=str(folder)))
 
 
@@ -134,5 +134,5 @@ def test_an_encoder_without_a_score_head_is_refused(tmp_path):
 
     BertModel(small_bert()).save_pretrained(tmp_path)
     save_tokenizer(tmp_path)
-    with pytest.raises(MetricError, match="do not fit its configuration"):
+    with pytest.raises(MetricError, match=r"cannot be loaded .*Name another with checkpoint"):
         try_out(build("bleurt", checkpoint=str(tmp_path)))

@@ -197,9 +197,12 @@ class Scorer:
     def __init__(self, folder: Path, layer: int | None, device: str, batch_tokens: int) -> None:
         from transformers import AutoConfig, AutoModel, AutoTokenizer
 
-        with checkpoint.quietly():
-            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        safely = {"local_files_only": True, "trust_remote_code": False}
+        with checkpoint.loading("bertscore", folder, "encoder"):
+            self._tokenizer: Any = AutoTokenizer.from_pretrained(folder, **safely)
+            config = AutoConfig.from_pretrained(folder, **safely)
+            if config.is_encoder_decoder:
+                raise ValueError("it is an encoder-decoder, and BERTScore reads encoders")
             depth = config.num_hidden_layers
             if layer is not None and not 1 <= layer <= depth:
                 raise MetricError(
@@ -208,9 +211,7 @@ class Scorer:
                 )
             # Layers above the chosen one would be computed for nothing.
             config.num_hidden_layers = layer or depth
-            model = AutoModel.from_pretrained(
-                folder, config=config, local_files_only=True, use_safetensors=True
-            )
+            model = AutoModel.from_pretrained(folder, config=config, use_safetensors=True, **safely)
         self._model: Any = model.float().to(device).eval()
         self._device = device
         self._batch_tokens = batch_tokens

@@ -196,7 +196,7 @@ def _model(folder: Path, config: dict[str, Any]) -> Any:
         # "gelu" in a BLEURT checkpoint means what BERT's first code did: the tanh form.
         "hidden_act": {"gelu": "gelu_new"}.get(config.get("hidden_act", "gelu"), "gelu_new"),
     }
-    with checkpoint.quietly():
+    with checkpoint.loading("bleurt", folder, "checkpoint"):
         if has_projection:
             network = RemBertForSequenceClassification(
                 RemBertConfig(
@@ -209,21 +209,14 @@ def _model(folder: Path, config: dict[str, Any]) -> Any:
             )
         else:
             network = BertForSequenceClassification(BertConfig(**settings))
-    prefix = "rembert." if has_projection else "bert."
-    weights = {
-        _renamed(name, prefix): tensor
-        for path in sorted(folder.glob("*.safetensors"))
-        for name, tensor in load_file(path).items()
-        if not name.endswith("position_ids")
-    }
-    try:
+        prefix = "rembert." if has_projection else "bert."
+        weights = {
+            _renamed(name, prefix): tensor
+            for path in sorted(folder.glob("*.safetensors"))
+            for name, tensor in load_file(path).items()
+            if not name.endswith("position_ids")
+        }
         network.load_state_dict(weights)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1:2]
-        raise MetricError(
-            f'metric "bleurt": the weights in "{folder}" do not fit its configuration '
-            f"({' '.join(first).strip()[:200]}). Name a BLEURT checkpoint with checkpoint."
-        ) from error
     return network
 
 

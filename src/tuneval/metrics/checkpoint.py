@@ -73,6 +73,28 @@ def config_of(folder: Path) -> dict[str, Any]:
     return found
 
 
+@contextmanager
+def loading(metric: str, folder: Path, option: str) -> Iterator[None]:
+    """Load without noise, and turn what a broken or foreign checkpoint raises into one line.
+
+    Raises
+    ------
+    MetricError
+        The files cannot be made into a network.
+    """
+    from safetensors import SafetensorError
+
+    try:
+        with quietly():
+            yield
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise MetricError(
+            f'metric "{metric}": the model in "{folder}" cannot be loaded ({reason}). '
+            f"Name another with {option}."
+        ) from error
+
+
 def device_of(device: str) -> str:
     """Where "auto" runs: the accelerator if there is one."""
     if device != "auto":
