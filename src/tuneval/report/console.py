@@ -13,6 +13,8 @@ from tuneval.types import RunResult, Score
 HEIGHT = 24
 MOST_TABLE_LINES = 12
 MOST_VERDICT_LINES = 7
+FEWEST_METRICS = 4
+"""Lines that metrics keep where there are slices to show: the first ones and the last."""
 MOST_ARMS_SIDE_BY_SIDE = 3
 _COLOURS = {"+": "32", "=": "36", "?": "33", "!": "31"}
 _GAP = 2
@@ -141,6 +143,9 @@ def _rows(
         tail.append(
             row(title, other.name, theirs, OVERALL, _difference(view, other.name, theirs, pair))
         )
+    kept = max(FEWEST_METRICS, room - len(slices) - len(tail))
+    if kept < len(metrics):  # slices were asked for by name, most metrics were not
+        metrics = [*metrics[: kept - 1], metrics[-1]]
     spare = max(0, room - len(metrics) - len(tail))
     return [*metrics, *slices[:spare], *tail][:room]
 
