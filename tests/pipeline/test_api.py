@@ -112,6 +112,12 @@ def test_flips_by_the_name_of_a_recipe(run_it: Run) -> None:
     assert result.flips_of("base", "lora") == result.flips_of("base", "lora-1")
 
 
+def test_what_was_asked_for_stands_in_the_summary(run_it: Run) -> None:
+    said = str(run_it(perturbations=["typos:heavy"], groups=["writer"], adapters=()))
+    assert "  typos, heavy" in said
+    assert "calibration error" in said
+
+
 def test_metrics_by_name(run_it: Run) -> None:
     result = run_it(metrics=["f1_macro", "accuracy"], adapters=(), full=())
     assert result.primary_metrics["test"] == "f1_macro"

@@ -13,8 +13,6 @@ from tuneval.types import RunResult, Score
 HEIGHT = 24
 MOST_TABLE_LINES = 12
 MOST_VERDICT_LINES = 7
-FEWEST_METRICS = 4
-"""Lines that metrics keep where there are slices to show: the first ones and the last."""
 MOST_ARMS_SIDE_BY_SIDE = 3
 _COLOURS = {"+": "32", "=": "36", "?": "33", "!": "31"}
 _GAP = 2
@@ -105,6 +103,10 @@ def _side_by_side(view: View, room: int, width: int) -> list[str] | None:
         if lines is not None:
             return lines
     return None
+
+
+FEWEST_METRICS = 4
+"""Lines that metrics keep where there are slices to show: the first ones and the last."""
 
 
 def _rows(
