@@ -140,3 +140,17 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_a_wrong_override_is_named(tmp_path: Path, word: str) -> None:
     with pytest.raises(ConfigError, match=word):
         RunSpec.from_yaml(written(tmp_path, GOOD), [word])
+
+
+def test_a_file_of_the_working_directory_is_not_taken_for_one_beside_the_yaml(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "out" / "full").mkdir(parents=True)
+    (elsewhere / "test.jsonl").touch()
+    monkeypatch.chdir(elsewhere)
+    text = "variants: [{name: base, model: out/full}, {name: hub, model: org/name}]\n"
+    path = written(tmp_path, text + "cases: [{file: test.jsonl}]\n")
+    spec = RunSpec.from_yaml(path)
+    assert [one.model for one in spec.variants] == [str(tmp_path / "out" / "full"), "org/name"]
+    assert spec.cases[0].file == str(tmp_path / "test.jsonl")

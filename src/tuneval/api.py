@@ -234,7 +234,7 @@ def score(
     references : sequence
         For each prediction the text expected, or several of them.
     options
-        Settings of the metric.
+        Settings of the metric; ``labels``: the label set, else all labels that occur.
 
     Returns
     -------
@@ -268,8 +268,10 @@ def score(
         Prediction(case.id, text=str(one), label=str(one), completions=(str(one),))
         for case, one in zip(cases, predictions, strict=True)
     ]
-    labels = tuple(sorted({text for texts in expected for text in texts}))
-    chosen = metrics.build(metric, labels=labels, **options)
+    # Without a declared label set, what was predicted counts as well: so does scikit-learn.
+    found = {text for texts in expected for text in texts} | {str(one.label) for one in given}
+    labels = options.pop("labels", None) or sorted(found)
+    chosen = metrics.build(metric, labels=tuple(labels), **options)
     rows = chosen.per_case(cases, given)
     if chosen.statistic == "ranks":
         return float(chosen.from_rows(rows))  # type: ignore[attr-defined]

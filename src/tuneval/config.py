@@ -5,6 +5,7 @@ Holds no default that belongs to a room: "auto" means that the room decides.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -344,14 +345,23 @@ def _override(content: Any, word: str) -> None:
         raise ConfigError(f'"{word}": there is no place "{key}" in this run.yaml.') from None
 
 
+_DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".txt"}
+
+
 def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
-    """Make relative paths of a run.yaml start at its folder. A name that is no path stays a hub id."""
+    """Make relative paths of a run.yaml start at its folder. A name that is no path stays a hub id.
+
+    What exists relative to the working directory only is anchored as well, and so found missing: a
+    run.yaml must not mean other files wherever it is started from.
+    """
 
     def place(text: str | None) -> str | None:
         if text is None or Path(text).is_absolute():
             return text
         beside = folder / text
-        return str(beside) if beside.exists() or text.startswith((".", "..")) else text
+        is_path = text.startswith(".") or Path(text).suffix in _DATA_SUFFIXES
+        is_path = is_path or os.path.exists(text)  # noqa: PTH110 - pathlib raises on long names
+        return str(beside) if is_path or os.path.exists(beside) else text  # noqa: PTH110
 
     def path_of(text: str) -> str:
         return str(folder / text)

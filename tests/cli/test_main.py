@@ -27,6 +27,13 @@ def test_every_help_begins_with_an_example_and_fits(
     assert max(map(len, lines)) <= 80
 
 
+def test_without_words_the_commands_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert front.exit_code([]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert all(f"\n  {command} " in said.out for command in COMMANDS)
+
+
 def test_the_documentation_of_the_command_line_is_fresh() -> None:
     assert (ROOT / "docs" / "cli.md").read_text(encoding="utf-8") == page(), (
         "run: python -m tuneval.cli.reference > docs/cli.md"

@@ -105,7 +105,9 @@ def exit_code(words: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         outcome = app(
-            [with_hyphens(word) for word in words], standalone_mode=False, prog_name="tuneval"
+            [with_hyphens(word) for word in words or ["--help"]],
+            standalone_mode=False,
+            prog_name="tuneval",
         )
     except TunevalError as error:
         _say(f"tuneval: {error}")

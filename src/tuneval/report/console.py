@@ -107,6 +107,10 @@ def _side_by_side(view: View, room: int, width: int) -> list[str] | None:
     return None
 
 
+FEWEST_METRICS = 4
+"""Lines that metrics keep where there are slices to show: the first ones and the last."""
+
+
 def _rows(
     view: View, pair: tuple[str, str] | None, bracketed: Sequence[Arm], room: int
 ) -> list[list[str]]:
@@ -143,6 +147,9 @@ def _rows(
         tail.append(
             row(title, other.name, theirs, OVERALL, _difference(view, other.name, theirs, pair))
         )
+    kept = max(FEWEST_METRICS, room - len(slices) - len(tail))
+    if kept < len(metrics):  # slices were asked for by name, most metrics were not
+        metrics = [*metrics[: kept - 1], metrics[-1]]
     spare = max(0, room - len(metrics) - len(tail))
     return [*metrics, *slices[:spare], *tail][:room]
 
