@@ -115,7 +115,7 @@ def assess(
 ) -> Assessment:
     """Measure, score and compare every arm on one case set, on every slice that it has.
 
-    The first of ``chosen`` is the primary metric: it alone is compared on slices, and its
+    The first of ``chosen`` is the primary metric: it alone is measured on slices, and its
     comparisons on all cases are what a verdict may rest on. A case that one variant could not
     answer counts for none of them: a failure is not a wrong answer.
     """
@@ -123,18 +123,17 @@ def assess(
     rows = arms(variants)
     slices = _slices(cases, _unanswered(predictions))
     for metric in chosen:
+        chosen_slices = slices if metric is chosen[0] else {"all": slices["all"]}
         measured = {
             slice_: {
                 variant.name: _measure(metric, cases, predictions[variant.name], variant, positions)
                 for variant in variants
             }
-            for slice_, positions in slices.items()
+            for slice_, positions in chosen_slices.items()
         }
         for slice_, by_variant in measured.items():
             of_slice = _Slice(cases, slice_, slices[slice_], metric, settings)
             found.scores += [of_slice.score(arm, rows[arm], by_variant) for arm in rows]
-            if slice_ != "all" and metric is not chosen[0]:
-                continue
             comparisons = [
                 of_slice.compare(left, right, rows, by_variant, predictions)
                 for left, right in pairs(rows, baseline)
