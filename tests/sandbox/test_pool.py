@@ -159,8 +159,9 @@ def test_wall_time_on_a_busy_machine_is_judged_again_alone(
 
 
 SLEEPERS = """
-    import sys
+    import signal, sys
     from tuneval.sandbox import Program, probe, run_all
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
     programs = [Program(f"import time\\ndef f():\\n    return 1\\n# {n}\\n", ("def check(f): f()",), "f")
                 for n in range(2)]
     programs += [Program(f"import os, time\\nif os.fork() == 0: time.sleep(600)\\ntime.sleep(600)\\n# {n}",

@@ -83,7 +83,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=60, database=None)
 @given(VALUES)
 def test_plain_values_arrive_as_they_left(value: Any) -> None:
     assert _is_same(value, _across(value))
