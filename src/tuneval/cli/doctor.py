@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -129,7 +130,24 @@ def _about_machine() -> list[str]:
         f"  device  {_devices()}",
         f"  extras  {', '.join(extras)}   (pip install 'tuneval[NAME]')",
         f"  answers {answers}, {_size_of(answers)} (TUNEVAL_HOME moves them)",
+        *_about_sandboxes(),
     ]
+
+
+def _about_sandboxes() -> list[str]:
+    """Which sandboxes for generated code work here, tried for real, and why the others do not."""
+    from tuneval.sandbox import survey
+
+    lines = []
+    for number, one in enumerate(survey()):
+        head = "  sandbox " if number == 0 else "          "
+        if one.works:
+            lines.append(f"{head}{one.name} works ({one.level})")
+        else:
+            reason = one.reason.splitlines()[0] if one.reason else "does not work"
+            lines.append(f"{head}{one.name}: {reason}")
+            lines += [f"            {part}" for part in textwrap.wrap(one.remedy, 66)]
+    return lines
 
 
 def _version(package: str) -> str | None:
