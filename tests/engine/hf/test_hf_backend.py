@@ -352,3 +352,17 @@ def test_fingerprints_follow_everything_that_changes_answers(base, lora, copy) -
     edit_json(scaled / "adapter_config.json", lora_alpha=9)
     other = Variant("lora", "adapter", str(base), str(scaled))
     assert HFBackend(offline=True).fingerprint(other) != known
+
+
+def test_an_adapter_is_proved_on_any_number_of_threads(base: Path, lora: Path) -> None:
+    """The base's own logits are taken on the threads of the run, not on those found at its start."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        backend = HFBackend(device="cpu")
+        backend.prepare([Variant("lora", "adapter", str(base), adapter=str(lora))])
+        assert torch.get_num_threads() == 1
+        backend.close()
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -266,6 +266,8 @@ class HFBackend:
                 weights = Weights(model, None, device=self.device, name=variant.name)
             else:
                 weights = self._load(_given(voice.model), variant)
+            # The probes are compared bit for bit, so they must run on as many threads as all else.
+            self._set_threads(weights.n_parameters)
             weights.prove_base(_probes(voice))
             self._held[key] = weights
         weights = self._held[key]
