@@ -185,6 +185,8 @@ def test_a_signal_ends_a_run_with_a_hint_and_the_same_words_go_on(
 
     words = ["compare", str(setting.base), "--data", str(setting.data), "--resamples", "200"]
     before = signal.getsignal(signal.SIGTERM)
+    # A shell hands SIGINT on as ignored to what it runs in the background, and CI may do so.
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with monkeypatch.context() as patch:
             patch.setattr(Journal, "record", signalled)
@@ -194,6 +196,7 @@ def test_a_signal_ends_a_run_with_a_hint_and_the_same_words_go_on(
         assert "already known" in capsys.readouterr().err
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, interrupt)
 
 
 def test_what_was_inferred_is_said_before_the_first_case_and_stays_in_run_yaml(
