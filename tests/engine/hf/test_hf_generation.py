@@ -127,9 +127,12 @@ def test_indentation_survives_vocabularies_that_drop_the_first_blank() -> None:
     assert tokenizer.decode(whole[len(prompt) :]) == "   return"
 
 
+SPELLER = Speller(build_tokenizer())
+
+
 def row(top_p: float, number: int) -> _Row:
     decoding = Decoding(temperature=0.5, top_p=top_p)
-    return _row(0, Job(0, number, Prompt((1, 2), 2, 4), decoding), Speller(build_tokenizer()))
+    return _row(0, Job(0, number, Prompt((1, 2), 2, 4), decoding), SPELLER)
 
 
 @pytest.mark.parametrize("n_tokens", [4, 300])

@@ -154,7 +154,7 @@ def generate_padded(
     int, Drawn
         Index into ``jobs`` and its completion.
     """
-    if network.own_forward is not None or not network.can_pad:
+    if network.own_forward is not None or not network.can_pad_left:
         max_rows = 1
     speller = Speller(tokenizer)
     lengths = [len(job.prompt.ids) + job.prompt.max_tokens for job in jobs]
@@ -223,7 +223,11 @@ def _run(network: Network, rows: list[_Row], ends: frozenset[int]) -> None:
             break
         step = torch.tensor(drawn, device=network.device).clamp(min=0)[:, None]
         mask = torch.cat([mask, mask.new_ones((len(rows), 1))], dim=1)
-        logits, cache = _next(network, step, mask, cache)
+        if cache is None:  # recurrent models keep their state under other names
+            ids = torch.cat([ids, step], dim=1)
+            logits, cache = _first(network, ids, mask)
+        else:
+            logits, cache = _next(network, step, mask, cache)
 
 
 def _first(network: Network, ids: Tensor, mask: Tensor) -> tuple[Tensor, Any]:
@@ -233,7 +237,7 @@ def _first(network: Network, ids: Tensor, mask: Tensor) -> tuple[Tensor, Any]:
         output = network.model(
             input_ids=ids, attention_mask=mask, use_cache=True, **_positions(network, mask, ids)
         )
-    return output.logits[:, -1].float(), output.past_key_values
+    return output.logits[:, -1].float(), getattr(output, "past_key_values", None)
 
 
 def _next(network: Network, step: Tensor, mask: Tensor, cache: Any) -> tuple[Tensor, Any]:

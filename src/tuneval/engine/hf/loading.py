@@ -47,6 +47,7 @@ class Network:
         self.device = device
         self.is_split = False
         self.can_pad = True
+        self.can_pad_left = True
         self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
         self.own_forward: Any = None
         """A PEFT model that must be called as a whole (virtual tokens), or None."""
@@ -92,14 +93,28 @@ class Network:
         except (AttributeError, TypeError, RuntimeError, ValueError):
             self.is_split = False
         short = max(1, len(probe) // 2)
-        padded = torch.tensor([probe, probe[:short] + [probe[0]] * (len(probe) - short)])
-        mask = torch.ones_like(padded)
-        mask[1, short:] = 0
+        rest = [probe[0]] * (len(probe) - short)
+        right = self._padded_logits(probe[:short] + rest, [1] * short + [0] * len(rest))
+        bound = max(bound, 1e-3)
+        self.can_pad = right is not None and _near(right[:short], expected[0, :short], bound)
+        left = self._padded_logits(rest + probe[:short], [0] * len(rest) + [1] * short)
+        self.can_pad_left = left is not None and _near(
+            left[-1:], expected[0, short - 1 :][:1], bound
+        )
+
+    def _padded_logits(self, row: list[int], mask: list[int]) -> Tensor | None:
+        """Logits of a row that is padded beside one that is not, None where that is refused."""
+        ids = torch.tensor([row, row], device=self.device)
+        masks = torch.tensor([[1] * len(row), mask], device=self.device)
+        options = {}
+        if self.takes_positions:
+            options["position_ids"] = (masks.cumsum(dim=1) - 1).clamp(min=0)
         try:
-            rows = self.logits(padded.to(self.device), mask.to(self.device))[1, :short]
-            self.can_pad = _near(rows, expected[0, :short], max(bound, 1e-3))
+            output = self.model(input_ids=ids, attention_mask=masks, use_cache=False, **options)
         except (TypeError, RuntimeError, ValueError):
-            self.can_pad = False
+            return None
+        logits: Tensor = output.logits[1].float()
+        return logits
 
     def _is_exact(self) -> bool:
         return next(self.model.parameters()).dtype in (torch.float32, torch.float64)

@@ -7,7 +7,8 @@ used. Not for: planning (``schedule.py``) or log-probabilities (``loglikelihood.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,6 +28,7 @@ _CHECKED = 3e-5
 """Largest difference from a plain forward, as a share of the largest logit, in float32."""
 _CHECKED_HALF = 2e-2
 _ROW_STEP = 8
+_NARROW = 4
 
 
 class Tree(Protocol):
@@ -285,18 +287,18 @@ class MaskedTree:
     name = "packed trie"
     head_rows = 256
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, window: int | None) -> None:
         self.network = network
         self.can_generate = False
         config = network.model.config.get_text_config()
         self.chunk_size = 256 if network.device == "cpu" else 2048
-        self.longest: int | None = getattr(config, "attention_chunk_size", None)
         self._is_eager = network.model.config._attn_implementation == "eager"
         types = set(getattr(config, "layer_types", None) or ())
-        window = getattr(config, "sliding_window", None)
-        if getattr(config, "use_sliding_window", True) is False:
-            window = None
-        self._window: int | None = window
+        # Chunked attention sees less than a plain mask once a text is longer than a chunk.
+        self.longest: int | None = None
+        if "chunked_attention" in types:
+            self.longest = config.attention_chunk_size
+        self._window = window
         # Models with one kind of layer take one mask; mixed ones take a mask per kind.
         self._kinds = sorted(types) if len(types) > 1 else []
         self._is_sliding = window is not None and types <= {"sliding_attention"}
@@ -393,12 +395,45 @@ def find_tree(network: Network, adapter: str | None, n_tokens: int) -> Tree | No
         except (ValueError, AttributeError, RuntimeError, TypeError, KeyError):
             pass  # an adapter or a setting that the fused pass does not know
     try:
-        masked = MaskedTree(network)
+        window = _sliding_window(network)
+        if window is not None and not _slides_right(network, n_tokens):
+            return None
+        masked = MaskedTree(network, window)
         if _is_right(masked, network, n_tokens):
             return masked
     except (ValueError, AttributeError, RuntimeError, TypeError, KeyError, IndexError):
         pass  # architectures refuse a tree in many ways; the padded path runs them all
     return None
+
+
+@contextlib.contextmanager
+def _narrowed(network: Network) -> Iterator[None]:
+    """Let sliding layers see four positions only, so that a short probe goes beyond them."""
+    config = network.model.config.get_text_config()
+    window = config.sliding_window
+    config.sliding_window = _NARROW
+    try:
+        yield
+    finally:
+        config.sliding_window = window
+
+
+@torch.inference_mode()
+def _sliding_window(network: Network) -> int | None:
+    """The window that the model's layers obey, found by trying: many configs name one in vain."""
+    window = getattr(network.model.config.get_text_config(), "sliding_window", None)
+    if not window:
+        return None
+    ids = torch.arange(3 * _NARROW, device=network.device)[None]
+    wide = network.logits(ids)
+    with _narrowed(network):
+        narrow = network.logits(ids)
+    return None if torch.equal(wide, narrow) else int(window)
+
+
+def _slides_right(network: Network, n_tokens: int) -> bool:
+    with _narrowed(network):
+        return _is_right(MaskedTree(network, _NARROW), network, n_tokens)
 
 
 @torch.inference_mode()
