@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import build_tokenizer
 from transformers import AutoModelForCausalLM
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from tiny_models import build_tokenizer
 from tuneval.engine.hf import tree as trees
 from tuneval.engine.hf.generation import Job, generate
 from tuneval.engine.hf.loading import Network
