@@ -117,3 +117,9 @@ def test_options_for_a_metric_that_does_not_run_are_refused() -> None:
     )
     with pytest.raises(ConfigError, match='"bleu" is not among the metrics of this run'):
         choose_metrics(spec, CASES)
+
+
+def test_a_family_stands_for_its_metrics() -> None:
+    cases = replace(CASES, task="generate", labels=None)
+    chosen = choose_metrics(MetricsSpec(primary="rouge", also=("rouge", "bleu")), cases)
+    assert [one.name for one in chosen] == ["rougeL", "rouge1", "rouge2", "rougeLsum", "bleu"]

@@ -68,8 +68,8 @@ def choose_metrics(
         An unknown name, or a metric whose package, model or data is missing.
     """
     defaults = metrics.DEFAULTS[cases.task]
-    primary = defaults[0] if spec.primary == "auto" else spec.primary
-    others = defaults if spec.also == "auto" else spec.also
+    primary = metrics.expand([defaults[0] if spec.primary == "auto" else spec.primary])[0]
+    others = metrics.expand(defaults if spec.also == "auto" else spec.also)
     names = [primary, *(name for name in others if name != primary)]
     labels = cases.labels or _labels_in(cases)
     built = tuple(

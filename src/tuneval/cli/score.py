@@ -76,7 +76,7 @@ def score(
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
 ) -> int:
     """tuneval score --references refs.jsonl --predictions base=base.jsonl \\
-        --predictions lora=lora.jsonl --metrics rougeL,bleu
+        --predictions lora=lora.jsonl --metrics rouge,bleu
 
     Score and compare outputs that exist already; no model is run.
     Files: JSON Lines, CSV, TSV (a column each), plain text (a line each), or

@@ -93,6 +93,13 @@ METRICS = {
     "word_perplexity": "tuneval.metrics.perplexity:WordPerplexity",
 }
 
+FAMILIES: dict[str, tuple[str, ...]] = {
+    "rouge": ("rougeL", "rouge1", "rouge2", "rougeLsum"),
+    "bertscore": ("bertscore_f1", "bertscore_precision", "bertscore_recall"),
+    "squad": ("squad_f1", "squad_em"),
+}
+"""Names that stand for several metrics; the first of them is primary where the family is."""
+
 DEFAULTS: dict[str, tuple[str, ...]] = {
     "classify": (
         "accuracy",
@@ -125,6 +132,11 @@ class Description:
     higher_is_better: bool
     needs: tuple[str, ...]
     reference: str
+
+
+def expand(names: Sequence[str]) -> tuple[str, ...]:
+    """Unfold families ("rouge") and drop what is named twice; the order stays."""
+    return tuple(dict.fromkeys(one for name in names for one in FAMILIES.get(name, (name,))))
 
 
 def build(name: str, *, labels: Sequence[str] | None = None, **options: Any) -> Metric:
