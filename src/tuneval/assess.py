@@ -511,7 +511,8 @@ def _flips(
     baseline: str,
 ) -> list[Flips]:
     """Paired 2 x 2 tables, for metrics that are right or wrong; a recipe shows its first seed."""
-    if metric.statistic != "proportion":
+    is_binary = all(one in (0, 1, None) for own in values.values() for one in own)
+    if metric.statistic != "proportion" or not is_binary:
         return []
     tables = []
     for left, right in pairs(rows, baseline):

@@ -36,7 +36,8 @@ class PassAtK:
 
     unit: Unit = "share"
     higher_is_better = True
-    statistic: StatisticKind = "mean"
+    # With one sample a problem it is right or wrong; estimates in between are averaged as they are.
+    statistic: StatisticKind = "proportion"
     uses_labels = False
     needs: tuple[str, ...] = ("completions",)
 
