@@ -15,6 +15,7 @@ from tuneval.engine.scripted import ScriptedBackend
 from tuneval.types import Variant
 
 BUILDERS = {
+    "hf": "engine.buildable:hf",
     "scripted": "engine.buildable:scripted",
 }
 """Backend name -> "module:function" below ``tests``; the function takes a folder and a batch size."""
@@ -34,3 +35,18 @@ def scripted(folder: Path, batch_size: int) -> tuple[Backend, Sequence[Variant]]
     models = {"base": {"": "billing"}, "tuned": {"log in": "login", "": "billing"}}
     variants = (Variant("base", "base", "small"), Variant("tuned", "full", "tuned"))
     return ScriptedBackend(models=models, batch_size=batch_size), variants
+
+
+def hf(folder: Path, batch_size: int) -> tuple[Backend, Sequence[Variant]]:
+    """A random base, an adapter of it and another whole model."""
+    from tiny_models import build_adapter, build_model
+    from tuneval.engine.hf.backend import HFBackend
+
+    base, full = build_model(folder / "base"), build_model(folder / "full", seed=5)
+    adapter = build_adapter(folder / "lora", base)
+    variants = (
+        Variant("base", "base", str(base)),
+        Variant("lora", "adapter", str(base), adapter=str(adapter)),
+        Variant("full", "full", str(full)),
+    )
+    return HFBackend(device="cpu", batch_size=batch_size, offline=True), variants
