@@ -137,3 +137,22 @@ def test_facts_name_every_variant(name: str, tmp_path: Path) -> None:
     for variant in variants:
         assert facts[variant.name].fingerprint == backend.fingerprint(variant)
     backend.close()
+
+
+@pytest.mark.parametrize("n_known", [1, 4, 9, 16])
+def test_what_is_known_is_not_answered_again_and_moves_no_bit_of_the_rest(
+    name: str, n_known: int, tmp_path: Path
+) -> None:
+    backend, variants = build(name, tmp_path, 4)
+    backend.prepare(variants)
+    asked = requests()
+    try:
+        for variant in variants:
+            whole = {one.request_id: without_time(one) for one in backend.answer(variant, asked)}
+            known = frozenset(list(whole)[:n_known])
+            rest = {
+                one.request_id: without_time(one) for one in backend.answer(variant, asked, known)
+            }
+            assert rest == {key: one for key, one in whole.items() if key not in known}
+    finally:
+        backend.close()
