@@ -102,3 +102,11 @@ def test_help_and_report_import_nothing_heavy() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert found.returncode == 0, found.stderr
+
+
+def test_the_list_of_metrics_tells_what_each_is(capsys: pytest.CaptureFixture[str]) -> None:
+    assert front.exit_code(["list", "metrics"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "higher is better; share; needs label" in said
+    assert "lower is better; perplexity; needs nll" in said
+    assert "families: rouge = rougeL rouge1 rouge2 rougeLsum" in said

@@ -23,14 +23,24 @@ def list_(
     from tuneval import registry
     from tuneval.engine import BACKENDS
     from tuneval.errors import ConfigError
-    from tuneval.metrics import METRICS, describe
+    from tuneval.metrics import FAMILIES, METRICS, describe
     from tuneval.perturbations import PERTURBATIONS
     from tuneval.report import REPORTS
     from tuneval.tasks import TASKS
 
     if room == "metrics":
         for name in registry.names(METRICS, room="metrics"):
-            _print_row(name, describe(name).summary)
+            one = describe(name)
+            _print_row(name, one.summary)
+            facts = [
+                "higher is better" if one.higher_is_better else "lower is better",
+                one.unit,
+                f"needs {', '.join(one.needs)}",
+                *([f"as {one.reference}"] if one.reference else []),
+            ]
+            _print_row("", "; ".join(facts))
+        families = ", ".join(f"{name} = {' '.join(of)}" for name, of in FAMILIES.items())
+        print("\n" + "\n".join(textwrap.wrap(f"families: {families}", 80)))
         return 0
     tables = {
         "tasks": TASKS,
