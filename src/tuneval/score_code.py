@@ -111,12 +111,16 @@ class _Teller:
 
     def begin(self, system: str, n_samples: int) -> None:
         self._left = n_samples
+        self._counts: Counter[str] = Counter()
         self._progress.begin(f"{system} samples", n_samples)
 
     def __call__(self, key: str, outcome: Outcome) -> None:
         self._store.record(key, outcome)
         self._left -= 1
+        self._counts[outcome.outcome] += 1
         self._progress.advance(1)
+        told = ", ".join(f"{count} {name}" for name, count in self._counts.most_common(4))
+        self._progress.note(told)
 
     def end(self) -> None:
         """What never arrived was known before, or was the same program again."""

@@ -406,10 +406,12 @@ class RunResult:
 
 
 class Progress(Protocol):
-    """Told what runs, how far it is and how much was reused; draws nothing by itself."""
+    """Told what runs, how far it is, how much was reused and, by ``note``, what comes of it; draws
+    nothing by itself."""
 
     def begin(self, stage: str, total: int) -> None: ...
     def advance(self, n: int, *, n_reused: int = 0) -> None: ...
+    def note(self, text: str) -> None: ...
     def end(self) -> None: ...
 
 
@@ -420,6 +422,9 @@ class NoProgress:
         """Ignore it."""
 
     def advance(self, n: int, *, n_reused: int = 0) -> None:
+        """Ignore it."""
+
+    def note(self, text: str) -> None:
         """Ignore it."""
 
     def end(self) -> None:

@@ -31,13 +31,17 @@ class Bars:
         self._bar = _new_bar()
         self._bar.start()
         self._n_reused = 0
-        self._task = self._bar.add_task(_fitted(stage), total=total, reused="")
+        self._task = self._bar.add_task(_fitted(stage), total=total, reused="", note="")
 
     def advance(self, n: int, *, n_reused: int = 0) -> None:
         """Move the bar; say what came from the journal."""
         self._n_reused += n_reused
         reused = f"{self._n_reused} known" if self._n_reused else ""
         self._bar.update(self._task, advance=n, reused=reused)
+
+    def note(self, text: str) -> None:
+        """Show it behind the bar."""
+        self._bar.update(self._task, note=text)
 
     def end(self) -> None:
         """Leave the bar as it is on the screen."""
@@ -62,9 +66,22 @@ def _new_bar() -> Any:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[reused]}", markup=False),
+        _speed_column(),
+        TextColumn("{task.fields[reused]} {task.fields[note]}", markup=False),
         console=Console(stderr=True),
     )
+
+
+def _speed_column() -> Any:
+    """Units per second, as far as they can be told."""
+    from rich.progress import ProgressColumn, Task
+    from rich.text import Text
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed:.0f}/s" if task.speed else "")
+
+    return Speed()
 
 
 def _fitted(stage: str) -> str:
@@ -80,11 +97,13 @@ class Lines:
     def __init__(self) -> None:
         self._stage, self._total, self._done, self._n_reused = "", 0, 0, 0
         self._started = self._spoken = 0.0
+        self._note = ""
 
     def begin(self, stage: str, total: int) -> None:
         """Name the stage."""
         self._stage, self._total, self._done, self._n_reused = _fitted(stage), total, 0, 0
         self._started = self._spoken = time.monotonic()
+        self._note = ""
 
     def advance(self, n: int, *, n_reused: int = 0) -> None:
         """Speak at most every ten seconds."""
@@ -95,13 +114,20 @@ class Lines:
             self._spoken = now
             fresh = max(self._done - self._n_reused, 1)
             left = (now - self._started) / fresh * (self._total - self._done)
-            self._print(f"{self._done}/{self._total}, about {left:.0f} s left")
+            speed = fresh / (now - self._started)
+            self._print(
+                f"{self._done}/{self._total}, {speed:.0f}/s, about {left:.0f} s left{self._note}"
+            )
+
+    def note(self, text: str) -> None:
+        """Say it with the next line."""
+        self._note = f" ({text})"
 
     def end(self) -> None:
         """Say how it went."""
         seconds = time.monotonic() - self._started
         known = f", {self._n_reused} already known" if self._n_reused else ""
-        self._print(f"{self._done}/{self._total} in {seconds:.0f} s{known}")
+        self._print(f"{self._done}/{self._total} in {seconds:.0f} s{known}{self._note}")
 
     def _print(self, text: str) -> None:
         print(f"{self._stage}: {text}", file=sys.stderr, flush=True)
