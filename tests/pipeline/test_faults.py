@@ -288,5 +288,6 @@ def test_a_result_is_replaced_whole_or_not_at_all(
         with pytest.raises(OSError, match="cut off"):
             run_it()
     assert (folder / "result.json").read_text() == before
+    assert not [path.name for path in folder.iterdir() if path.name.endswith(".part")]
     run_it()
-    assert not [path.name for path in folder.iterdir() if path.name.endswith(".tmp")]
+    assert not [path.name for path in folder.iterdir() if path.name.endswith(".part")]

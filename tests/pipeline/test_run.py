@@ -198,7 +198,7 @@ def test_training_cases_are_asked_of_the_tuned_variants_only(run_it: Run, tmp_pa
     assert [(one.baseline, one.candidate) for one in gaps] == [("full", "full")]
     assert gaps[0].details["n_train"] == 230
     assert {name: len(own) for name, own in result.predictions.items()} == {"base": 24, "full": 24}
-    assert "typos" not in (Path(result.output_dir) / "report.html").read_text()
+    assert {score.slice for score in result.scores} == {"all"}, "a gap is no perturbation"
 
 
 def test_too_small_a_training_file_is_refused_first(run_it: Run, tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_until_decided_draws_the_same_cases_for_all(run_it: Run, tmp_path: Path)
         data=str(data), adapters=(), statistics={"until_decided": True, "resamples": 200}
     )
     n = len(result.case_sets[0].cases)
-    assert n in (100, 125 + 75, 225, 260, 200)
+    assert n in (100, 200, 260), "chunks of a hundred, then the rest"
     assert {len(own) for own in result.predictions.values()} == {n}
     (look,) = (one for one in result.comparisons if one.slice == "all" and one.metric == "accuracy")
     assert look.interval is not None and look.interval.method == "confidence sequence"

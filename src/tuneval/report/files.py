@@ -31,7 +31,7 @@ def replace_file(path: str | os.PathLike[str], text: str) -> Path:
         # mkstemp makes files private; a report is read by colleagues, as umask allows.
         Path(temporary).chmod(0o666 & ~_umask())
         Path(temporary).replace(path)
-    except BaseException:
+    except BaseException:  # an interrupt, too, must leave no half-written file behind
         Path(temporary).unlink(missing_ok=True)
         raise
     _flush_folder(path.parent)

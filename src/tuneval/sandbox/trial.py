@@ -98,7 +98,7 @@ class Trial:
                 settings = {"channel": channel, "source": self.program.source}
                 try:
                     self.candidate = Box(candidate, settings, channel)
-                except BaseException:
+                except BaseException:  # an interrupt, too, must leave no process behind
                     _abandon(grader)
                     raise
             channel = [] if is_relayed or candidate is None else [answers[0], calls[1]]
