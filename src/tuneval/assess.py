@@ -7,7 +7,7 @@ Chooses what is measured and compared with what; the formulas are in metrics and
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import isnan
@@ -22,6 +22,7 @@ from tuneval.types import (
     CaseSet,
     Comparison,
     Confusion,
+    Finding,
     Flips,
     LearningCurve,
     Measurement,
@@ -279,6 +280,7 @@ def conclude(
     notes: Sequence[str],
     seconds: float,
     output_dir: str,
+    findings: Sequence[Finding] = (),
     problems: Sequence[str] = (),
 ) -> RunResult:
     """Adjust the p-values over the whole run, decide, and put everything into one record.
@@ -289,7 +291,16 @@ def conclude(
     scores = tuple(score for one in found for score in one.scores)
     comparisons = adjust(found)
     curves = tuple(comparison.judge_training_log(log, variant) for variant, log in logs.items())
-    verdicts, headline = decide(comparisons, variants, primary_metrics, scores, facts, curves)
+    verdicts, headline = decide(
+        comparisons,
+        variants,
+        primary_metrics,
+        scores,
+        facts,
+        curves,
+        tuple(one.name for one in case_sets if one.is_guard),
+        findings,
+    )
     problems = (*problems, *missing_units(predictions))
     return RunResult(
         run_id=run_id,
@@ -321,6 +332,7 @@ def conclude(
         per_class=tuple(one for each in found for one in each.per_class),
         flips=tuple(one for each in found for one in each.flips),
         learning_curves=curves,
+        findings=tuple(findings),
         problems=problems,
         notes=(*notes, *(line for cases in case_sets for line in baselines_of(cases))),
         is_complete=not problems,
@@ -335,8 +347,12 @@ def decide(
     scores: Sequence[Score],
     facts: Sequence[VariantFacts],
     curves: Sequence[LearningCurve],
+    general: Collection[str] = (),
+    findings: Sequence[Finding] = (),
 ) -> tuple[tuple[Verdict, ...], str]:
     """Judge what a run found, from records that all stand in its result.json.
+
+    ``general`` names the case sets that guard what the base could do before.
 
     Returns the verdicts and the headline of the whole run.
     """
@@ -347,29 +363,10 @@ def decide(
         scores=scores,
         facts=facts,
         learning_curves=curves,
+        general=general,
+        findings=findings,
     )
-    if not verdicts:
-        return (), "SCORES ONLY"
-    members = {arm: {one.name for one in group} for arm, group in arms(variants).items()}
-    gaps = [one for one in comparisons if one.slice == comparison.TRAINING_GAP]
-    return tuple(
-        replace(
-            verdict,
-            warnings=(
-                *verdict.warnings,
-                *filter(
-                    None,
-                    (
-                        comparison.gap_sentence(gap, gap.metric)
-                        for gap in gaps
-                        if gap.candidate in members.get(verdict.candidate, ())
-                        and members[verdict.baseline] == {variants[0].name}
-                    ),
-                ),
-            ),
-        )
-        for verdict in verdicts
-    ), headline
+    return (verdicts, headline) if verdicts else ((), "SCORES ONLY")
 
 
 def decide_again(result: RunResult) -> RunResult:
@@ -381,6 +378,8 @@ def decide_again(result: RunResult) -> RunResult:
         result.scores,
         result.facts,
         result.learning_curves,
+        tuple(one.name for one in result.case_sets if one.is_guard),
+        result.findings,
     )
     return replace(result, verdicts=verdicts, headline=headline)
 

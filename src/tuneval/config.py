@@ -63,9 +63,14 @@ class VariantSpec(_Strict):
 
 
 class CasesSpec(_Strict):
-    """One test file (or data set folder or hub id)."""
+    """One test file (or data set folder or hub id), or one benchmark ("mmlu:anatomy").
 
-    file: str
+    ``guard``: measures what the base could do before; judged by the rule of forgetting.
+    """
+
+    file: str | None = None
+    benchmark: str | None = None
+    guard: bool = False
     name: str | None = None
     task: str = "auto"
     columns: Mapping[str, str] = Field(default_factory=dict)
@@ -73,10 +78,17 @@ class CasesSpec(_Strict):
     groups: Texts = ()
     limit: int | float | None = None
     split: str = "test"
+    few_shot: int | None = Field(default=None, ge=0)
     few_shot_file: str | None = None
     skip_bad_rows: bool = False
     template: str | None = None
     options: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_one_source(self) -> CasesSpec:
+        if (self.file is None) == (self.benchmark is None):
+            raise ValueError('give either "file" or "benchmark"')
+        return self
 
 
 class PromptingSpec(_Strict):
@@ -146,6 +158,29 @@ class BackendSpec(_Strict):
     tokenizer_from: Literal["auto", "base", "adapter"] = "auto"
 
 
+class JudgeSpec(_Strict):
+    """Who compares two answers: a local model, or one behind an OpenAI-compatible server.
+
+    ``model`` is a folder or hub id for ``backend: hf``, and the server's name of it for ``openai``.
+    """
+
+    model: str
+    backend: str = "hf"
+    base_url: str | None = None
+    scoring: Literal["auto", "generate", "likelihood"] = "auto"
+    template: str | None = None
+    system: str | None = None
+    max_tokens: PositiveInt = 16
+
+
+def _judge(value: Any) -> Any:
+    """ "openai:MODEL" is MODEL behind a server; anything else is a local model."""
+    if isinstance(value, str):
+        kind, colon, model = value.partition(":")
+        return {"model": model, "backend": kind} if colon and kind == "openai" else {"model": value}
+    return value
+
+
 class OutputSpec(_Strict):
     """Where the run goes and what is written beside ``result.json``."""
 
@@ -161,6 +196,10 @@ class RunSpec(_Strict):
     baseline: str | None = None
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
     train_data: str | None = None
+    adversarial: Texts = ()
+    ood: Texts = ()
+    benchmark_data: str | None = None
+    judge: Annotated[JudgeSpec | None, BeforeValidator(_judge)] = None
     task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     prompting: PromptingSpec = PromptingSpec()
     metrics: Annotated[MetricsSpec, BeforeValidator(_metrics)] = MetricsSpec()
@@ -273,6 +312,7 @@ def _known_keys(place: tuple[str | int, ...]) -> list[str]:
         "statistics": StatisticsSpec,
         "backend": BackendSpec,
         "output": OutputSpec,
+        "judge": JudgeSpec,
     }
     model = sections.get(str(place[0]), RunSpec) if place else RunSpec
     return list(model.model_fields)
@@ -384,7 +424,17 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
         )
         for case in spec.cases
     )
-    if spec.train_data is not None:
-        spec = spec.model_copy(update={"train_data": place(spec.train_data)})
+    judge = spec.judge
+    if judge is not None and judge.backend == "hf":
+        judge = judge.model_copy(update={"model": place(judge.model)})
+    spec = spec.model_copy(
+        update={
+            "train_data": place(spec.train_data),
+            "adversarial": tuple(str(place(file)) for file in spec.adversarial),
+            "ood": tuple(str(place(file)) for file in spec.ood),
+            "benchmark_data": spec.benchmark_data and path_of(spec.benchmark_data),
+            "judge": judge,
+        }
+    )
     output = spec.output.model_copy(update={"dir": path_of(spec.output.dir)})
     return spec.model_copy(update={"variants": variants, "cases": cases, "output": output})

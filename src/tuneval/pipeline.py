@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tuneval import registry, tasks
+from tuneval import checks, registry, tasks
 from tuneval.assess import Predictions, assess, choose_metrics, conclude, try_metrics
 from tuneval.comparison import Settings
 from tuneval.config import BackendSpec, CasesSpec, RunSpec
@@ -36,7 +36,6 @@ from tuneval.run_folder import (
     write_result,
 )
 from tuneval.tasks import Task
-from tuneval.training_gap import add_gaps, read_training_cases
 from tuneval.types import (
     Case,
     CaseSet,
@@ -89,10 +88,7 @@ def run(
         for described, cases in zip(spec.cases, plan.case_sets, strict=True)
     }
     chosen = {cases.name: metrics_of(spec, cases, asked[cases.name]) for cases in plan.case_sets}
-    training = training_cases(plan)
-    if training is not None:
-        asked[training.name] = asked[plan.case_sets[0].name]
-    requests = ask_all([*plan.case_sets, *([training] if training else [])], asked)
+    begun = checks.begin(plan)
     settings = settings_of(spec)
     drawings = begin_drawings(plan, chosen, settings)
     run_id = identify(plan, [task.signature() for task in asked.values()])
@@ -108,10 +104,15 @@ def run(
                 announce(plan, facts, folder)
             write_inputs(folder, plan, facts, chosen)
 
-            def walk(
-                case_sets: Sequence[CaseSet], variants: Sequence[Variant] = plan.variants
+            def walk(case_sets: Sequence[CaseSet]) -> dict[str, Predictions]:
+                return lap(case_sets, plan.variants, asked, backend, journal, progress)
+
+            def ask_more(
+                case_sets: Sequence[CaseSet], variants: Sequence[Variant], task: Task
             ) -> dict[str, Predictions]:
-                return lap(case_sets, variants, asked, requests, backend, journal, progress)
+                # The variant that was asked last is the one whose weights are still there.
+                tasks_ = {cases.name: task for cases in case_sets}
+                return lap(case_sets, variants[::-1], tasks_, backend, journal, progress)
 
             if drawings:
                 draw_until_decided(drawings, walk)
@@ -132,18 +133,8 @@ def run(
             }
             for one in drawings:
                 one.into(assessments[one.cases.name])
-            if training is not None:
-                first = plan.case_sets[0]
-                add_gaps(
-                    assessments[first.name],
-                    training,
-                    first,
-                    chosen[first.name][0],
-                    plan.variants,
-                    predictions[first.name],
-                    walk,
-                    settings,
-                )
+            scene = checks.Scene(plan, asked, chosen, settings, predictions, assessments, ask_more)
+            findings = [one for check in begun for one in check.look(scene)]
         finally:
             journal.close()
             backend.close()
@@ -166,16 +157,10 @@ def run(
             ),
             seconds=time.monotonic() - started,
             output_dir=str(folder),
+            findings=findings,
         )
         write_result(folder, result, spec.output.reports)
     return result
-
-
-def training_cases(plan: Plan) -> CaseSet | None:
-    """A sample of the training file, read like the first test file; None if there is none."""
-    if plan.spec.train_data is None:
-        return None
-    return read_training_cases(plan.spec.train_data, plan.spec.cases[0], plan.case_sets[0])
 
 
 def settings_of(spec: RunSpec) -> Settings:
@@ -189,12 +174,13 @@ def settings_of(spec: RunSpec) -> Settings:
     )
 
 
-Asked = Mapping[tuple[str, str], tuple[Request, ...]]
-"""Case set name and case id -> the requests of that case."""
+def ask_all(
+    case_sets: Sequence[CaseSet], asked: Mapping[str, Task]
+) -> dict[tuple[str, str], tuple[Request, ...]]:
+    """Make the requests, once: every variant gets the same ones.
 
-
-def ask_all(case_sets: Sequence[CaseSet], asked: Mapping[str, Task]) -> Asked:
-    """Make the requests, once: every variant gets the same ones."""
+    Returns case set name and case id -> the requests of that case.
+    """
     return {
         (cases.name, case.id): tuple(
             replace(request, id=f"{cases.name}/{request.id}")  # one file may be asked twice
@@ -228,7 +214,6 @@ def lap(
     case_sets: Sequence[CaseSet],
     variants: Sequence[Variant],
     asked: Mapping[str, Task],
-    requests: Asked,
     backend: Backend,
     journal: Journal,
     progress: Progress,
@@ -237,12 +222,8 @@ def lap(
 
     Returns case set name -> variant name -> predictions in the order of the cases.
     """
-    every = [
-        request
-        for cases in case_sets
-        for case in cases.cases
-        for request in requests[cases.name, case.id]
-    ]
+    requests = ask_all(case_sets, asked)
+    every = [request for of_case in requests.values() for request in of_case]
     predictions: dict[str, dict[str, list[Prediction]]] = {cases.name: {} for cases in case_sets}
     for variant in variants:
         answers = answer(backend, variant, every, journal, progress)
@@ -325,7 +306,8 @@ def made_up_answer(request: Request, case: Case) -> Response:
 
 def few_shot_cases(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Sequence[Case]:
     """Choose the examples that stand before every question, never from the test cases."""
-    if not spec.prompting.few_shot:
+    n_examples = spec.prompting.few_shot if described.few_shot is None else described.few_shot
+    if not n_examples:
         return ()
     if described.few_shot_file is None:
         raise ConfigError(
@@ -340,7 +322,7 @@ def few_shot_cases(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Seque
     )
     return few_shot(
         pool.cases,
-        spec.prompting.few_shot,
+        n_examples,
         spec.prompting.selection_seed,
         labels=cases.labels,
         test=cases.cases,

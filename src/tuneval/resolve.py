@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,8 @@ def describe_run(
     adapters: Sequence[str] = (),
     full: Sequence[str] = (),
     data: Sequence[str] = (),
+    benchmarks: Sequence[str] = (),
+    guards: Sequence[str] = (),
     revision: str | None = None,
     trust_remote_code: bool = False,
     training_log: str | None = "auto",
@@ -69,8 +71,9 @@ def describe_run(
 ) -> RunSpec:
     """Build the spec of a comparison from what stands on a command line.
 
-    ``adapters`` and ``full`` are "DIR", "NAME=DIR" or a glob; ``cases`` holds the options that all
-    data files share; ``sections`` the other sections of run.yaml as plain mappings.
+    ``adapters`` and ``full`` are "DIR", "NAME=DIR" or a glob; ``benchmarks`` are names, ``guards``
+    files or names of benchmarks; ``cases`` holds the options that all data files share (benchmarks
+    take ``limit`` and ``few_shot`` of them); ``sections`` the other sections of run.yaml as plain mappings.
 
     Raises
     ------
@@ -81,8 +84,8 @@ def describe_run(
     fulls = _named([word for text in full for word in _expand(text, "full")], default="full")
     if not arms and not fulls and base is None:
         raise ConfigError("nothing to compare: give BASE, --adapter DIR or --full DIR.")
-    if not data:
-        raise ConfigError("no test data: give --data FILE.")
+    if not data and not benchmarks and not guards:
+        raise ConfigError("no test data: give --data FILE or --benchmark NAME.")
     is_offline = bool((sections.get("backend") or {}).get("offline"))
     base = base or _base_of([path for _, paths in arms for path in paths], is_offline)
     variants: list[dict[str, Any]] = [
@@ -107,14 +110,39 @@ def describe_run(
         {
             "variants": variants,
             "baseline": "base",
-            "cases": [
-                {"file": file, "name": name, **(cases or {})}
-                for file, name in zip(data, _file_names(data), strict=True)
-            ],
+            "cases": _cases(data, benchmarks, guards, cases or {}),
             **{key: value for key, value in sections.items() if value is not None},
         },
         source="the command",
     )
+
+
+def _cases(
+    data: Sequence[str],
+    benchmarks: Sequence[str],
+    guards: Sequence[str],
+    shared: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    """Sections for files and benchmarks; a guard is a file where there is one of that name."""
+    guard_files = [one for one in guards if _is_here(one)]
+    _refuse_twice(guard_files, "guard")
+    of_benchmark = {key: shared[key] for key in ("limit", "few_shot") if key in shared}
+    files = {key: value for key, value in shared.items() if key != "few_shot"}
+    if shared.get("few_shot") and (shared.get("few_shot_file") or not benchmarks):
+        files["few_shot"] = shared["few_shot"]
+    return [
+        *(
+            {**files, "file": file, "name": name}
+            for file, name in zip(data, _file_names(data), strict=True)
+        ),
+        *({**of_benchmark, "benchmark": name} for name in benchmarks),
+        *({"limit": shared.get("limit"), "file": file, "guard": True} for file in guard_files),
+        *(
+            {**of_benchmark, "benchmark": name, "guard": True}
+            for name in guards
+            if name not in guard_files
+        ),
+    ]
 
 
 def _expand(text: str, flag: str) -> list[tuple[str | None, str]]:
@@ -390,7 +418,7 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
     cases = tuple(
         described.model_copy(
             update={
-                "file": _absolute(described.file),
+                "file": described.file and _absolute(described.file),
                 "few_shot_file": described.few_shot_file and _absolute(described.few_shot_file),
                 "task": found.task,
                 "columns": _columns(described, found),
@@ -426,9 +454,12 @@ def _columns(described: CasesSpec, found: CaseSet) -> Mapping[str, str]:
 
 def read_cases(spec: CasesSpec) -> CaseSet:
     """Read one test file as its section of the spec says. Raises DataError."""
+    assert spec.file is not None
     cases = _read_any(spec)
-    # Problems need their tests in a form that the grader takes; their reader checks them, too.
-    return take(read_problems(spec.file), spec.limit) if cases.task == "complete_code" else cases
+    if cases.task == "complete_code":
+        # Problems need their tests in a form that the grader takes; their reader checks them, too.
+        cases = take(read_problems(spec.file), spec.limit)
+    return replace(cases, is_guard=spec.guard)
 
 
 def _read_any(spec: CasesSpec) -> CaseSet:

@@ -76,7 +76,8 @@ class CaseSet:
     found label set (classification only), in the order in which ties are broken. ``columns`` maps
     standard keys to the columns they came from; ``offered_groups`` names low-cardinality columns
     that could be used with ``--group``. ``notes`` are sentences for the user about what was inferred;
-    ``skipped`` the rows left out by ``--skip-bad-rows``, one sentence each.
+    ``skipped`` the rows left out by ``--skip-bad-rows``, one sentence each. ``is_guard``: measures what the
+    base could do before the fine-tune; judged for forgetting, not for better or worse.
     """
 
     name: str
@@ -90,6 +91,7 @@ class CaseSet:
     sha256: str = ""
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    is_guard: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +370,48 @@ class LearningCurve:
     is_overfitted: bool
 
 
+FindingLevel = Literal["warning", "clear", "unclear", "note"]
+"""``warning``: shown, and bad; ``clear``: shown, and well; ``unclear``: the data cannot tell;
+``note``: context, nothing to judge."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check beyond the test score found, as a sentence and the numbers behind it.
+
+    Attributes
+    ----------
+    kind : str
+        The check: a key of ``tuneval.checks.CHECKS``.
+    variant : str
+        The arm it is about (variant or recipe name); "" where it is about the data.
+    case_set, subject : str
+        Where, and what was looked at ("typos:medium", "writer", a file's name).
+    level : FindingLevel
+        A warning becomes a warning of the arm's verdict.
+    sentence : str
+        For the user; the one place of its wording.
+    values : mapping
+        Every number that the sentence and its level rest on.
+    columns, rows
+        A table to show: column -> unit ("text" for words, "count" for whole numbers), and its rows.
+        An undefined number is None, never nan.
+    flag : str
+        Label that it raises for the whole run: "OVERFIT", "BRITTLE", "FORGOT", "INVALID" or "".
+    """
+
+    kind: str
+    variant: str
+    case_set: str
+    subject: str
+    level: FindingLevel
+    sentence: str
+    values: Mapping[str, float] = field(default_factory=dict)
+    columns: Mapping[str, Unit | Literal["text", "count"]] = field(default_factory=dict)
+    rows: tuple[tuple[str | int | float | None, ...], ...] = ()
+    flag: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """Everything a finished run found; every report renders from this alone.
@@ -398,6 +442,7 @@ class RunResult:
     per_class: tuple[PerClass, ...] = ()
     flips: tuple[Flips, ...] = ()
     learning_curves: tuple[LearningCurve, ...] = ()
+    findings: tuple[Finding, ...] = ()
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     is_complete: bool = True

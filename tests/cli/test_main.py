@@ -47,7 +47,7 @@ def test_the_documentation_of_the_command_line_is_fresh() -> None:
         (["compare", "--batch_sizes", "3"], "No such option: --batch-sizes"),
         (["compare", "--adapter"], "requires an argument"),
         (["compare"], "nothing to compare: give BASE, --adapter DIR or --full DIR."),
-        (["compare", "base"], "no test data: give --data FILE."),
+        (["compare", "base"], "no test data: give --data FILE or --benchmark NAME."),
         (["compare", "--full", "x", "--data", "y"], "which base? Give it first"),
         (["list", "metrix"], 'there is no "metrix" (did you mean "metrics"?)'),
         (["run", "nowhere.yaml"], '"nowhere.yaml" does not exist'),

@@ -12,7 +12,7 @@ import tuneval
 from pipeline.conftest import LABELS, Setting, rows, write_rows
 from tuneval.api import RunResult
 from tuneval.cli.main import exit_code
-from tuneval.errors import ConfigError, DataError
+from tuneval.errors import ConfigError
 from tuneval.report.results_json import render as render_json
 from tuneval.types import Prediction
 
@@ -201,10 +201,11 @@ def test_training_cases_are_asked_of_the_tuned_variants_only(run_it: Run, tmp_pa
     assert {score.slice for score in result.scores} == {"all"}, "a gap is no perturbation"
 
 
-def test_too_small_a_training_file_is_refused_first(run_it: Run, tmp_path: Path) -> None:
+def test_too_small_a_training_file_is_said_and_not_asked(run_it: Run, tmp_path: Path) -> None:
     train = write_rows(tmp_path / "train.jsonl", rows(50))
-    with pytest.raises(DataError, match="holds 50 cases; the gap"):
-        run_it(train_data=str(train))
+    result = run_it(train_data=str(train))
+    assert "holds 50 cases; the gap" in result.findings[0].sentence
+    assert not [one for one in result.comparisons if one.slice == "train - test"]
 
 
 def test_a_report_judges_again_from_the_records_alone(run_it: Run) -> None:

@@ -48,6 +48,20 @@ def _words(
         list[str] | None,
         _option(DATA, "test cases (jsonl, csv, tsv, json, .gz, ...)", metavar="FILE"),
     ] = None,
+    benchmark: Annotated[
+        list[str] | None,
+        _option(DATA, "see: tuneval list benchmarks; repeatable", metavar="NAME[:SUBSET]"),
+    ] = None,
+    benchmark_data: Annotated[
+        str | None,
+        _option(DATA, "where benchmarks lie, instead of the hub", metavar="DIR", rare=True),
+    ] = None,
+    guard: Annotated[
+        list[str] | None,
+        _option(
+            DATA, "must not get worse: file or benchmark; repeatable", metavar="NAME", rare=True
+        ),
+    ] = None,
     task: Annotated[
         str,
         _option(DATA, "see: tuneval list tasks", metavar="auto|NAME"),
@@ -67,7 +81,20 @@ def _words(
     ] = None,
     train_data: Annotated[
         str | None,
-        _option(DATA, "training file: gap between training and test", metavar="FILE", rare=True),
+        _option(DATA, "training file: leaked cases, learnt by heart", metavar="FILE"),
+    ] = None,
+    adversarial: Annotated[
+        list[str] | None,
+        _option(
+            DATA,
+            "your own hard cases; column origin ties to the originals",
+            metavar="FILE",
+            rare=True,
+        ),
+    ] = None,
+    ood: Annotated[
+        list[str] | None,
+        _option(DATA, "inputs that no label fits: are they noticed?", metavar="FILE", rare=True),
     ] = None,
     split: Annotated[
         str, _option(DATA, "split of a data set folder or hub id", metavar="NAME", rare=True)
@@ -82,10 +109,10 @@ def _words(
         str | None, _option(HOW, "system message of chat prompts", metavar="TEXT", rare=True)
     ] = None,
     chat_template: Annotated[
-        str, _option(HOW, "use each model's chat template", metavar="auto|on|off")
+        str, _option(HOW, "use each model's chat template", metavar="auto|on|off", rare=True)
     ] = "auto",
     scoring: Annotated[
-        str | None, _option(HOW, "of labels: likelihood or generate", metavar="KIND")
+        str | None, _option(HOW, "of labels: likelihood or generate", metavar="KIND", rare=True)
     ] = None,
     few_shot: Annotated[int, _option(HOW, "examples before every question", metavar="K")] = 0,
     few_shot_file: Annotated[
@@ -98,10 +125,22 @@ def _words(
     metrics: Annotated[
         str, _option(HOW, "the first decides; see: tuneval list metrics", metavar="auto|A,B")
     ] = "auto",
-    primary: Annotated[str, _option(HOW, "another metric decides", metavar="NAME")] = "auto",
+    primary: Annotated[
+        str, _option(HOW, "another metric decides", metavar="NAME", rare=True)
+    ] = "auto",
     perturb: Annotated[
         str, _option(HOW, "changed inputs too, e.g. typos:medium,long", metavar="NAME[:LEVEL],..")
     ] = "none",
+    robustness: Annotated[
+        bool, _option(HOW, "the standard suite of changed inputs", "--robustness")
+    ] = False,
+    judge: Annotated[
+        str | None,
+        _option(HOW, "who compares two answers", metavar="MODEL|openai:NAME"),
+    ] = None,
+    judge_url: Annotated[
+        str | None, _option(HOW, "OpenAI-compatible server of the judge", metavar="URL", rare=True)
+    ] = None,
     until_decided: Annotated[
         bool, _option(HOW, "draw cases at random, stop when decided", "--until-decided")
     ] = False,
@@ -115,7 +154,9 @@ def _words(
     dtype: Annotated[
         str, _option(MACHINE, "float32, bfloat16, float16", metavar="auto|NAME")
     ] = "auto",
-    batch_size: Annotated[str, _option(MACHINE, "requests per batch", metavar="auto|N")] = "auto",
+    batch_size: Annotated[
+        str, _option(MACHINE, "requests per batch", metavar="auto|N", rare=True)
+    ] = "auto",
     threads: Annotated[
         str, _option(MACHINE, "CPU threads (auto: 1 for small models)", metavar="auto|N", rare=True)
     ] = "auto",
@@ -134,7 +175,9 @@ def _words(
     output_dir: Annotated[
         str, _option(OUTPUT, "where run folders go", "--output-dir", "-o", metavar="DIR")
     ] = "tuneval-runs",
-    name: Annotated[str | None, _option(OUTPUT, "name of the run", metavar="TEXT")] = None,
+    name: Annotated[
+        str | None, _option(OUTPUT, "name of the run", metavar="TEXT", rare=True)
+    ] = None,
     report: Annotated[
         str, _option(OUTPUT, "html, md, csv beside result.json", metavar="KIND,..")
     ] = "html",
@@ -184,6 +227,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "groups": words["group"] or (),
         "limit": _number(words["limit"]),
         "split": words["split"],
+        "few_shot": words["few_shot"] or None,
         "few_shot_file": words["few_shot_file"],
         "skip_bad_rows": words["skip_bad_rows"],
         "template": _text_or_file(words["prompt"]),
@@ -194,6 +238,12 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "adapters": words["adapter"] or (),
         "full": words["full"] or (),
         "data": words["data"] or (),
+        "benchmarks": [name for one in words["benchmark"] or () for name in _listed(one)],
+        "guards": words["guard"] or (),
+        "benchmark_data": words["benchmark_data"],
+        "adversarial": words["adversarial"] or (),
+        "ood": words["ood"] or (),
+        "judge": _judge(words["judge"], words["judge_url"]),
         "revision": words["revision"],
         "trust_remote_code": words["trust_remote_code"],
         "training_log": None if words["training_log"] == "none" else words["training_log"],
@@ -203,10 +253,9 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "prompting": {
             "chat_template": words["chat_template"],
             "system": words["system"],
-            "few_shot": words["few_shot"],
         },
         "metrics": _metrics(_listed(words["metrics"]), words["primary"]),
-        "perturbations": [] if words["perturb"] == "none" else _listed(words["perturb"]),
+        "perturbations": _perturbations(words["perturb"], words["robustness"]),
         "statistics": {
             "until_decided": words["until_decided"],
             "decided_margin_points": words["margin"],
@@ -242,6 +291,27 @@ def _metrics(names: list[str], primary: str) -> dict[str, Any]:
     if names in ([], ["auto"]):
         return {"primary": primary}
     return {"primary": names[0] if primary == "auto" else primary, "also": names}
+
+
+def _perturbations(named: str, is_suite: bool) -> list[str]:
+    """Those named, and with --robustness the standard suite."""
+    from tuneval.perturbations import STANDARD_SUITE
+
+    own = [] if named == "none" else _listed(named)
+    return list(dict.fromkeys([*own, *(STANDARD_SUITE if is_suite else ())]))
+
+
+def _judge(model: str | None, url: str | None) -> dict[str, Any] | None:
+    from tuneval.errors import ConfigError
+
+    if model is None:
+        if url is not None:
+            raise ConfigError("--judge-url without --judge: name the judge's model, too.")
+        return None
+    kind, _, name = model.partition(":")
+    if kind == "openai" or url is not None:
+        return {"model": name if kind == "openai" else model, "backend": "openai", "base_url": url}
+    return {"model": model}
 
 
 def _listed(text: str) -> list[str]:

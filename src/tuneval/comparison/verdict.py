@@ -21,6 +21,7 @@ from tuneval.comparison.wording import Gain, gain, scale
 from tuneval.types import (
     Comparison,
     Decision,
+    Finding,
     LearningCurve,
     Score,
     Variant,
@@ -71,6 +72,7 @@ def decide(
     learning_curves: Sequence[LearningCurve] = (),
     robustness_findings: Sequence[Comparison] = (),
     general: Collection[str] = (),
+    findings: Sequence[Finding] = (),
     invalid: Sequence[str] = (),
     metric_labels: Mapping[str, str] | None = None,
 ) -> tuple[tuple[Verdict, ...], str]:
@@ -93,6 +95,9 @@ def decide(
         From ``judge_robustness``.
     general : collection of str
         Case sets that measure general ability: they count for forgetting, not for better or worse.
+    findings : sequence of Finding
+        Of the checks beyond the test score. A warning about an arm, or about the data, is a warning
+        of the arm's verdict; its flag counts as one of the labels.
     invalid : sequence of str
         Reasons found elsewhere why the run compares nothing (unequal cases).
     metric_labels : mapping, optional
@@ -111,6 +116,7 @@ def decide(
     case = _Case(
         arms(variants), facts, learning_curves, scores, metric_labels or {}, tuple(general)
     )
+    case.warned = [one for one in findings if one.level == "warning"]
     own = [c for c in comparisons if c.baseline == c.candidate]
     case.robustness = [*own, *robustness_findings]
     pairs: dict[tuple[str, str], list[Comparison]] = {}
@@ -119,7 +125,11 @@ def decide(
             is_primary = primary_metrics.get(c.case_set) == c.metric
             if is_primary:
                 pairs.setdefault((c.baseline, c.candidate), []).append(c)
-    faults = [*invalid, *_invalid(c for group in pairs.values() for c in group)]
+    faults = [
+        *invalid,
+        *(one.sentence for one in case.warned if one.flag == "INVALID"),
+        *_invalid(c for group in pairs.values() for c in group),
+    ]
     verdicts, readings, flags = [], [], []
     for (baseline, candidate), group in pairs.items():
         if {case.kind(baseline), case.kind(candidate)} == {"adapter", "full"}:
@@ -141,9 +151,11 @@ def headline(outcomes: Sequence[Outcome], flags: Sequence[str], *, is_invalid: b
         return "INVALID"
     if "worse" in outcomes:
         return "MIXED" if "better" in outcomes else "WORSE"
-    if flags:
-        alone = [flag for flag in ("OVERFIT", "BRITTLE", "FORGOT") if flag in flags]
-        return "BETTER, WITH WARNINGS" if "better" in outcomes else ", ".join(alone)
+    if flags and "better" in outcomes:
+        return "BETTER, WITH WARNINGS"
+    alone = [flag for flag in ("OVERFIT", "BRITTLE", "FORGOT") if flag in flags]
+    if alone:
+        return ", ".join(alone)
     if "better" in outcomes:
         return "BETTER"
     if outcomes and all(outcome == "no change" for outcome in outcomes):
@@ -170,6 +182,7 @@ class _Case:
         self.labels = labels
         self.general = general
         self.robustness: list[Comparison] = []
+        self.warned: list[Finding] = []
 
     def members(self, name: str) -> tuple[Variant, ...]:
         """Variants of a recipe, or the variant of that name."""
@@ -550,6 +563,10 @@ def _tuned_against_base(
         if finding.candidate == candidate and robustness.support(finding) == "brittle":
             warnings.append(robustness_sentence(finding, case.label(finding.metric)))
             flags.append("BRITTLE")
+    for one in case.warned:
+        if one.variant in ("", candidate, *(member.name for member in case.members(candidate))):
+            warnings.append(one.sentence)
+            flags.append(one.flag)
     warnings += _unreliable_scores(case, group)
     reasons = [reason for reading in readings for reason in reading.reasons]
     if several and {"better", "worse"} <= {reading.outcome for reading in readings}:

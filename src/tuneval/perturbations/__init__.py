@@ -45,6 +45,9 @@ PERTURBATIONS = {
     "typos": "tuneval.perturbations.typos:Typos",
 }
 
+STANDARD_SUITE = ("casing:medium", "typos:medium", "long:medium")
+"""What ``--robustness`` tries: it needs no file and no word list, and fits any text."""
+
 
 def perturb(
     cases: Sequence[Case],

@@ -1,0 +1,75 @@
+"""Questions beyond the test score: brittle, unfair, contaminated, overconfident, learnt by heart?
+
+Each check is a short corridor of its own: it reads its files before any model is loaded, asks the
+variants more if it must, and ends in Findings. The arithmetic is ``comparison``'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tuneval import registry
+from tuneval.assess import Assessment, Predictions
+from tuneval.comparison import Settings
+from tuneval.metrics import Metric
+from tuneval.resolve import Plan
+from tuneval.tasks import Task
+from tuneval.types import CaseSet, Finding, Variant
+
+
+class Ask(Protocol):
+    """Ask variants more: case set name -> variant name -> predictions in the order of the cases.
+
+    Answers are remembered like all others. Names of case sets must be new to the run.
+    """
+
+    def __call__(
+        self, case_sets: Sequence[CaseSet], variants: Sequence[Variant], task: Task
+    ) -> dict[str, Predictions]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A run whose cases are all answered and assessed. Mappings are keyed by case set name.
+
+    A check may add scores and explored comparisons to ``assessments``.
+    """
+
+    plan: Plan
+    tasks: Mapping[str, Task]
+    metrics: Mapping[str, Sequence[Metric]]
+    settings: Settings
+    predictions: Mapping[str, Predictions]
+    assessments: Mapping[str, Assessment]
+    ask: Ask
+
+
+class Check(Protocol):
+    """One question. Made before any model is loaded, so that a wrong file stops the run in time."""
+
+    @classmethod
+    def begin(cls, plan: Plan) -> Check | None:
+        """Read what the check needs; None where the run does not call for it.
+
+        Raises
+        ------
+        TunevalError
+            A file of the check cannot be used.
+        """
+
+    def look(self, scene: Scene) -> Iterable[Finding]:
+        """Look at a finished run and say what was found."""
+
+
+CHECKS = {
+    "training gap": "tuneval.checks.training_gap:TrainingGap",
+}
+
+
+def begin(plan: Plan) -> tuple[Check, ...]:
+    """Make every check that the run calls for, in the order of the table."""
+    names = dict.fromkeys([*CHECKS, *registry.names(CHECKS, room="checks")])
+    made = (registry.load(CHECKS, name, room="checks").begin(plan) for name in names)
+    return tuple(check for check in made if check is not None)
