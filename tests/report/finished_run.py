@@ -15,6 +15,7 @@ from tuneval.types import (
     CaseSet,
     Comparison,
     Confusion,
+    Finding,
     Flips,
     Interval,
     LearningCurve,
@@ -95,10 +96,53 @@ def finished_run(
         per_class=_per_class(case_set, predictions),
         flips=_flips(case_set, right),
         learning_curves=_curves(),
+        findings=_findings(case_set.name),
         problems=('f1_macro is undefined for label "details" of base under long: no such case',),
         notes=('column "text" is the input, "label" the class (8 values)',),
         is_complete=complete,
         output_dir="./tuneval-runs/support-3f9c21",
+    )
+
+
+def _findings(case_set: str) -> tuple[Finding, ...]:
+    """One of each level: bins of confidence, leaked cases, a swap, a check of another package."""
+    bins = [((i + 0.5) / 5, 0.1 + 0.16 * i, 0.02 + 0.15 * i, 0.25 + 0.15 * i, 80) for i in range(5)]
+    return (
+        Finding(
+            "calibration",
+            "full",
+            case_set,
+            "label probabilities",
+            "warning",
+            "full is right 96% of the time but 3% too sure.",
+            {"ece": 0.03, "null_95": float("nan")},
+            {
+                "confidence": "share",
+                "accuracy": "share",
+                "low": "share",
+                "high": "share",
+                "n": "count",
+            },
+            tuple(bins),
+        ),
+        Finding(
+            "contamination",
+            "",
+            case_set,
+            "train.jsonl",
+            "warning",
+            "8 of 400 cases occur in the training file.",
+            {"exact": 8.0},
+            {"case": "text", "training line": "text", "overlap": "share"},
+            (
+                ("test.jsonl:3", "train.jsonl:17", 1.0),
+                ("test.jsonl:9<b>", HOSTILE_TEXTS[0], None),
+            ),
+        ),
+        Finding(
+            "counterfactual", "lora", case_set, "gender:both", "unclear", "3 of 400 answers turned."
+        ),
+        Finding("house rules", "lora", case_set, "", "clear", "lora keeps them.", {"kept": 1.0}),
     )
 
 

@@ -229,3 +229,29 @@ def test_numbers_on_heat_maps_can_be_read(theme: str) -> None:
         for share, ink in ((DARK_ABOVE, "ink"), (0.01, "ink"), (DARK_ABOVE + 0.01, "on-fill")):
             ground = mixed(palette[name], _opacity(share))
             assert _contrast(palette[ink], ground) >= 4.5, (name, share)
+
+
+def test_findings_stand_under_their_check_warnings_first() -> None:
+    page = Reader(PAGE)
+    text = " ".join(" ".join(page.texts).split())
+    block = text[text.index("Beyond the score") : text.index("How it was learned")]
+    titles = ["Swapped words about people", "Can its confidence be trusted", "Leaked cases"]
+    places = [block.index(title) for title in [*titles, "House rules"]]
+    assert places == sorted(places), "known checks in reading order, others after them"
+    assert "8 of 400 cases occur in the training file." in block
+    assert "100.0" in block and "n/a" in block, "shares times 100, undefined said"
+
+
+def test_bins_of_confidence_are_drawn() -> None:
+    assert "full: how often right, by confidence" in " ".join(Reader(PAGE).texts)
+
+
+def test_a_run_without_findings_has_no_such_section() -> None:
+    assert 'id="beyond"' not in html.render(dataclasses.replace(RUN, findings=()))
+
+
+def test_warnings_are_said_without_any_pair() -> None:
+    alone = dataclasses.replace(RUN, verdicts=(), headline="SCORES ONLY")
+    assert (
+        "8 of 400 cases occur in the training file." in html.render(alone).split("All metrics")[0]
+    )

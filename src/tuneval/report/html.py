@@ -17,7 +17,7 @@ from importlib.resources import files
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from tuneval.report import case_data, charts, escape, wording
+from tuneval.report import case_data, charts, escape, findings, wording
 from tuneval.report.charts import Chart, Scale
 from tuneval.report.view import View, originals
 from tuneval.types import CaseSet, Flips, PerClass, RunResult, VariantFacts
@@ -232,6 +232,11 @@ class Page:
             charts.learning_curve(curve, self._css(curve.variant))
             for curve in self.result.learning_curves
         ]
+
+    @cached_property
+    def blocks(self) -> list[findings.Block]:
+        """What the checks beyond the test score found."""
+        return findings.blocks(self.result, self.css)
 
     @property
     def signatures(self) -> list[tuple[str, str]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from tuneval.report.escape import csv_cell, well_formed
-from tuneval.types import Comparison, Interval, RunResult, Score
+from tuneval.types import Comparison, Finding, Interval, RunResult, Score
 
 COLUMNS = (
     "run_id",
@@ -37,7 +37,8 @@ COLUMNS = (
 
 
 def render(result: RunResult) -> str:
-    """Write scores (``record`` is "score") and comparisons ("comparison": value is the difference).
+    """Write scores (``record`` is "score"), comparisons ("comparison": value is the difference) and
+    findings ("finding": ``metric`` is the check, ``test`` the name of the value, ``note`` the sentence).
 
     Numbers keep their full precision and stay in the metric's own unit. Text that a spreadsheet
     would take for a formula begins with ``'``.
@@ -54,6 +55,10 @@ def _rows(result: RunResult) -> Iterator[Sequence[object]]:
         yield result.run_id, "score", *_score(score)
     for comparison in result.comparisons:
         yield result.run_id, "comparison", *_comparison(comparison)
+    for finding in result.findings:
+        values: Mapping[str, float | None] = finding.values or {"": None}
+        for name, value in values.items():
+            yield result.run_id, "finding", *_finding(finding, name, value)
 
 
 def _score(score: Score) -> Iterable[object]:
@@ -99,6 +104,23 @@ def _comparison(comparison: Comparison) -> Iterable[object]:
         comparison.detectable_difference,
         None,
         comparison.note,
+    )
+
+
+def _finding(finding: Finding, name: str, value: float | None) -> Iterable[object]:
+    """One of its values, with the sentence; one row without a value if it has none."""
+    return (
+        finding.variant,
+        None,
+        finding.case_set,
+        finding.kind,
+        finding.subject,
+        value,
+        *(None,) * 11,
+        name,
+        None,
+        None,
+        f"{finding.level}: {finding.sentence}",
     )
 
 

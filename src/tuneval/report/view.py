@@ -234,6 +234,10 @@ class View:
                     about = said.setdefault(sentence, (sign, []))[1]
                     if self._about(verdict) not in about:
                         about.append(self._about(verdict))
+        if not verdicts:  # scores without a pair still have warnings
+            for found in self.result.findings:
+                if found.level == "warning":
+                    said.setdefault(found.sentence, ("!", [found.variant]))
         is_plain = len({name for _, names in said.values() for name in names}) <= 1
         return [
             (

@@ -1,0 +1,165 @@
+"""Findings as a reader sees them: one block a check, warnings first, tables of one shape together.
+
+Arranges and rounds; what was found stands in the findings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from tuneval.report import charts, wording
+from tuneval.report.charts import Chart
+from tuneval.types import Finding, FindingLevel, RunResult
+
+SIGNS: Mapping[FindingLevel, str] = {"warning": "!", "unclear": "?", "clear": "+", "note": "="}
+"""The sign before a sentence, in the order in which sentences stand."""
+
+_TITLES = {
+    "robustness": ("Changed inputs", "The same cases with changed inputs, against the clean ones."),
+    "counterfactual": (
+        "Swapped words about people",
+        "The same cases with gendered words or first names swapped: the answer should stay.",
+    ),
+    "groups": (
+        "Differences between groups",
+        "A raw gap between small groups is mostly chance; p says how often chance alone does it.",
+    ),
+    "calibration": (
+        "Can its confidence be trusted",
+        "How sure the label probabilities are, beside how often they are right.",
+    ),
+    "out of distribution": (
+        "Inputs that no label fits",
+        "Are they told apart by a low confidence? 0.5 is a coin, 1 is perfect.",
+    ),
+    "contamination": (
+        "Leaked cases",
+        "Test cases that occur in the training file, and the score without them.",
+    ),
+    "memorisation": (
+        "Learnt by heart",
+        "How much likelier the training texts are than the test texts, beside the base model.",
+    ),
+    "training gap": (
+        "Training cases against test cases",
+        "A model that learnt by heart is much better on what it has seen.",
+    ),
+    "judge": ("The judge", "Who compared the answers, and whether its word can be relied on."),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One sentence with its sign and what it is about."""
+
+    sign: str
+    about: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows of the findings of one shape; ``is_number`` says which columns stand to the right."""
+
+    header: tuple[str, ...]
+    is_number: tuple[bool, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """All that one check found."""
+
+    title: str
+    lead: str
+    lines: tuple[Line, ...]
+    tables: tuple[Table, ...]
+    charts: tuple[Chart, ...]
+
+    @property
+    def has_warning(self) -> bool:
+        """Does any of its sentences warn?"""
+        return any(line.sign == SIGNS["warning"] for line in self.lines)
+
+
+def blocks(result: RunResult, css: Mapping[str, str]) -> list[Block]:
+    """Arrange the findings of a run by check, in the order of the table of titles.
+
+    ``css`` maps arms to the classes of their marks in charts.
+    """
+    kinds = dict.fromkeys(one.kind for one in result.findings)
+    known = [kind for kind in _TITLES if kind in kinds]
+    return [
+        _block(kind, [one for one in result.findings if one.kind == kind], css)
+        for kind in (*known, *(kind for kind in kinds if kind not in _TITLES))
+    ]
+
+
+def _block(kind: str, findings: Sequence[Finding], css: Mapping[str, str]) -> Block:
+    title, lead = _TITLES.get(kind, (kind.capitalize(), ""))
+    order = list(SIGNS)
+    several_sets = len({one.case_set for one in findings}) > 1
+    lines = [
+        Line(SIGNS[one.level], _about(one, several_sets), one.sentence)
+        for one in sorted(findings, key=lambda one: order.index(one.level))
+        if one.sentence
+    ]
+    shapes: dict[tuple[tuple[str, str], ...], list[Finding]] = {}
+    for one in findings:
+        if one.rows:
+            shapes.setdefault(tuple(one.columns.items()), []).append(one)
+    return Block(
+        title,
+        lead,
+        tuple(dict.fromkeys(lines)),
+        tuple(_table(same) for same in shapes.values()),
+        tuple(
+            charts.reliability(one, css.get(one.variant, "base-0"))
+            for one in findings
+            if one.rows and charts.is_reliability(one)
+        ),
+    )
+
+
+def _about(finding: Finding, with_set: bool) -> str:
+    """The arm, unless the sentence begins with it, and the case set where there are several."""
+    parts = [] if finding.sentence.startswith(finding.variant) else [finding.variant]
+    return ", ".join([*filter(None, parts), *([finding.case_set] if with_set else [])])
+
+
+def _table(findings: Sequence[Finding]) -> Table:
+    """One table of findings whose columns are the same; what tells them apart stands first."""
+    keys = [
+        (name, read)
+        for name, read in (
+            ("variant", lambda one: one.variant),
+            ("case set", lambda one: one.case_set),
+            ("subject", lambda one: wording.slice_title(one.subject)),
+        )
+        if len({read(one) for one in findings}) > 1 or (name == "variant" and findings[0].variant)
+    ]
+    columns = findings[0].columns
+    return Table(
+        (*(name for name, _ in keys), *columns),
+        (*(False for _ in keys), *(unit != "text" for unit in columns.values())),
+        tuple(
+            (
+                *(read(one) for _, read in keys),
+                *(cell(value, unit) for value, unit in zip(row, columns.values(), strict=True)),
+            )
+            for one in findings
+            for row in one.rows
+        ),
+    )
+
+
+def cell(value: str | int | float | None, unit: str) -> str:
+    """One value of a finding's table as text."""
+    if value is None:
+        return "n/a"
+    if isinstance(value, str):
+        return value
+    if unit == "count":
+        return wording.count(round(value))
+    return wording.number(float(value), unit)  # type: ignore[arg-type]
