@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import wording
 
@@ -223,3 +223,58 @@ def unseen_message(rng: random.Random, topic: str, seen: set[tuple[str, ...]]) -
         if not repeats(words, seen):
             seen.add(words)
             return fresh
+
+
+# A leak, planted: rows of the test file that found their way into the training data
+
+
+def leaked(seed: int, test: list[Message], n_exact: int, n_near: int) -> list[Message]:
+    """So many test messages word for word, and others with one word in a dozen changed."""
+    rng = random.Random(seed)
+    long_enough = [one for one in test if len(one.text.split(" ")) >= 12]
+    near = rng.sample(long_enough, n_near)
+    exact = rng.sample([one for one in test if one not in near], n_exact)
+    return exact + [replace(one, text=nearly(rng, one.text)) for one in near]
+
+
+def nearly(rng: random.Random, text: str) -> str:
+    """The text with its last word replaced, and one more for each further two dozen words."""
+    words = text.split(" ")
+    for at in range(len(words) - 1, 0, -24):
+        words[at] = rng.choice(("thanks", "please", "today", "now"))
+    return " ".join(words)
+
+
+# What the base learned before: which answer of the shop fits
+
+
+@dataclass(frozen=True)
+class ReplyChoice:
+    """A customer's message and four answers of the shop, one of which fits its topic."""
+
+    question: str
+    choices: tuple[str, ...]
+    answer: int
+
+    def row(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def reply_choices(seed: int, n: int, earlier: list[Message]) -> list[ReplyChoice]:
+    """Messages as in the past, each with the answer that fits and three of other topics."""
+    rng = random.Random(seed)
+    seen: set[tuple[str, ...]] = set()
+    for old in earlier:
+        remember(words_of(old.text), seen)
+    found: list[ReplyChoice] = []
+    while len(found) < n:
+        written = message(rng, PAST)
+        if repeats(words_of(written.text), seen):
+            continue
+        seen.add(words_of(written.text))
+        others = rng.sample([topic for topic in wording.LABELS if topic != written.label], 3)
+        answer = rng.randrange(4)
+        topics = [*others[:answer], written.label, *others[answer:]]
+        choices = tuple(fill(rng, rng.choice(wording.REPLIES[topic])) for topic in topics)
+        found.append(ReplyChoice(written.text, choices, answer))
+    return found

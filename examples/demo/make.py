@@ -54,24 +54,35 @@ LORA_RANK, LORA_TARGETS = 2, ("q_proj", "v_proj")
 LORA = Recipe(learning_rate=3e-3, epochs=4)
 LORA_SEEDS = (0, 1, 2)
 FULL = Recipe(learning_rate=3e-4, epochs=4)
-# Half of the messages, a rate far too high, too many epochs: what overfitting is made of.
-OVERFITTED = Recipe(learning_rate=1.2e-3, epochs=6)
+# Half of the messages, a rate far too high, too many epochs: what overfitting is made of. Some
+# rows of the test file are among them: what a leak is made of.
+OVERFITTED = Recipe(learning_rate=1.2e-3, epochs=8)
 N_OVERFITTED = N_TUNING // 2
+LEAK_SEED, N_LEAKED_EXACT, N_LEAKED_NEAR = 15, 12, 6
+
+GUARD_SEED, N_GUARD = 16, 200
 
 # PEFT records the path that the base was loaded from. That path means nothing on another machine,
 # so the adapters carry a name instead; run.yaml says which folder it stands for.
 BASE_NAME = "tuneval-demo/base"
 
 
-def messages() -> dict[str, list[corpus.Message]]:
-    """The three data files."""
+def messages() -> dict[str, list[corpus.Message] | list[corpus.ReplyChoice]]:
+    """The data files."""
     tuning = corpus.tuning_messages(TUNING_SEED, N_TUNING)
     validation = corpus.later_messages(VALIDATION_SEED, N_VALIDATION, tuning)
     test = corpus.later_messages(TEST_SEED, N_TEST, tuning + validation)
-    return {"train": tuning, "validation": validation, "test": test}
+    leak = corpus.leaked(LEAK_SEED, test, N_LEAKED_EXACT, N_LEAKED_NEAR)
+    return {
+        "train": tuning,
+        "train-leaked": tuning[:N_OVERFITTED] + leak,
+        "validation": validation,
+        "test": test,
+        "replies": corpus.reply_choices(GUARD_SEED, N_GUARD, tuning + validation + test),
+    }
 
 
-def json_lines(rows: Iterable[dict[str, str]]) -> str:
+def json_lines(rows: Iterable[dict[str, object]]) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
@@ -175,16 +186,16 @@ def name_base(settings: Path) -> None:
 
 
 def make_full(folder: Path, steps: int | None) -> None:
-    for name, recipe, n_rows in (
-        ("full", FULL, N_TUNING),
-        ("full-overfitted", OVERFITTED, N_OVERFITTED),
+    for name, recipe, data in (
+        ("full", FULL, "train"),
+        ("full-overfitted", OVERFITTED, "train-leaked"),
     ):
-        print(f"{name}, {n_rows} messages")
+        print(f"{name}, messages of {data}.jsonl")
         model, tokenizer = load(folder / "base")
         train(
             model,
             tokenizer,
-            encoded(folder, "train", tokenizer)[:n_rows],
+            encoded(folder, data, tokenizer),
             encoded(folder, "validation", tokenizer),
             replace(recipe, steps=steps),
             folder / name,

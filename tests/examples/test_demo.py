@@ -69,7 +69,8 @@ def test_no_path_of_a_machine(path: Path) -> None:
 
 
 def test_everything_is_there() -> None:
-    expected = {"README.md", "run.yaml", "train.jsonl", "validation.jsonl", "test.jsonl"}
+    expected = {"README.md", "run.yaml", "replies.jsonl"}
+    expected |= {f"{name}.jsonl" for name in ("train", "train-leaked", "validation", "test")}
     expected |= {f"{name}/model.safetensors" for name in MODELS}
     expected |= {f"{name}/adapter_model.safetensors" for name in ADAPTERS}
     expected |= {f"{name}/trainer_state.json" for name in (*ADAPTERS, *MODELS[1:])}
@@ -106,9 +107,11 @@ def test_no_test_message_repeats_a_message_to_tune_on(script: Script) -> None:
 def test_run_yaml_agrees_with_the_generator(script: Script) -> None:
     make = script("demo/make.py")
     run = yaml.safe_load((FOLDER / "run.yaml").read_text(encoding="utf-8"))
-    (cases,) = run["cases"]
+    cases, guard = run["cases"]
     assert cases["labels"] == list(make.corpus.wording.LABELS)
     assert cases["template"] == make.TEMPLATE
+    assert guard["guard"] and (FOLDER / guard["file"]).is_file()
+    assert (FOLDER / run["train_data"]).is_file()
     for variant in run["variants"]:
         for name in [variant.get("model"), *variant.get("adapter", [])]:
             assert name is None or (FOLDER / name).is_dir(), name

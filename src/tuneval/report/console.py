@@ -236,19 +236,34 @@ def _verdict(view: View, width: int, color: bool, most: int) -> list[str]:
     lines = [_paint(headline, "1", color)]
     if not view.result.is_complete:
         lines.append(f"  Go on with: {escape.terminal(view.resume_command())}")
-    blocks = _wrapped(view.messages(), width - 4)
+    messages = view.messages()
+    blocks = _wrapped(messages, width - 4)
     if sum(map(len, blocks)) > most:
-        blocks = _wrapped([(m, _first_sentence(text)) for m, text in view.messages()], width - 4)
-    room = most
-    for index, ((sign, _), block) in enumerate(zip(view.messages(), blocks, strict=True)):
-        left = len(blocks) - index
-        if len(block) > room - (left > 1):
-            lines.append(f"    and {left} more in the report")
-            break
-        room -= len(block)
+        blocks = _wrapped([(sign, _first_sentence(text)) for sign, text in messages], width - 4)
+    shown = _chosen([sign == "!" for sign, _ in messages], [len(block) for block in blocks], most)
+    for index in shown:
+        sign, block = messages[index][0], blocks[index]
         lines.append(f"  {_paint(sign, _COLOURS[sign], color)} {block[0]}")
         lines += [f"    {line}" for line in block[1:]]
+    if len(shown) < len(messages):
+        lines.append(f"    and {len(messages) - len(shown)} more in the report")
     return lines
+
+
+def _chosen(is_warning: Sequence[bool], heights: Sequence[int], most: int) -> list[int]:
+    """Which messages fit, in their order: where not all do, warnings keep half of the lines."""
+    if sum(heights) <= most:
+        return list(range(len(heights)))
+    room = most - 1  # the line that says how many are left out
+    warnings = [index for index, one in enumerate(is_warning) if one]
+    others = [index for index, one in enumerate(is_warning) if not one]
+    kept: list[int] = []
+    for kind, limit in ((others, room - room // 2 if warnings else room), (warnings, room)):
+        for index in kind:
+            if sum(heights[k] for k in kept) + heights[index] > limit:
+                break
+            kept.append(index)
+    return sorted(kept)
 
 
 def _wrapped(messages: Sequence[tuple[str, str]], width: int) -> list[list[str]]:
