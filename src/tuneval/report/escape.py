@@ -30,12 +30,12 @@ def terminal(text: str) -> str:
 
 
 def csv_cell(text: str) -> str:
-    """Prefix ``'`` where a spreadsheet would read the cell as a formula.
+    """Show control characters, and prefix ``'`` where a spreadsheet would read a formula.
 
     >>> csv_cell("=1+1")
     "'=1+1"
     """
-    return f"'{text}" if text.startswith(_FORMULA_START) else text
+    return f"'{terminal(text)}" if text.startswith(_FORMULA_START) else terminal(text)
 
 
 def markdown(text: str) -> str:

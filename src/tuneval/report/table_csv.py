@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from tuneval.report.escape import csv_cell, well_formed
+from tuneval.report.escape import csv_cell
 from tuneval.types import Comparison, Finding, Interval, RunResult, Score
 
 COLUMNS = (
@@ -131,4 +131,4 @@ def _interval(interval: Interval | None) -> Sequence[object]:
 
 
 def _safe(row: Iterable[object]) -> list[object]:
-    return [csv_cell(well_formed(cell)) if isinstance(cell, str) else cell for cell in row]
+    return [csv_cell(cell) if isinstance(cell, str) else cell for cell in row]
