@@ -68,8 +68,18 @@ CHECKS = {
 }
 
 
+def names() -> list[str]:
+    """All checks in the order of the table, then those of other packages."""
+    return list(dict.fromkeys([*CHECKS, *registry.names(CHECKS, room="checks")]))
+
+
+def begin_one(name: str, plan: Plan) -> Check | None:
+    """Make one check if the run calls for it. Raises TunevalError if its files cannot be used."""
+    check: Check | None = registry.load(CHECKS, name, room="checks").begin(plan)
+    return check
+
+
 def begin(plan: Plan) -> tuple[Check, ...]:
-    """Make every check that the run calls for, in the order of the table."""
-    names = dict.fromkeys([*CHECKS, *registry.names(CHECKS, room="checks")])
-    made = (registry.load(CHECKS, name, room="checks").begin(plan) for name in names)
+    """Make every check that the run calls for."""
+    made = (begin_one(name, plan) for name in names())
     return tuple(check for check in made if check is not None)

@@ -70,6 +70,7 @@ def _print(lines: Iterable[str]) -> None:
 
 def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
     """What can be found out about the run; what stands against it goes to ``faults``."""
+    from tuneval import checks
     from tuneval.cli.inferred import lines_about
     from tuneval.resolve import describe_run, resolve
 
@@ -79,8 +80,8 @@ def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
     if not options:
         return []
     options["backend"]["offline"] = True  # nothing is fetched; what is not here is said
-    if not options["data"]:
-        faults.append("no test data: give --data FILE.")
+    if not (options["data"] or options["benchmarks"] or options["guards"]):
+        faults.append("no test data: give --data FILE or --benchmark NAME.")
         return []
     spec: RunSpec | None = None
     unknown: dict[str, None] = {}
@@ -96,6 +97,10 @@ def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
     for check in (_check_place, _check_device):
         with _noting(faults):
             check(spec)
+    if plan.case_sets:
+        for name in checks.names():
+            with _noting(faults):
+                checks.begin_one(name, plan)
     about = lines_about(replace(plan, variants=()) if unknown else plan)
     return [*about, *_about_needs(spec, plan), *_about_requests(spec, plan, faults)]
 
