@@ -103,18 +103,3 @@ def test_escapes_hostile_names() -> None:
 
 def test_without_preface() -> None:
     assert "test.jsonl" not in console.render(RUN, preface=False)
-
-
-@pytest.mark.parametrize(
-    ("is_warning", "heights", "most", "expected"),
-    [
-        ([False, True], [1, 1], 2, [0, 1]),
-        ([False, False, False, True, True], [2, 2, 2, 2, 2], 7, [0, 3, 4]),
-        ([False, False, False], [2, 2, 2], 5, [0, 1]),
-        ([True, True], [2, 2], 3, [0]),
-    ],
-)
-def test_warnings_keep_half_of_the_lines(
-    is_warning: list[bool], heights: list[int], most: int, expected: list[int]
-) -> None:
-    assert console._chosen(is_warning, heights, most) == expected

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
+
 from report.finished_run import finished_run, five_arms, with_benchmark
-from tuneval.report.view import View
+from tuneval.report.view import View, chosen
 from tuneval.types import RunResult, Variant
 
 RUN = finished_run(20)
@@ -79,3 +81,18 @@ def test_cases_are_counted_without_twins() -> None:
 def test_each_sentence_stands_once_and_warnings_last() -> None:
     doubled = dataclasses.replace(RUN, verdicts=RUN.verdicts * 2)
     assert [mark for mark, _ in View.of(doubled).messages()] == ["+", "?", "!", "!"]
+
+
+@pytest.mark.parametrize(
+    ("signs", "heights", "most", "expected"),
+    [
+        ("+!", [1, 1], 2, [0, 1]),
+        ("+++!!", [2, 2, 2, 2, 2], 7, [0, 3, 4]),
+        ("+?=", [2, 2, 2], 5, [0, 1]),
+        ("!!", [2, 2], 3, [0]),
+    ],
+)
+def test_warnings_keep_half_of_the_lines(
+    signs: str, heights: list[int], most: int, expected: list[int]
+) -> None:
+    assert chosen(signs, heights, most) == expected

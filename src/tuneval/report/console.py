@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from tuneval.report import escape, wording
-from tuneval.report.view import OVERALL, Arm, View, originals
+from tuneval.report.view import OVERALL, Arm, View, chosen, originals
 from tuneval.types import RunResult, Score
 
 HEIGHT = 24
@@ -240,7 +240,7 @@ def _verdict(view: View, width: int, color: bool, most: int) -> list[str]:
     blocks = _wrapped(messages, width - 4)
     if sum(map(len, blocks)) > most:
         blocks = _wrapped([(sign, _first_sentence(text)) for sign, text in messages], width - 4)
-    shown = _chosen([sign == "!" for sign, _ in messages], [len(block) for block in blocks], most)
+    shown = chosen([sign for sign, _ in messages], [len(block) for block in blocks], most)
     for index in shown:
         sign, block = messages[index][0], blocks[index]
         lines.append(f"  {_paint(sign, _COLOURS[sign], color)} {block[0]}")
@@ -248,22 +248,6 @@ def _verdict(view: View, width: int, color: bool, most: int) -> list[str]:
     if len(shown) < len(messages):
         lines.append(f"    and {len(messages) - len(shown)} more in the report")
     return lines
-
-
-def _chosen(is_warning: Sequence[bool], heights: Sequence[int], most: int) -> list[int]:
-    """Which messages fit, in their order: where not all do, warnings keep half of the lines."""
-    if sum(heights) <= most:
-        return list(range(len(heights)))
-    room = most - 1  # the line that says how many are left out
-    warnings = [index for index, one in enumerate(is_warning) if one]
-    others = [index for index, one in enumerate(is_warning) if not one]
-    kept: list[int] = []
-    for kind, limit in ((others, room - room // 2 if warnings else room), (warnings, room)):
-        for index in kind:
-            if sum(heights[k] for k in kept) + heights[index] > limit:
-                break
-            kept.append(index)
-    return sorted(kept)
 
 
 def _wrapped(messages: Sequence[tuple[str, str]], width: int) -> list[list[str]]:

@@ -19,10 +19,11 @@ from markupsafe import Markup
 
 from tuneval.report import case_data, charts, escape, findings, wording
 from tuneval.report.charts import Chart, Scale
-from tuneval.report.view import View, originals
+from tuneval.report.view import View, chosen, originals
 from tuneval.types import CaseSet, Flips, PerClass, RunResult, VariantFacts
 
 MOST_FLIP_TABLES = 3
+MOST_MESSAGES = 10
 MOST_PRINTED_FLIPS = 40
 MOST_PRINTED_CHARACTERS = 300
 FEW_CASES = 30
@@ -103,6 +104,15 @@ class Page:
         self.private = private
         self.view = View.of(result)
         self.css: Mapping[str, str] = charts.css_classes(self.view.arms)
+
+    @cached_property
+    def messages(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+        """What the first screen says, and what stands folded below it."""
+        found = self.view.messages()
+        shown = chosen([sign for sign, _ in found], [1] * len(found), MOST_MESSAGES)
+        return [found[at] for at in shown], [
+            one for at, one in enumerate(found) if at not in set(shown)
+        ]
 
     @property
     def tone(self) -> str:

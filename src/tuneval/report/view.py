@@ -273,3 +273,20 @@ def _names_itself(sentence: str, about: Sequence[str]) -> bool:
 def originals(case_set: CaseSet) -> list[str]:
     """Ids of the cases that are no perturbed twins."""
     return [case.id for case in case_set.cases if case.origin is None]
+
+
+def chosen(signs: Sequence[str], heights: Sequence[int], most: int) -> list[int]:
+    """Which messages fit into ``most`` lines, in their order: where not all do, warnings keep half
+    of the lines, and one line is left to say how many there are besides."""
+    if sum(heights) <= most:
+        return list(range(len(heights)))
+    room = most - 1
+    warnings = [index for index, sign in enumerate(signs) if sign == "!"]
+    others = [index for index, sign in enumerate(signs) if sign != "!"]
+    kept: list[int] = []
+    for kind, limit in ((others, room - room // 2 if warnings else room), (warnings, room)):
+        for index in kind:
+            if sum(heights[k] for k in kept) + heights[index] > limit:
+                break
+            kept.append(index)
+    return sorted(kept)
