@@ -202,9 +202,18 @@ def tuning_messages(seed: int, n: int) -> list[Message]:
     return [message(rng, TUNING) for _ in range(n)]
 
 
-def later_messages(seed: int, n: int, earlier: list[Message]) -> list[Message]:
+def is_near_copy(words: tuple[str, ...], old: tuple[str, ...]) -> bool:
+    """Whether two texts are made of nearly the same words: another number, another greeting."""
+    one, other = set(words), set(old)
+    return len(one & other) > 0.7 * len(one | other)
+
+
+def later_messages(
+    seed: int, n: int, earlier: list[Message], *, near_copies: bool = True
+) -> list[Message]:
     """Messages of the time after tuning that repeat no long run of words of earlier messages.
 
+    Without ``near_copies`` none of them is made of nearly the same words as an earlier one, either.
     The number of messages of each topic is exact, so that the rare topic is not a matter of luck.
     """
     rng = random.Random(seed)
@@ -213,14 +222,17 @@ def later_messages(seed: int, n: int, earlier: list[Message]) -> list[Message]:
         remember(words_of(old.text), seen)
     topics = [label for label in wording.LABELS for _ in range(round(n * wording.SHARES[label]))]
     rng.shuffle(topics)
-    return [unseen_message(rng, topic, seen) for topic in topics]
+    old = [] if near_copies else [words_of(one.text) for one in earlier]
+    return [unseen_message(rng, topic, seen, old) for topic in topics]
 
 
-def unseen_message(rng: random.Random, topic: str, seen: set[tuple[str, ...]]) -> Message:
+def unseen_message(
+    rng: random.Random, topic: str, seen: set[tuple[str, ...]], old: list[tuple[str, ...]]
+) -> Message:
     while True:
         fresh = message(rng, LATER, topic)
         words = words_of(fresh.text)
-        if not repeats(words, seen):
+        if not repeats(words, seen) and not any(is_near_copy(words, one) for one in old):
             seen.add(words)
             return fresh
 

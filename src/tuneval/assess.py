@@ -154,6 +154,36 @@ def assess(
     return found
 
 
+def add_slice(
+    found: Assessment,
+    name: str,
+    positions: Sequence[int],
+    cases: CaseSet,
+    metric: Metric,
+    predictions: Predictions,
+    variants: Sequence[Variant],
+    baseline: str,
+    settings: Settings,
+) -> None:
+    """Score and compare every arm on one more choice of original cases; what it shows only suggests.
+
+    Cases that one variant could not answer are left out, as everywhere.
+    """
+    rows = arms(variants)
+    unanswered = _unanswered(predictions)
+    kept = [position for position in positions if position not in unanswered]
+    of_slice = _Slice(cases, name, kept, metric, settings)
+    measured = {
+        variant.name: _measure(metric, cases, predictions[variant.name], variant, kept)
+        for variant in variants
+    }
+    found.scores += [of_slice.score(arm, rows[arm], measured) for arm in rows]
+    found.exploratory += [
+        of_slice.compare(left, right, rows, measured, predictions)
+        for left, right in pairs(rows, baseline)
+    ]
+
+
 LABELLED = ("classify", "multiple_choice")
 """Tasks whose prediction is one of a few labels."""
 

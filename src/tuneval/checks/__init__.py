@@ -64,6 +64,8 @@ class Check(Protocol):
 
 
 CHECKS = {
+    "contamination": "tuneval.checks.contamination:Contamination",
+    "memorisation": "tuneval.checks.memorisation:LearntByHeart",
     "training gap": "tuneval.checks.training_gap:TrainingGap",
 }
 

@@ -238,12 +238,13 @@ class View:
             for found in self.result.findings:
                 if found.level == "warning":
                     said.setdefault(found.sentence, ("!", [found.variant]))
+        about_data = {one.sentence for one in self.result.findings if not one.variant}
         is_plain = len({name for _, names in said.values() for name in names}) <= 1
         return [
             (
                 sign,
                 sentence
-                if is_plain or _names_itself(sentence, about)
+                if is_plain or sentence in about_data or _names_itself(sentence, about)
                 else f"{', '.join(about)}: {sentence}",
             )
             for sentence, (sign, about) in said.items()
