@@ -52,7 +52,7 @@ class MacroAccuracy:
             A case without reference, or a prediction without label and without problem.
         """
         own = [case.groups.get(self.group, "") for case in cases]
-        strata = tuple(dict.fromkeys(own)) if self.strata is None else self.strata
+        strata = (tuple(dict.fromkeys(own)) or ("",)) if self.strata is None else self.strata
         places = {name: place for place, name in enumerate(strata)}
         rows = np.zeros((len(cases), 2 * len(strata)))
         labels = fields.labels(self.name, cases, predictions)
