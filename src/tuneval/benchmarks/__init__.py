@@ -39,7 +39,7 @@ class Facts:
     measures : str
         One sentence: what a good score shows.
     hub, config, revision
-        Where its rows lie on the hub. A revision of None: none is known for certain, and the checksum
+        Where its rows lie on the hub; "" where they do not. A revision of None: none is known for certain, and the checksum
         of the rows stands in for it.
     sizes : mapping
         Split -> published number of rows.
@@ -47,6 +47,8 @@ class Facts:
         What is asked, and where examples come from ("" where it is never asked with any).
     folders : tuple of str
         Names that its folder may have besides its own and the hub's.
+    get : str
+        How to get the rows, where ``hf download`` of ``hub`` does not do it.
     strata : str
         The group whose values are fixed strata: ``--limit`` keeps their proportions.
     options, metrics, metric_options
@@ -75,6 +77,7 @@ class Facts:
     options: Mapping[str, Any] = field(default_factory=dict)
     metric_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
+    get: str = ""
     notes: tuple[str, ...] = ()
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from tuneval import registry
 from tuneval.benchmarks import BENCHMARKS, Benchmark, Facts, Loaded, Place
@@ -78,12 +79,15 @@ def load(
         sha256=digest,
     )
     cases = take(cases, limit, strata=facts.strata or None)
-    n_asked = len(cases.cases)
+    asked = _without_lone_groups(cases.cases)
     notes += cases.notes
     examples: Sequence[Case] | Callable[[Case], Sequence[Case]] = ()
     pool_digest = ""
+    if few_shot and not facts.pool:
+        notes.append("Asked without examples: this benchmark is never shown any.")
+        few_shot = 0
     if few_shot:
-        pool = _pool(benchmark, facts, place, subset)
+        pool = benchmark.read(place, subset, facts.pool)
         pool_digest = f"/{checksum(pool)[:12]}"
         examples = _examples(facts, pool, every, few_shot, selection_seed)
     signature = "|".join(
@@ -93,17 +97,15 @@ def load(
             f"split:{facts.split}",
             f"revision:{facts.revision or 'none'}",
             f"rows:{len(every)}/{digest[:12]}",
-            *([f"asked:{n_asked}"] if n_asked < len(every) else []),
+            *([f"asked:{len(asked)}"] if len(asked) < len(every) else []),
             f"shots:{few_shot}{pool_digest}",
             f"bos:{BOS_RULE}",
         )
     )
-    fields = {name: getattr(cases, name) for name in ("name", "source", "layout", "task", "labels")}
     return Loaded(
-        cases=CaseSet(
-            **fields,
-            cases=cases.cases,
-            sha256=digest,
+        cases=replace(
+            cases,
+            cases=asked,
             notes=(f"Prompts {facts.prompts}, {few_shot}-shot.", *notes),
             signature=signature,
         ),
@@ -139,8 +141,8 @@ def checksum(cases: Sequence[Case]) -> str:
 
 def _about_rows(facts: Facts, cases: Sequence[Case], digest: str) -> list[str]:
     """Whether these are the published rows, as sentences."""
-    n = facts.sizes.get(facts.split)
-    known = KNOWN.get(f"{facts.name}/{facts.split}")
+    n_known, known = KNOWN.get(f"{facts.name}/{facts.split}", (None, None))
+    n = n_known or facts.sizes.get(facts.split)
     counted = f"{len(cases):,} of {n:,} published rows" if n else f"{len(cases):,} rows"
     if known == digest:
         return [f"{counted}, checksum as published."]
@@ -152,14 +154,6 @@ def _about_rows(facts: Facts, cases: Sequence[Case], digest: str) -> list[str]:
     if n is not None and n != len(cases):
         return [f"Only {counted} (checksum {digest[:12]}): not comparable with figures for all."]
     return [f"{counted}, checksum {digest[:12]} (none is known to compare with)."]
-
-
-def _pool(benchmark: Benchmark, facts: Facts, place: Place, subset: str) -> tuple[Case, ...]:
-    if not facts.pool:
-        raise ConfigError(
-            f'benchmark "{facts.name}" is asked without examples: leave --few-shot out.'
-        )
-    return benchmark.read(place, subset, facts.pool)
 
 
 def _examples(
@@ -178,14 +172,15 @@ def _first_of_stratum(
     of_stratum: dict[str, list[Case]] = {}
     for one in pool:
         of_stratum.setdefault(one.groups[facts.strata], []).append(one)
-    for stratum in dict.fromkeys(case.groups[facts.strata] for case in cases):
+    stratum_of = {case.id: case.groups[facts.strata] for case in cases}
+    for stratum in dict.fromkeys(stratum_of.values()):
         n = len(of_stratum.get(stratum, ()))
         if n < k:
             raise ConfigError(
                 f'benchmark "{facts.name}": {k} examples are wanted, and {facts.pool} has {n} of '
                 f'{facts.strata} "{stratum}". Give --few-shot {n} or less.'
             )
-    return lambda case: of_stratum[case.groups[facts.strata]][:k]
+    return lambda case: of_stratum[stratum_of[case.origin or case.id]][:k]
 
 
 def _drawn_for_each(
@@ -204,6 +199,19 @@ def _drawn_for_each(
     rng = random.Random(LM_EVAL_SEED)
     drawn = {case.id: rng.sample(range(len(pool)), k) for case in cases}
     return lambda case: [pool[place] for place in drawn[case.origin or case.id]]
+
+
+def _without_lone_groups(cases: Sequence[Case]) -> tuple[Case, ...]:
+    """A group of which there is one value alone is no subgroup: its slice would be the whole again."""
+    values: dict[str, set[str]] = {}
+    for case in cases:
+        for name, value in case.groups.items():
+            values.setdefault(name, set()).add(value)
+    kept = {name for name, found in values.items() if len(found) > 1}
+    return tuple(
+        replace(case, groups={name: one for name, one in case.groups.items() if name in kept})
+        for case in cases
+    )
 
 
 def _metric_options(facts: Facts, cases: Sequence[Case]) -> dict[str, Mapping[str, object]]:

@@ -155,6 +155,8 @@ def from_hub(place: Place, facts: Facts, split: str, config: str) -> list[Row]:
     DataError
         One line: why not, what to download and how.
     """
+    if not facts.hub:
+        raise DataError(_how_to_get(place, facts, split, "it is not there"))
     if place.offline:
         # Its cache may hold it all the same; the variable is set before the package is imported.
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -168,9 +170,16 @@ def from_hub(place: Place, facts: Facts, split: str, config: str) -> list[Row]:
 
 def is_here(place: Place, facts: Facts) -> str:
     """Where the rows that are asked lie on this machine; "" where they do not. Reads none of them."""
+    name, _, subset = facts.name.partition(":")
+    shared = () if place.folder is None else (place.folder, place.folder / name)
     for home in _homes(place, facts):
-        if home != place.folder:
+        # A folder that all parts share does not say whether this part is in it.
+        if home not in (
+            shared if subset and facts.folders and name not in facts.folders else shared[:1]
+        ):
             return str(home)
+    if not facts.hub:
+        return ""
     cached = facts.hub.replace("/", "___").lower()
     for folder in (_cache("datasets") / cached, _cache("hub") / _snapshot_name(facts)):
         if folder.is_dir():
@@ -181,7 +190,7 @@ def is_here(place: Place, facts: Facts) -> str:
 def origin(place: Place, facts: Facts) -> str:
     """Where the rows come from, for reports."""
     homes = _homes(place, facts)
-    return str(homes[0]) if homes else facts.hub
+    return str(homes[0] if homes else facts.hub or place.folder or "nowhere")
 
 
 def _homes(place: Place, facts: Facts) -> list[Path]:
@@ -189,9 +198,11 @@ def _homes(place: Place, facts: Facts) -> list[Path]:
     if place.folder is None:
         return []
     name, _, subset = facts.name.partition(":")
-    names = (name, facts.hub, facts.hub.rpartition("/")[2], facts.hub.replace("/", "___"))
-    named = [place.folder / one for one in dict.fromkeys((*names, *facts.folders))]
-    named += sorted((place.folder / _snapshot_name(facts) / "snapshots").glob("*"))
+    hub_names = (facts.hub, facts.hub.rpartition("/")[2], facts.hub.replace("/", "___"))
+    names = (name, *(hub_names if facts.hub else ()), *facts.folders)
+    named = [place.folder / one for one in dict.fromkeys(names)]
+    if facts.hub:
+        named += sorted((place.folder / _snapshot_name(facts) / "snapshots").glob("*"))
     inside = [folder / subset for folder in named] if subset else []
     return [folder for folder in (*inside, *named, place.folder) if folder.is_dir()]
 
@@ -211,9 +222,9 @@ def _cache(kind: str) -> Path:
 def _how_to_get(place: Place, facts: Facts, split: str, why: str) -> str:
     where = f" in {quote(place.folder, 200)}" if place.folder else " here"
     name = facts.name.partition(":")[0]
-    first = why.strip().splitlines()[0]
+    first = why.strip().splitlines()[0].rstrip(".")
+    get = facts.get or f"hf download {facts.hub} --repo-type dataset --local-dir DIR/{name}"
     return (
         f'benchmark "{facts.name}", split {split}: no rows{where}, and not from the hub ({first}). '
-        f"Get them with: hf download {facts.hub} --repo-type dataset --local-dir DIR/{name}; then "
-        "--benchmark-data DIR"
+        f"Get them with: {get}; then --benchmark-data DIR"
     )

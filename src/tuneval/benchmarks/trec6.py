@@ -25,6 +25,9 @@ FACTS = Facts(
     licence="none stated with the data",
     citation="Li and Roth (2002), Learning question classifiers, COLING; Voorhees and Tice (2000).",
     hub="CogComp/trec",
+    config="default",
+    get="hf download CogComp/trec --repo-type dataset --revision refs/convert/parquet --local-dir "
+    "DIR/trec6 (or the original TREC_10.label and train_5500.label in DIR/trec6)",
     sizes={"test": 500, "train": 5_452},
     split="test",
     pool="train",
