@@ -47,6 +47,8 @@ class Facts:
         What is asked, and where examples come from ("" where it is never asked with any).
     folders : tuple of str
         Names that its folder may have besides its own and the hub's.
+    counts_unanswered : bool
+        Its official program counts a case without a prediction as wrong; otherwise that is an error.
     get : str
         How to get the rows, where ``hf download`` of ``hub`` does not do it.
     strata : str
@@ -78,6 +80,7 @@ class Facts:
     metric_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
     get: str = ""
+    counts_unanswered: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -114,6 +117,8 @@ class Loaded:
         Prompt version, revision and checksum of the data: all that makes the number comparable.
     metric_options : mapping
         Metric -> its options.
+    counts_unanswered : bool
+        Whether a case without a prediction is wrong, when outputs from a file are scored.
     """
 
     cases: CaseSet
@@ -123,6 +128,7 @@ class Loaded:
     signature: str = ""
     notes: tuple[str, ...] = field(default=())
     metric_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    counts_unanswered: bool = False
 
 
 BENCHMARKS: dict[str, str] = {

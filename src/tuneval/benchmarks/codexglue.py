@@ -96,7 +96,7 @@ def _translation(subset: str, given: str, wanted: str) -> Part:
                 "template": f"Translate this {says[given]} method to {says[wanted]}.\n\n{says[given]}: "
                 f"{{text}}\n{says[wanted]}:",
             },
-            metrics=("codexglue_bleu", "code_exact_match"),
+            metrics=("codexglue_bleu", "exact_match"),
             folders=("code-to-code-trans", "codexglue/code-to-code-trans"),
         ),
         {},
@@ -117,7 +117,7 @@ def _refinement(subset: str, size: str, n_test: int, n_train: int) -> Part:
                 **ONE_LINE,
                 "template": "Mend the bug in this Java method.\n\nBuggy: {text}\nMended:",
             },
-            metrics=("codexglue_bleu", "code_exact_match"),
+            metrics=("codexglue_bleu", "exact_match"),
             folders=("code-refinement", "codexglue/code-refinement"),
         ),
         {},

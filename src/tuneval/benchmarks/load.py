@@ -49,6 +49,7 @@ def load(
     few_shot: int = 0,
     limit: int | float | None = None,
     selection_seed: int = 0,
+    is_asked: bool = True,
 ) -> Loaded:
     """Read a benchmark.
 
@@ -58,6 +59,8 @@ def load(
         Examples before every question, from the benchmark's own pool.
     limit : int, float or None
         Number or share of the cases: a fixed random choice, in proportion to the strata if it has any.
+    is_asked : bool
+        False where outputs are at hand already: the signature then says nothing of prompts.
 
     Raises
     ------
@@ -90,23 +93,23 @@ def load(
         pool = benchmark.read(place, subset, facts.pool)
         pool_digest = f"/{checksum(pool)[:12]}"
         examples = _examples(facts, pool, every, few_shot, selection_seed)
-    signature = "|".join(
-        (
-            f"benchmark:{facts.name}",
-            f"prompts:{facts.prompts}",
-            f"split:{facts.split}",
-            f"revision:{facts.revision or 'none'}",
-            f"rows:{len(every)}/{digest[:12]}",
-            *([f"asked:{len(asked)}"] if len(asked) < len(every) else []),
-            f"shots:{few_shot}{pool_digest}",
-            f"bos:{BOS_RULE}",
-        )
-    )
+    parts = [
+        f"benchmark:{facts.name}",
+        f"split:{facts.split}",
+        f"revision:{facts.revision or 'none'}",
+        f"rows:{len(every)}/{digest[:12]}",
+        *([f"asked:{len(asked)}"] if len(asked) < len(every) else []),
+    ]
+    if is_asked:
+        parts += [f"prompts:{facts.prompts}", f"shots:{few_shot}{pool_digest}", f"bos:{BOS_RULE}"]
+        notes = [f"Prompts {facts.prompts}, {few_shot}-shot.", *notes]
+    signature = "|".join(parts)
     return Loaded(
         cases=replace(
             cases,
             cases=asked,
-            notes=(f"Prompts {facts.prompts}, {few_shot}-shot.", *notes),
+            notes=tuple(notes),
+            columns={"id": "id"} if any("id" in case.inputs for case in asked) else {},
             signature=signature,
         ),
         options=facts.options,
@@ -114,6 +117,7 @@ def load(
         examples=examples,
         signature=signature,
         metric_options=_metric_options(facts, every),
+        counts_unanswered=facts.counts_unanswered,
     )
 
 

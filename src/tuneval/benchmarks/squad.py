@@ -26,6 +26,7 @@ V1 = Facts(
     },
     metrics=("squad_v1_f1", "squad_v1_em"),
     prompts="squad-1 (lm-eval squadv2 3)",
+    counts_unanswered=True,
     notes=("The test split is not public: the development split is asked.",),
 )
 
@@ -40,6 +41,7 @@ V2 = replace(
     options={**V1.options, "no_answer": "unanswerable"},
     metrics=("squad_f1", "squad_em"),
     folders=("squad",),
+    counts_unanswered=False,
 )
 
 NAMES = {"": "v1.1", "v2": "v2.0"}
