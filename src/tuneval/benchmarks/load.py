@@ -192,16 +192,19 @@ def _drawn_for_each(
 ) -> Callable[[Case], Sequence[Case]]:
     """The draws of lm-eval's default sampler, document after document over the whole split.
 
+    It draws one more than it shows, to have a spare should the document itself be drawn, which cannot
+    happen where the pool is another split.
+
     References
     ----------
     lm-evaluation-harness 0.4.13, ``ContextSampler.sample``.
     """
-    if len(pool) < k:
+    if len(pool) <= k:
         raise ConfigError(
             f'benchmark "{facts.name}": {k} examples are wanted, and {facts.pool} has {len(pool)}.'
         )
     rng = random.Random(LM_EVAL_SEED)
-    drawn = {case.id: rng.sample(range(len(pool)), k) for case in cases}
+    drawn = {case.id: rng.sample(range(len(pool)), k + 1)[:k] for case in cases}
     return lambda case: [pool[place] for place in drawn[case.origin or case.id]]
 
 
