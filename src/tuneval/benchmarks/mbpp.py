@@ -53,7 +53,7 @@ class Mbpp:
         own = ("sanitized-mbpp.json", "sanitized*") if subset else ("mbpp.jsonl*", "test_ids*")
         files = source.find(place, facts, own)
         rows = source.rows_of(files) if files else source.rows(place, facts, split)
-        asked = [row for row in rows if row.fields.get("task_id") in TEST_IDS]
+        asked = [row for row in rows if row["task_id"] in TEST_IDS]
         return tuple(
             problem_case(f"{facts.name}:{n}", row.fields, row.where)
             for n, row in enumerate(asked, 1)

@@ -95,7 +95,8 @@ class Mmlu:
         facts = facts_of(subset)
         wanted = CATEGORIES.get(subset, (subset,) if subset else SUBJECTS)
         tables = _every_subject(split) if facts.config == "all" else ()
-        files = source.find(place, facts, (*source.usual(split, facts.config), *tables))
+        own = (*source.usual(split, facts.config), *source.usual(split, "all"), *tables)
+        files = source.find(place, facts, own)
         sheets = () if files else source.find(place, facts, _sheets(split, facts.config))
         if sheets:
             rows = [row for path in sheets for row in _of_sheet(path)]
