@@ -29,7 +29,13 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def scored(name: str, file: Path | str, data: Path = DATA, **options: Any) -> dict[str, float]:
     """Metric -> value on all cases, and on each slice as "metric slice"."""
     result = score(
-        None, {"system": str(file)}, benchmark=name, benchmark_data=str(data), reports=(), **options
+        None,
+        {"system": str(file)},
+        benchmark=name,
+        benchmark_data=str(data),
+        reports=(),
+        settings=Settings(resamples=100),
+        **options,
     )
     return {
         one.metric if one.slice == "all" else f"{one.metric} {one.slice}": one.value
@@ -230,7 +236,7 @@ def test_the_same_answer_every_time(name: str, answer: str, right: float, tmp_pa
     n = {"mmlu": 10_772, "sst2": 872}[name]
     shared_path(name)
     (tmp_path / "same.txt").write_text(f"{answer}\n" * n)
-    found = scored(name, tmp_path / "same.txt", settings=Settings(resamples=200))
+    found = scored(name, tmp_path / "same.txt")
     assert found["accuracy"] == pytest.approx(right, abs=5e-6)
     if name == "mmlu":
         rows = shared_rows("mmlu", "test.jsonl.gz")
