@@ -76,7 +76,7 @@ def _check(result: tuneval.RunResult, names: list[str] | tuple[str, ...], n: int
 
 def test_choices_on_real_rows(run_it: Run) -> None:
     shared_path("mmlu")
-    result = run_it(*CHOICES, limit=4, few_shot=1, benchmark_data=str(DATA))
+    result = run_it(*CHOICES, limit=4, benchmark_data=str(DATA))
     _check(result, CHOICES, 4)
     assert result.primary_metrics == dict.fromkeys(CHOICES, "accuracy")
     again = tuneval.run(Path(result.output_dir) / "run.yaml")
