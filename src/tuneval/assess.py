@@ -134,7 +134,9 @@ def assess(
         }
         for slice_, by_variant in measured.items():
             of_slice = _Slice(cases, slice_, slices[slice_], metric, settings)
-            found.scores += [of_slice.score(arm, rows[arm], by_variant) for arm in rows]
+            found.scores += [
+                _signed(of_slice.score(arm, rows[arm], by_variant), cases) for arm in rows
+            ]
             comparisons = [
                 of_slice.compare(left, right, rows, by_variant, predictions)
                 for left, right in pairs(rows, baseline)
@@ -182,6 +184,13 @@ def add_slice(
         of_slice.compare(left, right, rows, measured, predictions)
         for left, right in pairs(rows, baseline)
     ]
+
+
+def _signed(score: Score, cases: CaseSet) -> Score:
+    """A benchmark's number is comparable only with one of the same prompts and rows."""
+    if not cases.signature:
+        return score
+    return replace(score, signature=f"{score.signature}|{cases.signature}")
 
 
 LABELLED = ("classify", "multiple_choice")

@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tuneval import checks, registry, tasks
+from tuneval import checks, metrics, registry, tasks
 from tuneval.assess import Predictions, assess, choose_metrics, conclude, try_metrics
+from tuneval.benchmarks import Loaded
 from tuneval.comparison import Settings
-from tuneval.config import BackendSpec, CasesSpec, RunSpec
+from tuneval.config import BackendSpec, CasesSpec, MetricsSpec, RunSpec
 from tuneval.data.read import read
 from tuneval.data.select import few_shot
 from tuneval.drawing import Drawing, draw_until_decided
@@ -84,10 +85,13 @@ def run(
     plan = with_perturbed_twins(resolve(spec, in_memory=models))
     spec = plan.spec
     asked = {
-        cases.name: build_task(spec, described, cases)
+        cases.name: build_task(spec, described, cases, plan.benchmarks.get(cases.name))
         for described, cases in zip(spec.cases, plan.case_sets, strict=True)
     }
-    chosen = {cases.name: metrics_of(spec, cases, asked[cases.name]) for cases in plan.case_sets}
+    chosen = {
+        cases.name: metrics_of(spec, cases, asked[cases.name], plan.benchmarks.get(cases.name))
+        for cases in plan.case_sets
+    }
     begun = checks.begin(plan)
     settings = settings_of(spec)
     drawings = begin_drawings(plan, chosen, settings)
@@ -260,9 +264,17 @@ def with_perturbed_twins(plan: Plan) -> Plan:
     return replace(plan, case_sets=tuple(case_sets), notes=tuple(notes))
 
 
-def build_task(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Task:
-    """Make the task of a case set: its options, its labels and its few-shot cases."""
-    options = {**spec.task_options.get(cases.task, {}), **described.options}
+def build_task(
+    spec: RunSpec, described: CasesSpec, cases: CaseSet, benchmark: Loaded | None = None
+) -> Task:
+    """Make the task of a case set: its options, its labels and its few-shot cases.
+
+    A benchmark brings its own; they yield only to what its own section of the spec says.
+    """
+    usual = spec.task_options.get(cases.task, {}) if benchmark is None else benchmark.options
+    options = {**usual, **described.options}
+    if benchmark is not None and spec.prompting.chat_template == "on" and "prompt_style" in usual:
+        options["prompt_style"] = "messages"
     if "labels" in options:
         raise ConfigError(f'{cases.name}: "labels" is no task option: set cases[].labels.')
     if described.template is not None:
@@ -272,18 +284,47 @@ def build_task(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Task:
     return tasks.build(
         cases.task,
         labels=cases.labels,
-        few_shot=few_shot_cases(spec, described, cases),
+        few_shot=few_shot_cases(spec, described, cases)
+        if benchmark is None
+        else benchmark.examples,
         **options,
     )
 
 
-def metrics_of(spec: RunSpec, cases: CaseSet, task: Task) -> tuple[Metric, ...]:
+def metrics_of(
+    spec: RunSpec, cases: CaseSet, task: Task, benchmark: Loaded | None = None
+) -> tuple[Metric, ...]:
     """Choose the metrics of a case set and try them on a dry row, before any inference."""
-    chosen = choose_metrics(spec.metrics, cases, has_probabilities=task.has_probabilities)
+    wanted = spec.metrics
+    if benchmark is not None:
+        is_alone = all(one.benchmark is not None for one in spec.cases)
+        wanted = _benchmark_metrics(wanted, benchmark, task, is_alone=is_alone)
+    chosen = choose_metrics(wanted, cases, has_probabilities=task.has_probabilities)
     case = cases.cases[0]
     answers = [made_up_answer(request, case) for request in task.ask(case)]
     try_metrics(chosen, cases, [task.read(case, answers)])
     return chosen
+
+
+def _benchmark_metrics(
+    wanted: MetricsSpec, benchmark: Loaded, task: Task, *, is_alone: bool
+) -> MetricsSpec:
+    """A benchmark's own metrics; those that the spec names are for its files, if it has any."""
+    own = [
+        name
+        for name in benchmark.metrics
+        if task.has_probabilities or "label_probabilities" not in metrics.describe(name).needs
+    ]
+    if is_alone and (wanted.primary != "auto" or wanted.also != "auto"):
+        also = own if wanted.also == "auto" else wanted.also
+        primary = also[0] if wanted.primary == "auto" else wanted.primary
+        own = list(metrics.expand([primary, *also]))
+    options = {**benchmark.metric_options, **wanted.options}
+    return MetricsSpec(
+        primary=own[0],
+        also=tuple(own),
+        options={name: one for name, one in options.items() if name in own},
+    )
 
 
 def made_up_answer(request: Request, case: Case) -> Response:

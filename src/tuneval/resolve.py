@@ -11,11 +11,14 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tuneval import registry
+from tuneval.benchmarks import Loaded, Place
+from tuneval.benchmarks.load import load as load_benchmark
+from tuneval.benchmarks.source import place_of
 from tuneval.config import CasesSpec, RunSpec, VariantSpec
 from tuneval.data.code_problems import read_problems
 from tuneval.data.read import read
@@ -41,7 +44,8 @@ DEVICES = ("auto", "cpu", "mps", "cuda")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run with nothing left open. ``logs`` is keyed by variant name; ``notes`` are for the user."""
+    """A run with nothing left open. ``logs`` is keyed by variant name, ``benchmarks`` by the name of a
+    case set; ``notes`` are for the user."""
 
     spec: RunSpec
     variants: tuple[Variant, ...]
@@ -50,6 +54,7 @@ class Plan:
     logs: Mapping[str, TrainingLog]
     folders: Mapping[str, ModelFolder]
     notes: tuple[str, ...]
+    benchmarks: Mapping[str, Loaded] = field(default_factory=dict)
 
 
 # --- words -> RunSpec --------------------------------------------------------------------------
@@ -73,7 +78,7 @@ def describe_run(
 
     ``adapters`` and ``full`` are "DIR", "NAME=DIR" or a glob; ``benchmarks`` are names, ``guards``
     files or names of benchmarks; ``cases`` holds the options that all data files share (benchmarks
-    take ``limit`` and ``few_shot`` of them); ``sections`` the other sections of run.yaml as plain mappings.
+    take ``limit`` and ``few_shot`` of them, and without files ``options`` and ``template``, too); ``sections`` the other sections of run.yaml as plain mappings.
 
     Raises
     ------
@@ -126,7 +131,8 @@ def _cases(
     """Sections for files and benchmarks; a guard is a file where there is one of that name."""
     guard_files = [one for one in guards if _is_here(one)]
     _refuse_twice(guard_files, "guard")
-    of_benchmark = {key: shared[key] for key in ("limit", "few_shot") if key in shared}
+    taken = ("limit", "few_shot") if data else ("limit", "few_shot", "options", "template")
+    of_benchmark = {key: shared[key] for key in taken if key in shared}
     files = {key: value for key, value in shared.items() if key != "few_shot"}
     if shared.get("few_shot") and (shared.get("few_shot_file") or not benchmarks):
         files["few_shot"] = shared["few_shot"]
@@ -338,9 +344,17 @@ def resolve(
     with _gathering(faults):
         _names_are_known(spec, in_memory)
     read_sets: list[CaseSet] = []
+    benchmarks: dict[str, Loaded] = {}
     for described in spec.cases:
         with _gathering(faults):
-            read_sets.append(read_cases(described))
+            if described.benchmark is None:
+                read_sets.append(read_cases(described))
+                continue
+            loaded = read_benchmark(
+                described, place_of(spec.benchmark_data, offline=spec.backend.offline)
+            )
+            benchmarks[loaded.cases.name] = loaded
+            read_sets.append(loaded.cases)
     case_sets = tuple(read_sets)
     with _gathering(faults):
         _names_are_unique(case_sets)
@@ -364,6 +378,7 @@ def resolve(
         logs=logs,
         folders=folders,
         notes=tuple(notes),
+        benchmarks=benchmarks,
     )
 
 
@@ -425,6 +440,8 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
                 "labels": described.labels or found.labels,
             }
         )
+        if described.benchmark is None  # the others bring all that
+        else described
         for described, found in zip(spec.cases, case_sets, strict=True)
     )
     variants = tuple(
@@ -437,7 +454,10 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
         for one in spec.variants
     )
     output = spec.output.model_copy(update={"dir": str(Path(spec.output.dir).absolute())})
-    return spec.model_copy(update={"cases": cases, "variants": variants, "output": output})
+    data = spec.benchmark_data and _absolute(spec.benchmark_data)
+    return spec.model_copy(
+        update={"cases": cases, "variants": variants, "output": output, "benchmark_data": data}
+    )
 
 
 def _absolute(place: str) -> str:
@@ -462,6 +482,31 @@ def read_cases(spec: CasesSpec) -> CaseSet:
     return replace(cases, is_guard=spec.guard)
 
 
+OF_FILES = ("task", "columns", "labels", "groups", "few_shot_file", "skip_bad_rows", "split")
+"""Keys of a section of cases that a benchmark answers by itself."""
+
+
+def read_benchmark(spec: CasesSpec, place: Place) -> Loaded:
+    """Read one benchmark as its section of the spec says.
+
+    Raises
+    ------
+    ConfigError, DataError
+        No such benchmark, no rows of it here, or a key that belongs to files.
+    """
+    unset = CasesSpec(benchmark=spec.benchmark)
+    for key in OF_FILES:
+        if getattr(spec, key) != getattr(unset, key):
+            raise ConfigError(
+                f'benchmark "{spec.benchmark}": "{key}" is for files; the benchmark brings its own.'
+            )
+    loaded = load_benchmark(
+        str(spec.benchmark), place, few_shot=spec.few_shot or 0, limit=spec.limit
+    )
+    cases = replace(loaded.cases, is_guard=spec.guard, name=spec.name or loaded.cases.name)
+    return replace(loaded, cases=cases)
+
+
 def _read_any(spec: CasesSpec) -> CaseSet:
     return read(
         spec.file,
@@ -481,7 +526,7 @@ def _names_are_unique(case_sets: Sequence[CaseSet]) -> None:
     twice = {name for name in names if names.count(name) > 1}
     if twice:
         raise ConfigError(
-            f'two test files are called "{min(twice)}". Give each a name: cases[].name in run.yaml.'
+            f'two test sets are called "{min(twice)}". Give each a name: cases[].name in run.yaml.'
         )
 
 

@@ -47,9 +47,9 @@ def answers_home() -> Path:
 
 def identify(plan: Plan, signatures: Sequence[str]) -> str:
     """Short id of a run: the same words on the same files give the same id, so a run continues."""
-    content = plan.spec.model_dump(mode="json", exclude={"output", "name"})  # already complete
+    content = plan.spec.model_dump(mode="json", exclude={"output", "name", "benchmark_data"})
     for described, cases in zip(content["cases"], plan.case_sets, strict=True):
-        described["file"] = cases.sha256  # what is in the file counts, not where it lies
+        described["file"] = cases.sha256 + cases.signature  # what is in it, not where it lies
     content["asked"] = list(signatures)
     text = json.dumps(content, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

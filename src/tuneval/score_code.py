@@ -10,13 +10,16 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tuneval import sandbox
 from tuneval.assess import assess, conclude
+from tuneval.benchmarks.load import load as load_benchmark
+from tuneval.benchmarks.source import place_of
 from tuneval.comparison import Settings
 from tuneval.data.code_problems import CompletionSet, read_completions, read_problems
-from tuneval.errors import DataError, gather
+from tuneval.errors import ConfigError, DataError, gather
 from tuneval.metrics.pass_at_k import PassAtK
 from tuneval.outcomes import OutcomeStore
 from tuneval.report.files import replace_file
@@ -27,9 +30,11 @@ from tuneval.types import CaseSet, NoProgress, Progress, RunResult
 
 
 def score_code(
-    problems: str,
+    problems: str | None,
     samples: Sequence[str] | Mapping[str, str],
     *,
+    benchmark: str | None = None,
+    benchmark_data: str | None = None,
     k: Sequence[int] = (1,),
     baseline: str | None = None,
     sandbox_backend: str = "auto",
@@ -48,6 +53,8 @@ def score_code(
     ----------
     problems : str
         HumanEval or MBPP file.
+    benchmark, benchmark_data
+        Instead of a file: "humaneval", "mbpp" or "mbpp:sanitized", and the folder of its rows.
     samples : sequence of str or mapping
         "NAME=FILE" each, lines with ``task_id`` and ``completion``.
     k : sequence of int
@@ -60,7 +67,7 @@ def score_code(
     """
     started = time.monotonic()
     files = named_files(samples, flag="--samples")
-    cases = read_problems(problems)
+    cases = _problems(problems, benchmark, benchmark_data)
     read = {system: read_completions(file, cases) for system, file in files.items()}
     cases = _answered(cases, read)
     backend = sandbox.probe(
@@ -85,7 +92,12 @@ def score_code(
     result = conclude(
         name=name or cases.name,
         run_id=folder.name.rpartition("-")[2],
-        spec={"problems": problems, "samples": files, "k": list(k), "sandbox": backend.name},
+        spec={
+            "problems": problems or benchmark,
+            "samples": files,
+            "k": list(k),
+            "sandbox": backend.name,
+        },
         environment={**environment(), "sandbox": f"{backend.name} ({backend.level})"},
         variants=variants,
         facts=(),
@@ -101,6 +113,17 @@ def score_code(
     )
     write_result(folder, result, reports)
     return result
+
+
+def _problems(path: str | None, benchmark: str | None, data: str | None) -> CaseSet:
+    if (path is None) == (benchmark is None):
+        raise ConfigError("which problems? Give either a problem file or a benchmark.")
+    if benchmark is None:
+        return read_problems(str(path))
+    cases = load_benchmark(benchmark, place_of(data), is_asked=False).cases
+    if cases.task != "complete_code":
+        raise ConfigError(f'benchmark "{benchmark}" runs no programs: give --predictions.')
+    return cases
 
 
 class _Teller:
@@ -143,14 +166,7 @@ def _answered(cases: CaseSet, read: Mapping[str, CompletionSet]) -> CaseSet:
                 )
             )
     answered = tuple(case for case in cases.cases if case.id in every)
-    return CaseSet(
-        name=cases.name,
-        source=cases.source,
-        layout=cases.layout,
-        task=cases.task,
-        cases=answered,
-        sha256=cases.sha256,
-    )
+    return replace(cases, cases=answered)
 
 
 def _lines(

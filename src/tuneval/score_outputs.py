@@ -12,21 +12,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tuneval import metrics as metrics_room
 from tuneval.assess import assess, choose_metrics, conclude, try_metrics
+from tuneval.benchmarks import Loaded
+from tuneval.benchmarks.load import load as load_benchmark
+from tuneval.benchmarks.source import place_of
 from tuneval.comparison import Settings
 from tuneval.config import MetricsSpec
 from tuneval.data.outputs import read_predictions, read_references
 from tuneval.errors import ConfigError
 from tuneval.run_folder import environment, open_named_folder, write_result
-from tuneval.types import CaseSet, Prediction, RunResult, Variant, VariantKind
+from tuneval.types import Case, CaseSet, Prediction, RunResult, Variant, VariantKind
 
-LABELLED = "classify"
+LABELLED = ("classify", "multiple_choice")
 
 
 def score(
-    references: str,
+    references: str | None,
     predictions: Sequence[str] | Mapping[str, str],
     *,
+    benchmark: str | None = None,
+    benchmark_data: str | None = None,
+    limit: int | float | None = None,
     task: str = "auto",
     metrics: str | Sequence[str] = "auto",
     primary: str = "auto",
@@ -45,6 +52,9 @@ def score(
     ----------
     references : str
         "FILE" or "FILE:COLUMN"; see `tuneval.data.outputs`.
+    benchmark, benchmark_data, limit
+        Instead of references: a name of `tuneval list benchmarks`, the folder of its rows, and how
+        many of them. It brings its own metrics.
     predictions : sequence of str or mapping
         "NAME=FILE[:COLUMN]" each, or name -> file. The first is the baseline unless it is named.
     metrics : "auto" or sequence of str
@@ -57,9 +67,24 @@ def score(
     """
     started = time.monotonic()
     files = named_files(predictions, flag="--predictions")
-    cases = read_references(references, task=task, groups=groups, id_column=id_column)
-    texts = {system: read_predictions(file, cases) for system, file in files.items()}
+    if (references is None) == (benchmark is None):
+        raise ConfigError("what was expected? Give either references or a benchmark.")
     spec = _metrics_spec(metrics, primary, metric_options or {})
+    may_be_missing = False
+    if benchmark is not None:
+        loaded = load_benchmark(benchmark, place_of(benchmark_data), limit=limit, is_asked=False)
+        if loaded.cases.task == "complete_code":
+            raise ConfigError(
+                f'benchmark "{benchmark}" runs programs: give --samples instead of --predictions.'
+            )
+        cases, may_be_missing = loaded.cases, loaded.counts_unanswered
+        spec = _benchmark_metrics(spec, loaded)
+    else:
+        cases = read_references(str(references), task=task, groups=groups, id_column=id_column)
+    texts = {
+        system: read_predictions(file, cases, may_be_missing=may_be_missing)
+        for system, file in files.items()
+    }
     chosen = choose_metrics(spec, cases, has_probabilities=False)
     try_metrics(chosen, cases)
     variants = variants_of(files, baseline)
@@ -73,6 +98,7 @@ def score(
         run_id=folder.name.rpartition("-")[2],
         spec={
             "references": references,
+            "benchmark": benchmark,
             "predictions": files,
             "task": cases.task,
             "metrics": spec.model_dump(mode="json"),
@@ -136,20 +162,57 @@ def _kind(name: str) -> VariantKind:
     return "adapter" if name.casefold().startswith(("lora", "adapter")) else "full"
 
 
+def _benchmark_metrics(spec: MetricsSpec, benchmark: Loaded) -> MetricsSpec:
+    """A benchmark's own metrics, but for those that need probabilities, unless others are named."""
+    if spec.primary != "auto" or spec.also != "auto":
+        return spec
+    own = tuple(
+        name
+        for name in benchmark.metrics
+        if "label_probabilities" not in metrics_room.describe(name).needs
+    )
+    options = {**benchmark.metric_options, **spec.options}
+    return MetricsSpec(
+        primary=own[0],
+        also=own,
+        options={name: one for name, one in options.items() if name in own},
+    )
+
+
 def _predictions(cases: CaseSet, texts: Mapping[str, str]) -> tuple[Prediction, ...]:
     """Texts as predictions; for classes the text must be one of the labels, else it is unparsed."""
-    labels = set(cases.labels or ())
+    spellings = _spellings(cases)
     return tuple(
-        Prediction(case.id, text=texts[case.id], completions=(texts[case.id],))
-        if cases.task != LABELLED
-        else _label(case.id, texts[case.id].strip(), labels)
+        Prediction(case.id, problem="unparsed: no prediction in the file")
+        if case.id not in texts
+        else Prediction(case.id, text=texts[case.id], completions=(texts[case.id],))
+        if cases.task not in LABELLED
+        else _label(case.id, texts[case.id].strip(), spellings)
         for case in cases.cases
     )
 
 
-def _label(case_id: str, text: str, labels: set[str]) -> Prediction:
-    if text in labels:
-        return Prediction(case_id, text=text, label=text)
+def _spellings(cases: CaseSet) -> Mapping[str, str]:
+    """What may stand for a label: itself; in a benchmark its number, or the letter of a choice, too."""
+    labels = cases.labels or ()
+    if not cases.signature:
+        return {label: label for label in labels}
+    if cases.task == "multiple_choice":
+        n_choices = max(len(_choices(case)) for case in cases.cases)
+        numbers = [str(n) for n in range(n_choices)]
+        letters = {chr(ord("A") + n): number for n, number in enumerate(numbers)}
+        return {**letters, **{number: number for number in numbers}}
+    return {**{str(n): label for n, label in enumerate(labels)}, **{one: one for one in labels}}
+
+
+def _choices(case: Case) -> Sequence[object]:
+    choices = case.inputs.get("choices")
+    return choices if isinstance(choices, tuple) else ()
+
+
+def _label(case_id: str, text: str, spellings: Mapping[str, str]) -> Prediction:
+    if text in spellings:
+        return Prediction(case_id, text=text, label=spellings[text])
     return Prediction(case_id, text=text, problem=f'unparsed: "{text[:60]}" is none of the labels')
 
 

@@ -77,7 +77,8 @@ class CaseSet:
     standard keys to the columns they came from; ``offered_groups`` names low-cardinality columns
     that could be used with ``--group``. ``notes`` are sentences for the user about what was inferred;
     ``skipped`` the rows left out by ``--skip-bad-rows``, one sentence each. ``is_guard``: measures what the
-    base could do before the fine-tune; judged for forgetting, not for better or worse.
+    base could do before the fine-tune; judged for forgetting, not for better or worse. ``signature``: for a
+    benchmark, all that makes its number comparable (prompt version, revision, checksum, shots).
     """
 
     name: str
@@ -92,6 +93,7 @@ class CaseSet:
     notes: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     is_guard: bool = False
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,95 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 from tuneval.types import Case, CaseSet
+
+Shots = Literal["first", "drawn", "chosen"]
+"""How few-shot examples are found: ``first`` of the pool (of the case's own stratum), ``drawn`` anew
+for each case as lm-eval draws them, or ``chosen`` once for all cases (`tuneval.data.select.few_shot`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to look for rows: a folder of the user's, and the hub where that has none.
+
+    ``folder`` holds one folder a benchmark (its own name or the hub's), or is itself that folder.
+    """
+
+    folder: Path | None = None
+    offline: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known of a benchmark, or of one subset of it, before its rows are read.
+
+    Attributes
+    ----------
+    name : str
+        With its subset after a colon.
+    measures : str
+        One sentence: what a good score shows.
+    hub, config, revision
+        Where its rows lie on the hub; "" where they do not. A revision of None: none is known for certain, and the checksum
+        of the rows stands in for it.
+    sizes : mapping
+        Split -> published number of rows.
+    split, pool : str
+        What is asked, and where examples come from ("" where it is never asked with any).
+    folders : tuple of str
+        Names that its folder may have besides its own and the hub's.
+    counts_unanswered : bool
+        Its official program counts a case without a prediction as wrong; otherwise that is an error.
+    get : str
+        How to get the rows, where ``hf download`` of ``hub`` does not do it.
+    strata : str
+        The group whose values are fixed strata: ``--limit`` keeps their proportions.
+    options, metrics, metric_options
+        For the task and the metrics; the first metric decides.
+    prompts : str
+        Name and version of the wording; a changed wording is a new version.
+    """
+
+    name: str
+    title: str
+    measures: str
+    licence: str
+    citation: str
+    hub: str
+    sizes: Mapping[str, int]
+    split: str
+    task: str
+    metrics: tuple[str, ...]
+    prompts: str
+    config: str = ""
+    revision: str | None = None
+    pool: str = ""
+    shots: Shots = "chosen"
+    strata: str = ""
+    labels: tuple[str, ...] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    metric_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    folders: tuple[str, ...] = ()
+    get: str = ""
+    counts_unanswered: bool = False
+    notes: tuple[str, ...] = ()
+
+
+class Benchmark(Protocol):
+    """One file of this room.
+
+    ``subsets`` are what may stand after the colon; "" among them means that it may be left out.
+    ``read`` gives all rows of a split as cases, in published order, without prompts. ``id`` is
+    "NAME:n", from 1; what has a published id of its own keeps it in ``inputs["id"]``.
+    """
+
+    subsets: tuple[str, ...]
+
+    def facts(self, subset: str) -> Facts: ...
+    def read(self, place: Place, subset: str, split: str) -> tuple[Case, ...]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,8 +105,8 @@ class Loaded:
     Attributes
     ----------
     cases : CaseSet
-        ``name`` is that of the benchmark, with its subset after a colon; ``groups`` its strata (subjects), ``cluster`` what
-        belongs together (questions on one passage).
+        ``name`` is that of the benchmark, with its subset after a colon; ``groups`` its strata (subjects),
+        ``cluster`` what belongs together (questions on one passage).
     options : mapping
         Options of the task: wording, scoring, stop strings.
     metrics : tuple of str
@@ -29,6 +115,10 @@ class Loaded:
         Few-shot examples before every question, or those of one case (MMLU: of its subject).
     signature : str
         Prompt version, revision and checksum of the data: all that makes the number comparable.
+    metric_options : mapping
+        Metric -> its options.
+    counts_unanswered : bool
+        Whether a case without a prediction is wrong, when outputs from a file are scored.
     """
 
     cases: CaseSet
@@ -37,6 +127,18 @@ class Loaded:
     examples: Sequence[Case] | Callable[[Case], Sequence[Case]] = ()
     signature: str = ""
     notes: tuple[str, ...] = field(default=())
+    metric_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    counts_unanswered: bool = False
 
 
-BENCHMARKS: dict[str, str] = {}
+BENCHMARKS: dict[str, str] = {
+    "alpaca_eval": "tuneval.benchmarks.alpaca_eval:AlpacaEval",
+    "cnn_dailymail": "tuneval.benchmarks.cnn_dailymail:CnnDailyMail",
+    "codexglue": "tuneval.benchmarks.codexglue:CodeXGlue",
+    "humaneval": "tuneval.benchmarks.humaneval:HumanEval",
+    "mbpp": "tuneval.benchmarks.mbpp:Mbpp",
+    "mmlu": "tuneval.benchmarks.mmlu:Mmlu",
+    "squad": "tuneval.benchmarks.squad:Squad",
+    "sst2": "tuneval.benchmarks.sst2:Sst2",
+    "trec6": "tuneval.benchmarks.trec6:Trec6",
+}

@@ -8,17 +8,20 @@ from typing import Annotated
 
 import typer
 
-ROOMS = ("metrics", "tasks", "perturbations", "backends", "reports")
+ROOMS = ("metrics", "benchmarks", "tasks", "perturbations", "backends", "reports")
 
 COLUMN = 21
 
 
 def list_(
     room: Annotated[str, typer.Argument(metavar="|".join(ROOMS), help="what to list")],
+    benchmark_data: Annotated[
+        str | None, typer.Option(help="where benchmarks lie, instead of the hub", metavar="DIR")
+    ] = None,
 ) -> int:
     """tuneval list metrics
 
-    List metrics, tasks, perturbations, backends or reports.
+    List metrics, benchmarks, tasks, perturbations, backends or reports.
     """
     from tuneval import registry
     from tuneval.engine import BACKENDS
@@ -42,6 +45,9 @@ def list_(
         families = ", ".join(f"{name} = {' '.join(of)}" for name, of in FAMILIES.items())
         print("\n" + "\n".join(textwrap.wrap(f"families: {families}", 80)))
         return 0
+    if room == "benchmarks":
+        _print_benchmarks(benchmark_data)
+        return 0
     tables = {
         "tasks": TASKS,
         "perturbations": PERTURBATIONS,
@@ -54,6 +60,38 @@ def list_(
         thing = registry.load(tables[room], name, room=room)
         _print_row(name, inspect.getdoc(thing) or inspect.getdoc(inspect.getmodule(thing)) or "")
     return 0
+
+
+MANY_SUBSETS = 20
+"""Subsets beyond this many are told in one line: those of MMLU are its subjects."""
+
+
+def _print_benchmarks(folder: str | None) -> None:
+    """Each benchmark, or each part of one that has no whole."""
+    from tuneval import registry
+    from tuneval.benchmarks import BENCHMARKS, Benchmark
+    from tuneval.benchmarks.source import is_here, place_of
+
+    place = place_of(folder)
+    for name in registry.names(BENCHMARKS, room="benchmarks"):
+        benchmark: Benchmark = registry.load(BENCHMARKS, name, room="benchmarks")()
+        many = len(benchmark.subsets) > MANY_SUBSETS
+        for subset in ("",) if many else benchmark.subsets:
+            facts = benchmark.facts(subset)
+            if len(facts.name) < COLUMN:
+                _print_row(facts.name, f"{facts.title}. {facts.measures}")
+            else:
+                print(facts.name)
+                _print_row("", f"{facts.title}. {facts.measures}")
+            size = facts.sizes.get(facts.split)
+            _print_row("", f"{size or 'unknown'} cases ({facts.split}); licence: {facts.licence}")
+            _print_row("", f"task {facts.task}; metrics: {', '.join(facts.metrics)}")
+            _print_row("", facts.citation)
+            _print_row("", f"here: {is_here(place, facts) or 'no'}")
+        if many:
+            _print_row(
+                "", f"parts: {', '.join(f'{name}:{one}' for one in benchmark.subsets if one)}"
+            )
 
 
 def _print_row(name: str, text: str) -> None:

@@ -17,6 +17,13 @@ def score(
         list[str] | None,
         typer.Option(help="outputs of a system; repeatable", metavar="[NAME=]FILE[:COL]"),
     ] = None,
+    benchmark: Annotated[
+        str | None,
+        typer.Option(help="instead of --references", metavar="NAME[:SUBSET]"),
+    ] = None,
+    benchmark_data: Annotated[
+        str | None, typer.Option(help="where benchmarks lie, instead of the hub", metavar="DIR")
+    ] = None,
     metrics: Annotated[
         str, typer.Option(help="the first decides; see: tuneval list metrics", metavar="auto|A,B")
     ] = "auto",
@@ -82,6 +89,7 @@ def score(
     Files: JSON Lines, CSV, TSV (a column each), plain text (a line each), or
     one JSON object id -> text. Several references per case may be a list.
     Code: --task code --problems HumanEval.jsonl.gz --samples samples.jsonl
+    Published: --benchmark squad:v2 --predictions bert.json
     """
     from tuneval.api import RunResult
     from tuneval.cli.compare import show
@@ -91,8 +99,10 @@ def score(
         "output_dir": output_dir,
         "name": name,
         "reports": _listed(report),
+        "benchmark": benchmark,
+        "benchmark_data": benchmark_data,
     }
-    if task == "code":
+    if task == "code" or (benchmark is not None and samples):
         result = _score_code(
             problems,
             samples or [],
@@ -124,8 +134,10 @@ def _score_texts(
     from tuneval.errors import ConfigError
     from tuneval.score_outputs import score as score_outputs
 
-    if references is None:
-        raise ConfigError("what was expected? Give --references FILE[:COLUMN].")
+    if (references is None) == (common["benchmark"] is None):
+        raise ConfigError(
+            "what was expected? Give --references FILE[:COLUMN], or --benchmark NAME."
+        )
     names = _listed(metrics)
     options = {}
     if encoder is not None:
@@ -157,7 +169,7 @@ def _score_code(
     from tuneval.errors import ConfigError
     from tuneval.score_code import score_code
 
-    if problems is None:
+    if problems is None and common["benchmark"] is None:
         raise ConfigError("which problems? Give --problems FILE, such as HumanEval.jsonl.gz.")
     sizes = [int(one) for one in _listed(k) if one.isdigit()]
     if not sizes or len(sizes) != len(_listed(k)):

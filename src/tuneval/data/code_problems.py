@@ -55,7 +55,7 @@ def read_problems(path: str | Path) -> CaseSet:
     seen: dict[str, int] = {}
     for line, row in _rows(path, faults):
         try:
-            case = _case(path, line, row)
+            case = _case(f"{path.name}:{line}", row)
         except _Fault as fault:
             faults.append(f"line {line}: {fault}")
             continue
@@ -128,7 +128,21 @@ class _Fault(Exception):
     """Why a line is no problem."""
 
 
-def _case(path: Path, line: int, row: Mapping[str, Any]) -> Case:
+def problem_case(case_id: str, row: Mapping[str, Any], where: str) -> Case:
+    """One problem of either form as a case.
+
+    Raises
+    ------
+    DataError
+        The row is no problem; ``where`` says which.
+    """
+    try:
+        return _case(case_id, row)
+    except _Fault as fault:
+        raise DataError(f"{where}: {fault}.") from None
+
+
+def _case(case_id: str, row: Mapping[str, Any]) -> Case:
     task_id = row.get("task_id")
     if not isinstance(task_id, str | int) or isinstance(task_id, bool):
         raise _Fault(f'no "task_id" (found {_listed(row)})')
@@ -137,7 +151,7 @@ def _case(path: Path, line: int, row: Mapping[str, Any]) -> Case:
     inputs["task_id"] = str(task_id)
     if inputs["test_kind"] == "assertions" and task_id in NEEDS_LIVE_OBJECTS:
         inputs["grading"] = "inproc"
-    return Case(f"{path.name}:{line}", inputs, (reference,) if reference else ())
+    return Case(case_id, inputs, (reference,) if reference else ())
 
 
 _Inputs = tuple[dict[str, object], str]

@@ -56,6 +56,19 @@ def read_hub(hub_id: str, split: str) -> Table:
     return from_dataset(content, name.rpartition("/")[2], hub_id, split)
 
 
+def read_split(
+    hub_id: str, configuration: str | None, split: str, revision: str | None
+) -> list[dict[str, Any]]:
+    """Rows of one split at one revision, or of the local cache when offline. Raises DataError."""
+    datasets = _datasets(f'"{hub_id}"')
+    try:
+        content = datasets.load_dataset(hub_id, configuration, split=split, revision=revision)
+    except Exception as error:
+        first = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise DataError(first[0]) from error
+    return list(_plain(content))
+
+
 def _refusal(hub_id: str, error: Exception) -> str:
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}:
         return (

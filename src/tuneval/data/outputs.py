@@ -119,11 +119,16 @@ def read_references(
     )
 
 
-def read_predictions(text: str, cases: CaseSet) -> dict[str, str]:
+def read_predictions(text: str, cases: CaseSet, *, may_be_missing: bool = False) -> dict[str, str]:
     """Read the outputs of one system: case id -> text.
 
     Rows are joined with the references by their ``id`` column where both have one, otherwise by
-    their order, and then there must be as many.
+    their order, and then there must be as many. Plain lines may begin with the id and a tab.
+
+    Parameters
+    ----------
+    may_be_missing : bool
+        Ids without a prediction are left out instead of refused.
 
     Raises
     ------
@@ -133,8 +138,11 @@ def read_predictions(text: str, cases: CaseSet) -> dict[str, str]:
     source = source_of(text)
     mapping = _mapping(source.path)
     if mapping is not None:
-        return _joined(source.path, mapping, cases)
+        return _joined(source.path, mapping, cases, may_be_missing)
     table = _table(source.path)
+    mapping = _lines_with_ids(table, cases)
+    if mapping is not None:
+        return _joined(source.path, mapping, cases, may_be_missing)
     column = _column(table, source.column, PREDICTION_COLUMNS, "--predictions")
     faults = [
         f"{table.unit} {row.place}: no prediction in {quote(column)}"
@@ -151,7 +159,7 @@ def read_predictions(text: str, cases: CaseSet) -> dict[str, str]:
                 faults.append(f"{table.unit} {row.place}: id {quote(key)} stands twice")
             by_id[key] = _plain(row.fields[column])
         _refuse(table, faults)
-        return _joined(source.path, by_id, cases)
+        return _joined(source.path, by_id, cases, may_be_missing)
     if len(table.rows) != len(cases.cases):
         raise DataError(
             f"{table.file}: {len(table.rows)} predictions for {len(cases.cases)} references of "
@@ -201,14 +209,32 @@ def _mapping(path: str) -> dict[str, str] | None:
     return None
 
 
-def _joined(path: str, by_id: Mapping[str, str], cases: CaseSet) -> dict[str, str]:
+def _lines_with_ids(table: Table, cases: CaseSet) -> dict[str, str] | None:
+    """ "ID<TAB>TEXT" on every line, the ids those of the cases, as CodeXGLUE's programs read them."""
+    if "id" not in cases.columns or any(set(row.fields) != {"text"} for row in table.rows):
+        return None
+    ids = {str(case.inputs.get("id")) for case in cases.cases}
+    found: dict[str, str] = {}
+    for row in table.rows:
+        cells = str(row.fields["text"]).split("\t")
+        heads = ["\t".join(cells[:n]) for n in range(1, len(cells))]
+        known = next((n for n, head in enumerate(heads, 1) if head in ids), None)
+        if known is None:
+            return None
+        found["\t".join(cells[:known])] = "\t".join(cells[known:])
+    return found
+
+
+def _joined(
+    path: str, by_id: Mapping[str, str], cases: CaseSet, may_be_missing: bool
+) -> dict[str, str]:
     ids = {case.id: str(case.inputs.get("id", "")) for case in cases.cases}
     if not any(ids.values()):
         raise DataError(
             f'{path} goes by ids, and {cases.name} has no "id" column. Name it: --id COLUMN.'
         )
     missing = [id_ for id_ in ids.values() if id_ not in by_id]
-    if missing:
+    if missing and not (may_be_missing and len(missing) < len(ids)):
         raise DataError(
             gather(
                 f"{path}: {len(missing)} of {len(ids)} ids of {cases.name} have no prediction.",
@@ -216,7 +242,7 @@ def _joined(path: str, by_id: Mapping[str, str], cases: CaseSet) -> dict[str, st
                 "Every system must answer the same cases.",
             )
         )
-    return {case: by_id[id_] for case, id_ in ids.items()}
+    return {case: by_id[id_] for case, id_ in ids.items() if id_ in by_id}
 
 
 def _column(table: Table, asked: str | None, usual: Sequence[str], flag: str) -> str:

@@ -13,7 +13,7 @@ from tuneval.types import Case, CaseSet, Message
 _SHOWN = ("text", "messages", "instruction", "input", "prompt", "context", "question", "choices", "article")  # fmt: skip
 
 
-def take(case_set: CaseSet, limit: int | float | None) -> CaseSet:
+def take(case_set: CaseSet, limit: int | float | None, *, strata: str | None = None) -> CaseSet:
     """Keep a fixed random subset, in file order.
 
     A file is often sorted by label or source, so its first rows stand for nothing; a subset drawn
@@ -25,6 +25,8 @@ def take(case_set: CaseSet, limit: int | float | None) -> CaseSet:
     ----------
     limit : int, float or None
         An int is a number of cases, a float in (0, 1] a share of them; None keeps all.
+    strata : str or None
+        A group whose values keep their proportions (subjects of a benchmark), to within one case.
 
     Raises
     ------
@@ -36,13 +38,29 @@ def take(case_set: CaseSet, limit: int | float | None) -> CaseSet:
     if n >= n_all:
         return case_set
     ranked = sorted(case_set.cases, key=lambda case: _rank("take", _place(case)))
+    if strata is not None:
+        ranked = _in_proportion(ranked, strata)
     chosen = {case.id for case in ranked[:n]}
-    note = f"{n} of {n_all} cases, a fixed random choice (--limit {limit})."
+    evenly = f", in proportion to {strata}" if strata else ""
+    note = f"{n} of {n_all} cases, a fixed random choice{evenly} (--limit {limit})."
     return replace(
         case_set,
         cases=tuple(case for case in case_set.cases if case.id in chosen),
         notes=(*case_set.notes, note),
     )
+
+
+def _in_proportion(ranked: Sequence[Case], strata: str) -> list[Case]:
+    """Deal the strata out evenly: any number from the front holds each in proportion to its size."""
+    of_stratum: dict[str, list[Case]] = {}
+    for case in ranked:
+        of_stratum.setdefault(case.groups.get(strata, ""), []).append(case)
+    dealt = [
+        ((place + 0.5) / len(own), name, case)
+        for name, own in of_stratum.items()
+        for place, case in enumerate(own)
+    ]
+    return [case for _, _, case in sorted(dealt, key=lambda one: one[:2])]
 
 
 def _count(limit: int | float | None, n_all: int) -> int:

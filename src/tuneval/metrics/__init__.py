@@ -42,6 +42,7 @@ class Metric(Protocol):
 
 METRICS = {
     "accuracy": "tuneval.metrics.accuracy:Accuracy",
+    "accuracy_macro": "tuneval.metrics.macro_accuracy:MacroAccuracy",
     "aurc": "tuneval.metrics.calibration:RiskCoverage",
     "balanced_accuracy": "tuneval.metrics.classification:BalancedAccuracy",
     "bertscore_f1": "tuneval.metrics.bertscore:BertScoreF1",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from tuneval import registry
@@ -42,7 +42,7 @@ def build(
     name: str,
     *,
     labels: Sequence[str] | None = None,
-    few_shot: Sequence[Case] = (),
+    few_shot: Sequence[Case] | Callable[[Case], Sequence[Case]] = (),
     **options: Any,
 ) -> Task:
     """Make the task called ``name``; ``labels`` goes to those that have a label set.

@@ -9,7 +9,14 @@ from tuneval.errors import ConfigError
 from tuneval.tasks import options
 from tuneval.tasks.likelihood import NORMALIZATIONS, choice_scores, softmax
 from tuneval.tasks.parse import problem_of, read_label, unparsed
-from tuneval.tasks.wording import BETWEEN_TURNS, build_wording, joiner, question_of
+from tuneval.tasks.wording import (
+    BETWEEN_TURNS,
+    Examples,
+    build_wording,
+    first_reference,
+    joiner,
+    question_of,
+)
 from tuneval.types import Case, Prediction, Request, Response
 
 SCORINGS = ("likelihood", "generate")
@@ -31,11 +38,13 @@ class Classify:
         What the label is chosen by, and what the probabilities are the softmax of.
     verbalizers : mapping, optional
         Label -> the words that stand for it in prompt and answer.
-    few_shot : sequence of Case
-        Examples before the question, in order.
+    few_shot : sequence of Case, or callable
+        Examples before the question, in order; a callable gives those of one case.
     stop : sequence of str, optional
         For ``generate``; by default an empty line where examples stand before the question, because
         a base model goes on with further examples of its own.
+    preface : str, optional
+        Template of what stands before all examples, e.g. "Questions about {subject}."
     """
 
     def __init__(
@@ -47,10 +56,11 @@ class Classify:
         scoring: str = "likelihood",
         normalize: str = "sum",
         verbalizers: Mapping[str, str] | None = None,
-        few_shot: Sequence[Case] = (),
+        few_shot: Examples = (),
         max_tokens: int = 16,
         stop: Sequence[str] | None = None,
         prompt_style: str = "messages",
+        preface: str | None = None,
     ) -> None:
         self.labels = _checked_labels(labels)
         self.scoring = options.one_of("classify", "scoring", scoring, SCORINGS)
@@ -68,6 +78,7 @@ class Classify:
             system=system,
             prompt_style=prompt_style,
             few_shot=few_shot,
+            preface=preface,
             answer_of=self._words_of_reference,
         )
 
@@ -152,7 +163,7 @@ class Classify:
         return [joiner(prompt[-1].content) + words for words in self.words.values()]
 
     def _words_of_reference(self, case: Case) -> str:
-        label = case.references[0]
+        label = first_reference(case)
         if label not in self.words:
             raise ConfigError(
                 f'few-shot case "{case.id}": label {registry.unknown(label, self.labels)}.'

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tuneval.tasks import options
-from tuneval.tasks.parse import problem_of
-from tuneval.tasks.wording import BETWEEN_TURNS, build_wording, question_of
+from tuneval.tasks.parse import fold, problem_of
+from tuneval.tasks.wording import (
+    BETWEEN_TURNS,
+    Examples,
+    build_wording,
+    first_reference,
+    question_of,
+)
 from tuneval.types import Case, Prediction, Request, Response
 
 
@@ -22,6 +28,11 @@ class Generate:
         model's own end token.
     temperature, top_p, n_completions, sampling_seed
         As in ``Decoding``; temperature 0 is greedy.
+    preface : str, optional
+        Template of what stands before all examples, e.g. "Questions about {subject}."
+    no_answer : str, optional
+        The words for "there is no answer" ("unanswerable"): read as an empty text, and shown after
+        an example that has no reference.
     """
 
     has_probabilities = False
@@ -31,7 +42,7 @@ class Generate:
         *,
         template: str | None = None,
         system: str | None = None,
-        few_shot: Sequence[Case] = (),
+        few_shot: Examples = (),
         max_tokens: int = 256,
         stop: Sequence[str] | None = None,
         temperature: float = 0.0,
@@ -39,7 +50,10 @@ class Generate:
         n_completions: int = 1,
         sampling_seed: int = 0,
         prompt_style: str = "messages",
+        preface: str | None = None,
+        no_answer: str | None = None,
     ) -> None:
+        self.no_answer = options.text_or_none("generate", "no_answer", no_answer)
         self.decoding = options.decoding(
             "generate",
             max_tokens=max_tokens,
@@ -56,7 +70,8 @@ class Generate:
             system=system,
             prompt_style=prompt_style,
             few_shot=few_shot,
-            answer_of=lambda case: case.references[0],
+            preface=preface,
+            answer_of=self._shown_answer,
         )
 
     def ask(self, case: Case) -> tuple[Request, ...]:
@@ -72,7 +87,7 @@ class Generate:
         completions = response.completions
         return Prediction(
             case.id,
-            text=completions[0].text.strip(),
+            text=self._read_text(completions[0].text),
             completions=tuple(one.text for one in completions),
             n_tokens=sum(one.n_tokens for one in completions),
             finish_reasons=tuple(one.finish_reason for one in completions),
@@ -92,8 +107,18 @@ class Generate:
                 "completions": drawn.n_completions,
                 "sampling_seed": drawn.sampling_seed,
                 **self.wording.settings(),
+                **({} if self.no_answer is None else {"no_answer": self.no_answer}),
             },
         )
+
+    def _read_text(self, text: str) -> str:
+        is_no_answer = self.no_answer is not None and fold(text).rstrip(".") == fold(self.no_answer)
+        return "" if is_no_answer else text.strip()
+
+    def _shown_answer(self, case: Case) -> str:
+        if self.no_answer is not None and not case.references:
+            return self.no_answer
+        return first_reference(case)
 
     def warnings(self) -> tuple[str, ...]:
         """Say nothing: free text has no reading that could go wrong."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from tuneval.tasks import options
 from tuneval.tasks.parse import problem_of
-from tuneval.tasks.wording import Prompt, build_wording, question_of
+from tuneval.tasks.wording import Prompt, build_wording, first_reference, question_of
 from tuneval.types import Case, Prediction, Request, Response
 
 
@@ -42,7 +42,7 @@ class LanguageModel:
             system=system,
             prompt_style=prompt_style,
             few_shot=few_shot,
-            answer_of=lambda case: case.references[0],
+            answer_of=first_reference,
         )
 
     def ask(self, case: Case) -> tuple[Request, ...]:

@@ -10,7 +10,9 @@ from tuneval.tasks.likelihood import NORMALIZATIONS, choice_scores, softmax
 from tuneval.tasks.parse import problem_of, read_choice, unparsed
 from tuneval.tasks.wording import (
     BETWEEN_TURNS,
+    Examples,
     build_wording,
+    first_reference,
     joiner,
     letter,
     lettered,
@@ -34,6 +36,8 @@ class MultipleChoice:
         another word for ``letter``.
     normalize : {"sum", "per_token", "per_character", "per_byte", "pmi"}
         ``sum`` is lm-eval's acc, ``per_character`` its acc_norm.
+    preface : str, optional
+        Template of what stands before all examples, e.g. "Questions about {subject}."
 
     Notes
     -----
@@ -47,10 +51,11 @@ class MultipleChoice:
         system: str | None = None,
         scoring: str = "letter",
         normalize: str = "sum",
-        few_shot: Sequence[Case] = (),
+        few_shot: Examples = (),
         max_tokens: int = 32,
         stop: Sequence[str] | None = None,
         prompt_style: str = "messages",
+        preface: str | None = None,
     ) -> None:
         scoring = options.one_of("multiple_choice", "scoring", scoring, SCORINGS)
         self.scoring = "letter" if scoring == "likelihood" else scoring
@@ -67,6 +72,7 @@ class MultipleChoice:
             system=system,
             prompt_style=prompt_style,
             few_shot=few_shot,
+            preface=preface,
             answer_of=self._shown_answer,
         )
 
@@ -134,7 +140,7 @@ class MultipleChoice:
         return tuple(letter(index) for index in range(len(choices)))
 
     def _shown_answer(self, case: Case) -> str:
-        index = int(case.references[0])
+        index = int(first_reference(case))
         return choices_of(case)[index] if self.scoring == "text" else letter(index)
 
 

@@ -15,6 +15,8 @@ from tuneval.tasks.options import one_of, text_or_none
 from tuneval.types import Case, Message
 
 Prompt = str | tuple[Message, ...]
+Examples = Sequence[Case] | Callable[[Case], Sequence[Case]]
+"""Cases shown before every question, or a rule that gives those of one question."""
 
 WORDING_VERSION = 1
 """Stands in every signature; raised when the same options begin to give other prompts."""
@@ -119,7 +121,9 @@ class Wording:
     """How the cases of one task become prompts.
 
     ``question`` words a case that has neither messages nor an exact prompt and for which the user
-    gave no template. ``examples`` are cases with the answer to show after each, in order.
+    gave no template. ``examples`` are cases with the answer to show after each, in order;
+    ``examples_of`` gives those of one case instead. ``preface`` is a template, filled from the case,
+    of what stands before all examples.
     """
 
     question: Callable[[Case], str]
@@ -127,6 +131,8 @@ class Wording:
     system: str | None = None
     prompt_style: str = "messages"
     examples: tuple[tuple[Case, str], ...] = ()
+    preface: str | None = None
+    examples_of: Callable[[Case], tuple[tuple[Case, str], ...]] | None = None
 
     def is_exact(self, case: Case) -> bool:
         """Whether the case brings the exact characters of its prompt (TRL prompt/completion)."""
@@ -135,7 +141,7 @@ class Wording:
     def prompt(self, case: Case) -> Prompt:
         """Return the prompt, without the place of the answer."""
         if self.is_exact(case):
-            return self._before_exact() + str(case.inputs["prompt"])
+            return self._before_exact(case) + str(case.inputs["prompt"])
         turns = self._turns(case)
         return turns if self.prompt_style == "messages" else render(turns)
 
@@ -165,21 +171,26 @@ class Wording:
     def settings(self) -> dict[str, object]:
         """What changes the prompts, for signatures."""
         shown = tuple(self._example_text(case, answer) for case, answer in self.examples)
-        return {
+        settings: dict[str, object] = {
             "wording": WORDING_VERSION,
             "template": self.template,
             "system": self.system,
             "style": self.prompt_style,
-            "few_shot": shown,
+            "few_shot": shown if self.examples_of is None else "of_each_case",
         }
+        return settings if self.preface is None else {**settings, "preface": self.preface}
 
     def _turns(self, case: Case) -> tuple[Message, ...]:
         own = self._own_turns(case)
         told = tuple(turn for turn in own if turn.role == "system")
         if self.system is not None:
             told = (Message("system", self.system),)
+        if self.preface is not None:
+            # One message: some chat templates take a second one of the system for an error.
+            parts = [*(turn.content for turn in told), fill(self.preface, case.inputs)]
+            told = (Message("system", BETWEEN_TURNS.join(parts)),)
         shown: list[Message] = []
-        for example, answer in self.examples:
+        for example, answer in self._shown_to(case):
             shown += (turn for turn in self._own_turns(example) if turn.role != "system")
             shown.append(Message("assistant", answer))
         return (*told, *shown, *(turn for turn in own if turn.role != "system"))
@@ -194,9 +205,14 @@ class Wording:
             return (Message("user", str(case.inputs["prompt"])),)
         return (Message("user", self.question(case)),)
 
-    def _before_exact(self) -> str:
+    def _shown_to(self, case: Case) -> tuple[tuple[Case, str], ...]:
+        return self.examples if self.examples_of is None else self.examples_of(case)
+
+    def _before_exact(self, case: Case) -> str:
         told = [] if self.system is None else [self.system]
-        shown = [self._example_text(case, answer) for case, answer in self.examples]
+        if self.preface is not None:
+            told.append(fill(self.preface, case.inputs))
+        shown = [self._example_text(one, answer) for one, answer in self._shown_to(case)]
         return "".join(part + BETWEEN_TURNS for part in (*told, *shown))
 
     def _example_text(self, case: Case, answer: str) -> str:
@@ -238,8 +254,9 @@ def build_wording(
     template: object,
     system: object,
     prompt_style: object,
-    few_shot: Sequence[Case],
+    few_shot: Examples,
     answer_of: Callable[[Case], str],
+    preface: object = None,
 ) -> Wording:
     """Check the options that all tasks share and make their wording.
 
@@ -248,13 +265,30 @@ def build_wording(
     ConfigError
         An option is not what it should be, or an example has no reference to show.
     """
-    for case in few_shot:
-        if not case.references:
-            raise ConfigError(f'few-shot case "{case.id}" has no reference to show as its answer.')
+
+    def with_answers(cases: Sequence[Case]) -> tuple[tuple[Case, str], ...]:
+        return tuple((case, answer_of(case)) for case in cases)
+
+    rule = few_shot if callable(few_shot) else None
     return Wording(
         question=question,
         template=text_or_none(task, "template", template),
         system=text_or_none(task, "system", system),
         prompt_style=one_of(task, "prompt_style", prompt_style, PROMPT_STYLES),
-        examples=tuple((case, answer_of(case)) for case in few_shot),
+        examples=() if callable(few_shot) else with_answers(few_shot),
+        preface=text_or_none(task, "preface", preface),
+        examples_of=None if rule is None else lambda case: with_answers(rule(case)),
     )
+
+
+def first_reference(case: Case) -> str:
+    """The answer to show after an example.
+
+    Raises
+    ------
+    ConfigError
+        The case has none.
+    """
+    if not case.references:
+        raise ConfigError(f'few-shot case "{case.id}" has no reference to show as its answer.')
+    return case.references[0]
