@@ -179,7 +179,7 @@ def add_slice(
         variant.name: _measure(metric, cases, predictions[variant.name], variant, kept)
         for variant in variants
     }
-    found.scores += [of_slice.score(arm, rows[arm], measured) for arm in rows]
+    found.scores += [_signed(of_slice.score(arm, rows[arm], measured), cases) for arm in rows]
     found.exploratory += [
         of_slice.compare(left, right, rows, measured, predictions)
         for left, right in pairs(rows, baseline)

@@ -12,8 +12,8 @@ from math import isnan
 
 from tuneval.assess import add_slice
 from tuneval.checks import Scene
+from tuneval.checks.training_file import read_training
 from tuneval.data.overlap import KINDS, Overlap, find_overlap, text_of
-from tuneval.data.read import read
 from tuneval.resolve import Plan
 from tuneval.types import CaseSet, Finding, arms
 
@@ -36,20 +36,12 @@ class Contamination:
 
         Perturbed twins are left out: their originals speak for them.
         """
-        file, described, first = plan.spec.train_data, plan.spec.cases[0], plan.case_sets[0]
-        if file is None:
+        training = read_training(plan)
+        if training is None:
             return None
-        training = read(
-            file,
-            name=f"{first.name} (training)",
-            columns=described.columns,
-            task=first.task,
-            labels=described.labels or first.labels,
-            allow_duplicate_ids=True,
-        )
         rows = [text_of(case) for case in training.cases]
         return cls(
-            file,
+            str(plan.spec.train_data),
             len(rows),
             {
                 cases.name: find_overlap(

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from tuneval import tasks
 from tuneval.assess import Predictions
 from tuneval.checks import Scene
+from tuneval.checks.training_file import read_training
 from tuneval.comparison.memorisation import (
     Likelihoods,
     Memorisation,
@@ -18,7 +19,6 @@ from tuneval.comparison.memorisation import (
     memorisation_sentence,
 )
 from tuneval.data.overlap import find_overlap, text_of
-from tuneval.data.read import read
 from tuneval.data.select import take
 from tuneval.resolve import Plan
 from tuneval.types import Case, CaseSet, Finding, FindingLevel, arms
@@ -38,34 +38,22 @@ class LearntByHeart:
     @classmethod
     def begin(cls, plan: Plan) -> LearntByHeart | None:
         """Sample both files. None where a base model is missing or the files are too small."""
-        file, described, first = plan.spec.train_data, plan.spec.cases[0], plan.case_sets[0]
-        if file is None or not any(variant.name == plan.baseline for variant in plan.variants):
+        training, tested = read_training(plan), plan.case_sets[0]
+        if training is None or not any(one.name == plan.baseline for one in plan.variants):
             return None
-        found = read(
-            file,
-            name=f"{first.name} (training texts)",
-            columns=described.columns,
-            task=first.task,
-            labels=described.labels or first.labels,
-            allow_duplicate_ids=True,
-        )
-        originals = [case for case in first.cases if case.origin is None]
-        shared = find_overlap(map(text_of, found.cases), [text_of(case) for case in originals])
+        test = _sample(replace(tested, name=f"{tested.name} (test texts)"))
+        shared = find_overlap(map(text_of, training.cases), [text_of(case) for case in test.cases])
         leaked = {one.case_id for one in shared} | {one.training_id for one in shared}
         training, test = (
-            _texts(replace(cases, name=name, cases=tuple(kept)))
-            for cases, name, kept in (
-                (found, found.name, [case for case in found.cases if case.id not in leaked]),
-                (
-                    first,
-                    f"{first.name} (test texts)",
-                    [case for case in originals if case.id not in leaked],
-                ),
+            _texts(cases, leaked)
+            for cases in (
+                _sample(replace(training, name=f"{tested.name} (training texts)")),
+                test,
             )
         )
         if min(len(training.cases), len(test.cases)) < FEWEST_TEXTS:
             return None
-        return cls(training, test, file)
+        return cls(training, test, str(plan.spec.train_data))
 
     def look(self, scene: Scene) -> Iterator[Finding]:
         """Ask every variant for the likelihood of every token; judge each arm's seeds apart."""
@@ -142,12 +130,16 @@ class LearntByHeart:
         )
 
 
-def _texts(cases: CaseSet) -> CaseSet:
-    """Inputs and what is expected for them as plain text, a fixed random sample."""
-    some = take(cases, min(MOST_TEXTS, len(cases.cases))) if cases.cases else cases
-    return replace(
-        some, task="language_model", labels=None, cases=tuple(_text(case) for case in some.cases)
-    )
+def _sample(cases: CaseSet) -> CaseSet:
+    """A fixed random sample of the cases that are no perturbed twins."""
+    originals = tuple(case for case in cases.cases if case.origin is None)
+    return take(replace(cases, cases=originals), min(MOST_TEXTS, len(originals)))
+
+
+def _texts(cases: CaseSet, left_out: set[str]) -> CaseSet:
+    """Inputs and what is expected for them as plain text, without some."""
+    kept = tuple(_text(case) for case in cases.cases if case.id not in left_out)
+    return replace(cases, task="language_model", labels=None, cases=kept)
 
 
 def _text(case: Case) -> Case:

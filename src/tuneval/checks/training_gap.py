@@ -7,16 +7,16 @@ Asks the tuned variants a fixed random sample of the training cases; the arithme
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tuneval.assess import is_missing
 from tuneval.checks import Scene
+from tuneval.checks.training_file import read_training
 from tuneval.comparison.overfitting import (
     FEWEST_TRAINING_CASES,
     gap_sentence,
     generalisation_gap,
 )
-from tuneval.data.read import read
 from tuneval.data.select import take
 from tuneval.metrics import Metric
 from tuneval.resolve import Plan
@@ -39,17 +39,10 @@ class TrainingGap:
     @classmethod
     def begin(cls, plan: Plan) -> TrainingGap | None:
         """Read the sample. Raises DataError if the file cannot be read so."""
-        file, described, cases = plan.spec.train_data, plan.spec.cases[0], plan.case_sets[0]
-        if file is None:
+        found = read_training(plan)
+        if found is None or found.task != plan.case_sets[0].task:
             return None
-        found = read(
-            file,
-            name=f"{cases.name} (training)",
-            columns=described.columns,
-            task=cases.task,
-            labels=described.labels or cases.labels,
-            allow_duplicate_ids=True,
-        )
+        found = replace(found, name=f"{plan.case_sets[0].name} (training)")
         n_cases = len(found.cases)
         return cls(take(found, min(MOST_TRAINING_CASES, n_cases)), n_cases)
 

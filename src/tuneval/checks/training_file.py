@@ -1,0 +1,31 @@
+"""The training file, read the way the test file was read; shared by the checks that look into it."""
+
+from __future__ import annotations
+
+from tuneval.data.read import read
+from tuneval.resolve import Plan
+from tuneval.types import CaseSet
+
+
+def read_training(plan: Plan) -> CaseSet | None:
+    """Read ``--train-data``; None if there is none.
+
+    A file beside benchmarks alone is read by its own layout. Case ids are "FILE:LINE".
+
+    Raises
+    ------
+    DataError
+        The file cannot be read so.
+    """
+    file, described, cases = plan.spec.train_data, plan.spec.cases[0], plan.case_sets[0]
+    if file is None:
+        return None
+    if described.benchmark is not None:
+        return read(file, allow_duplicate_ids=True)
+    return read(
+        file,
+        columns=described.columns,
+        task=cases.task,
+        labels=described.labels or cases.labels,
+        allow_duplicate_ids=True,
+    )
