@@ -263,3 +263,21 @@ class _Runs:
 
 def _runs(words: tuple[str, ...], length: int) -> Iterator[tuple[str, ...]]:
     return (words[at : at + length] for at in range(len(words) - length + 1))
+
+
+def copies_within(texts: Sequence[Text]) -> Iterator[tuple[int, int]]:
+    """Pairs of positions whose texts are equal or near copies, each pair once."""
+    prepared = [_Prepared.of(one) for one in texts]
+    first: dict[str, int] = {}
+    for at, one in enumerate(prepared):
+        if not one.words:
+            continue
+        if one.normal in first:
+            yield first[one.normal], at
+        first.setdefault(one.normal, at)
+    kept = sorted(first.values())
+    index = _Index([prepared[at] for at in kept])
+    for at in kept:
+        for other in (kept[found] for found in index.candidates(prepared[at])):
+            if other < at and _similarity(prepared[other], prepared[at]) is not None:
+                yield other, at
