@@ -406,11 +406,16 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
     def path_of(text: str) -> str:
         return str(folder / text)
 
+    is_served = spec.backend.kind == "openai"  # a server knows its models by name
+
+    def weights(text: str | None) -> str | None:
+        return text if is_served else place(text)
+
     variants = tuple(
         variant.model_copy(
             update={
-                "model": place(variant.model),
-                "adapter": tuple(str(place(adapter)) for adapter in variant.adapter),
+                "model": weights(variant.model),
+                "adapter": tuple(str(weights(adapter)) for adapter in variant.adapter),
                 "training_log": variant.training_log
                 if variant.training_log in (None, "auto")
                 else path_of(str(variant.training_log)),
