@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tuneval import checks, registry, tasks
+from tuneval import checks, judging, registry, tasks
 from tuneval.assess import Predictions, assess, choose_metrics, conclude, try_metrics
 from tuneval.comparison import Settings
 from tuneval.config import BackendSpec, CasesSpec, RunSpec
@@ -89,9 +89,11 @@ def run(
     }
     chosen = {cases.name: metrics_of(spec, cases, asked[cases.name]) for cases in plan.case_sets}
     begun = checks.begin(plan)
+    plan, judge = judging.begin(plan, lambda own: make_backend(own, models))
     settings = settings_of(spec)
     drawings = begin_drawings(plan, chosen, settings)
-    run_id = identify(plan, [task.signature() for task in asked.values()])
+    signing = [*asked.values(), *([judge] if judge else ())]
+    run_id = identify(plan, [one.signature() for one in signing])
     folder = open_folder(plan, run_id)
     with only_owner_of(folder):
         if announce:
@@ -135,9 +137,16 @@ def run(
                 one.into(assessments[one.cases.name])
             scene = checks.Scene(plan, asked, chosen, settings, predictions, assessments, ask_more)
             findings = [one for check in begun for one in check.look(scene)]
+            primary_metrics = {name: metrics[0].name for name, metrics in chosen.items()}
+            if judge:
+                backend.close()  # the memory is the judge's now
+                judged = judge.look(plan, predictions, journal, progress, settings)
+                plan = judged.join(plan, predictions, assessments, primary_metrics, findings)
         finally:
             journal.close()
             backend.close()
+            if judge:
+                judge.close()
         result = conclude(
             name=spec.name or plan.case_sets[0].name,
             run_id=run_id,
@@ -148,7 +157,7 @@ def run(
             case_sets=plan.case_sets,
             predictions=predictions,
             assessments=assessments,
-            primary_metrics={name: metrics[0].name for name, metrics in chosen.items()},
+            primary_metrics=primary_metrics,
             logs=plan.logs,
             notes=(
                 *plan.notes,

@@ -271,7 +271,9 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
             "resampling_seed": words["resampling_seed"],
         },
         "backend": {
-            "kind": "openai" if words["base_url"] and words["backend"] == "hf" else words["backend"],
+            "kind": "openai"
+            if words["base_url"] and words["backend"] == "hf"
+            else words["backend"],
             "base_url": words["base_url"],
         }
         | {
