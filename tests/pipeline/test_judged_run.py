@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -160,8 +161,7 @@ def test_letters_probabilities_are_taken_where_they_are_told(run_judged: Run) ->
 
     with serving(letters=letters) as fake:
         result = run_judged(fake)
-    assert score(result, "full").value == pytest.approx(1 / (1 + 2.718281828 ** (-0.1 - -2.4) ** -1)
-        if False else 0.9089, abs=1e-4)  # fmt: skip
+    assert score(result, "full").value == pytest.approx(1 / (1 + math.exp(-2.3)))
     assert score(result, "full", "discrete_win_rate").value == 1.0
     assert any("probabilities of the letters A and B" in one for one in result.notes)
     assert findings(result, "effort")[0].values["attempts"] == 160 + 2, "one call for both letters"
