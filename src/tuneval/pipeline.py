@@ -14,6 +14,7 @@ from typing import Any
 
 from tuneval import checks, judging, registry, tasks
 from tuneval.assess import Predictions, assess, choose_metrics, conclude, try_metrics
+from tuneval.benchmarks import Loaded
 from tuneval.comparison import Settings
 from tuneval.config import BackendSpec, CasesSpec, RunSpec
 from tuneval.data.read import read
@@ -84,10 +85,13 @@ def run(
     plan = with_perturbed_twins(resolve(spec, in_memory=models))
     spec = plan.spec
     asked = {
-        cases.name: build_task(spec, described, cases)
+        cases.name: build_task(spec, described, cases, plan.benchmarks.get(cases.name))
         for described, cases in zip(spec.cases, plan.case_sets, strict=True)
     }
-    chosen = {cases.name: metrics_of(spec, cases, asked[cases.name]) for cases in plan.case_sets}
+    chosen = {
+        cases.name: metrics_of(spec, cases, asked[cases.name], plan.benchmarks.get(cases.name))
+        for cases in plan.case_sets
+    }
     begun = checks.begin(plan)
     plan, judge = judging.begin(plan, lambda own: make_backend(own, models))
     settings = settings_of(spec)
@@ -268,8 +272,13 @@ def with_perturbed_twins(plan: Plan) -> Plan:
     return replace(plan, case_sets=tuple(case_sets), notes=tuple(notes))
 
 
-def build_task(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Task:
+def build_task(
+    spec: RunSpec, described: CasesSpec, cases: CaseSet, benchmark: Loaded | None = None
+) -> Task:
     """Make the task of a case set: its options, its labels and its few-shot cases."""
+    if benchmark is not None and benchmark.task is not None:
+        task: Task = benchmark.task
+        return task
     options = {**spec.task_options.get(cases.task, {}), **described.options}
     if "labels" in options:
         raise ConfigError(f'{cases.name}: "labels" is no task option: set cases[].labels.')
@@ -285,8 +294,13 @@ def build_task(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Task:
     )
 
 
-def metrics_of(spec: RunSpec, cases: CaseSet, task: Task) -> tuple[Metric, ...]:
+def metrics_of(
+    spec: RunSpec, cases: CaseSet, task: Task, benchmark: Loaded | None = None
+) -> tuple[Metric, ...]:
     """Choose the metrics of a case set and try them on a dry row, before any inference."""
+    if benchmark is not None and benchmark.own_metrics:
+        wanted = spec.metrics.primary  # of the others, those that it does not have are for files
+        return tuple(sorted(benchmark.own_metrics, key=lambda one: one.name != wanted))
     chosen = choose_metrics(spec.metrics, cases, has_probabilities=task.has_probabilities)
     case = cases.cases[0]
     answers = [made_up_answer(request, case) for request in task.ask(case)]

@@ -11,11 +11,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from tuneval import registry
+from tuneval.benchmarks import Loaded
+from tuneval.bridges import BRIDGES
 from tuneval.config import CasesSpec, RunSpec, VariantSpec
 from tuneval.data.code_problems import read_problems
 from tuneval.data.read import read
@@ -43,7 +45,8 @@ SERVED = ("openai",)
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run with nothing left open. ``logs`` is keyed by variant name; ``notes`` are for the user."""
+    """A run with nothing left open. ``logs`` is keyed by variant name, ``benchmarks`` by the name of a
+    case set; ``notes`` are for the user."""
 
     spec: RunSpec
     variants: tuple[Variant, ...]
@@ -52,6 +55,7 @@ class Plan:
     logs: Mapping[str, TrainingLog]
     folders: Mapping[str, ModelFolder]
     notes: tuple[str, ...]
+    benchmarks: Mapping[str, Loaded] = field(default_factory=dict)
 
 
 # --- words -> RunSpec --------------------------------------------------------------------------
@@ -360,9 +364,15 @@ def resolve(
     with _gathering(faults):
         _names_are_known(spec, in_memory)
     read_sets: list[CaseSet] = []
+    benchmarks: dict[str, Loaded] = {}
     for described in spec.cases:
         with _gathering(faults):
-            read_sets.append(read_cases(described))
+            if described.benchmark is None:
+                read_sets.append(read_cases(described))
+                continue
+            loaded = read_benchmark(described)
+            benchmarks[loaded.cases.name] = loaded
+            read_sets.append(loaded.cases)
     case_sets = tuple(read_sets)
     with _gathering(faults):
         _names_are_unique(case_sets)
@@ -386,6 +396,7 @@ def resolve(
         logs=logs,
         folders=folders,
         notes=tuple(notes),
+        benchmarks=benchmarks,
     )
 
 
@@ -454,6 +465,8 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
                 "labels": described.labels or found.labels,
             }
         )
+        if described.benchmark is None  # the others bring all that
+        else _anchored(described)
         for described, found in zip(spec.cases, case_sets, strict=True)
     )
     variants = spec.variants
@@ -476,6 +489,14 @@ def _absolute(place: str) -> str:
     return str(Path(place).absolute()) if _is_here(place) else place
 
 
+def _anchored(described: CasesSpec) -> CasesSpec:
+    """A benchmark that is a file of another tool ("lm_eval:my_task.yaml"), from the root."""
+    bridge, _, place = str(described.benchmark).partition(":")
+    if bridge not in BRIDGES or not _is_here(place):
+        return described
+    return described.model_copy(update={"benchmark": f"{bridge}:{_absolute(place)}"})
+
+
 def _columns(described: CasesSpec, found: CaseSet) -> Mapping[str, str]:
     """The columns that were found, where naming them says all that the layout says."""
     if set(found.columns) <= {"input", "reference", "id"}:
@@ -491,6 +512,15 @@ def read_cases(spec: CasesSpec) -> CaseSet:
         # Problems need their tests in a form that the grader takes; their reader checks them, too.
         cases = take(read_problems(spec.file), spec.limit)
     return replace(cases, is_guard=spec.guard)
+
+
+def read_benchmark(spec: CasesSpec) -> Loaded:
+    """Read one benchmark as its section of the spec says. Raises ConfigError, DataError."""
+    bridge, _, name = str(spec.benchmark).partition(":")
+    load = registry.load(BRIDGES, bridge, room="bridges")
+    loaded: Loaded = load(name, few_shot=spec.few_shot, limit=spec.limit, options=spec.options)
+    cases = replace(loaded.cases, is_guard=spec.guard, name=spec.name or loaded.cases.name)
+    return replace(loaded, cases=cases)
 
 
 def _read_any(spec: CasesSpec) -> CaseSet:

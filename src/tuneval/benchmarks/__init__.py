@@ -29,6 +29,8 @@ class Loaded:
         Few-shot examples before every question, or those of one case (MMLU: of its subject).
     signature : str
         Prompt version, revision and checksum of the data: all that makes the number comparable.
+    task, own_metrics : Task and Metric objects
+        Where another tool brings its own (`tuneval.bridges`).
     """
 
     cases: CaseSet
@@ -37,6 +39,8 @@ class Loaded:
     examples: Sequence[Case] | Callable[[Case], Sequence[Case]] = ()
     signature: str = ""
     notes: tuple[str, ...] = field(default=())
+    task: Any = None
+    own_metrics: tuple[Any, ...] = ()
 
 
 BENCHMARKS: dict[str, str] = {}

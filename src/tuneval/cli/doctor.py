@@ -269,7 +269,7 @@ def _about_requests(spec: RunSpec, plan: Plan, faults: list[str]) -> list[str]:
     for described, cases in zip(spec.cases, plan.case_sets, strict=True):
         task = None
         with _noting(faults):
-            task = build_task(spec, described, cases)
+            task = build_task(spec, described, cases, plan.benchmarks.get(cases.name))
             n_requests = sum(len(task.ask(case)) for case in cases.cases)
             size = n_requests * BYTES_PER_ANSWER * len(plan.variants)
             lines.append(
@@ -279,6 +279,6 @@ def _about_requests(spec: RunSpec, plan: Plan, faults: list[str]) -> list[str]:
             lines += [f"          warning: {warning}" for warning in task.warnings()]
         if task is not None:
             with _noting(faults):
-                chosen = metrics_of(spec, cases, task)
+                chosen = metrics_of(spec, cases, task, plan.benchmarks.get(cases.name))
                 lines.append(f"  metrics {', '.join(metric.name for metric in chosen)}")
     return lines
