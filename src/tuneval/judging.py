@@ -400,7 +400,7 @@ def begin(plan: Plan, make_backend: MakeBackend) -> tuple[Plan, Judging | None]:
             "OPENAI_BASE_URL."
         )
     chosen = plan.spec.backend.model_copy(update={"kind": spec.backend, "base_url": spec.base_url})
-    if spec.backend != "hf" and plan.spec.backend.kind == "hf":
+    if spec.backend != plan.spec.backend.kind:  # rows in a batch are no calls at a time
         chosen = chosen.model_copy(update={"batch_size": "auto"})
     backend = make_backend(plan.spec.model_copy(update={"backend": chosen}))
     judge = Variant(name=NAME, kind="judge", model=spec.model, dtype=chosen.dtype)
@@ -506,14 +506,18 @@ def _difficulties(
             raise DataError(
                 f'judge.difficulty: "{spec.difficulty}" has no row for {len(without)} cases of '
                 f'{cases.name} (first: "{without[0]}").\n'
-                'A case is found by its column "index", else by the number at the end of its id.'
+                'A case is found by its column "index" (from 0), else by its number in its file.'
             )
         found[cases.name] = {case.id: rows[_index(case)] for case in clean}
     return found
 
 
 def _index(case: Case) -> str:
-    return str(case.inputs.get("index", case.id.rpartition(":")[2]))
+    """AlpacaEval counts its instructions from 0, our ids count from 1."""
+    if "index" in case.inputs:
+        return str(case.inputs["index"])
+    number = case.id.rpartition(":")[2]
+    return str(int(number) - 1) if number.isdigit() else number
 
 
 def _read_difficulty(path: str) -> dict[str, float]:

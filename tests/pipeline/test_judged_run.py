@@ -18,9 +18,13 @@ from engine.fake_server import Fake, reply, saying, serving, status
 from pipeline.conftest import Setting, write_rows
 from tuneval.api import RunResult, compare
 from tuneval.cli.main import exit_code
+from tuneval.config import RunSpec
 from tuneval.engine import openai_server
 from tuneval.engine.retry import RetryPolicy
 from tuneval.errors import BackendUnavailable, ConfigError, DataError, VariantError
+from tuneval.judging import begin
+from tuneval.pipeline import make_backend
+from tuneval.resolve import resolve
 from tuneval.types import Finding, Score
 
 N = 40
@@ -80,6 +84,16 @@ def run_judged(data: Path) -> Iterator[Run]:
             return compare("base", **words)
 
         yield run
+
+
+def spec_of(fake: Fake, *, data: str, judge: dict[str, Any]) -> RunSpec:
+    content = {
+        "variants": [{"name": "base", "model": "base"}, {"name": "full", "model": "full"}],
+        "cases": [{"file": data}],
+        "backend": {"kind": "openai", "base_url": fake.url},
+        "judge": {"model": "small", "backend": "openai", "base_url": fake.url} | judge,
+    }
+    return RunSpec.from_dict(content)
 
 
 def texts_of(asked: dict[str, Any]) -> tuple[str, str]:
@@ -143,6 +157,28 @@ def test_everything_that_a_judged_run_says(run_judged: Run) -> None:
     assert "by a letter that it writes, temperature 0, prompt " in note
     assert note.endswith("prompts against base")
     assert (again.verdicts, again.run_id) == (result.verdicts, result.run_id)
+    left = RunSpec.from_yaml(Path(result.output_dir) / "run.yaml")
+    assert left.judge is not None
+    assert (left.judge.model, left.judge.price) == ("small", (2.0, 4.0))
+
+
+def test_a_case_without_an_index_is_found_by_its_number(
+    run_judged: Run, data: Path, tmp_path: Path
+) -> None:
+    rows = [json.loads(line) for line in data.read_text().splitlines()]
+    plain = write_rows(
+        tmp_path / "plain.jsonl", [{k: r[k] for k in ("instruction", "output")} for r in rows]
+    )
+    table = tmp_path / "difficulty.csv"
+    table.write_text("index,instruction_difficulty\n" + "".join(f"{n},{n}\n" for n in range(N)))
+    judge = {"against": "reference", "difficulty": str(table)}
+    with serving(content=prefers_good) as fake:
+        plan = resolve(spec_of(fake, data=str(plain), judge=judge))
+        _, judging = begin(plan, lambda spec: make_backend(spec, None))
+    assert judging is not None
+    judging.close()
+    assert judging.difficulty["plain"]["plain.jsonl:1"] == 0
+    assert judging.difficulty["plain"][f"plain.jsonl:{N}"] == N - 1
 
 
 def test_the_reports_show_what_a_judge_found(run_judged: Run) -> None:
