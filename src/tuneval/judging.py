@@ -273,7 +273,9 @@ class Judging:
                     higher_is_better=True,
                     signature=f"{label}|{judged}",
                     training_seeds=tuple(rate[0] for rate in values) if n > 1 else (),
-                    note="" if is_official else "not comparable with the published leaderboard",
+                    note="without the regulariser of AlpacaEval's two gamed baselines"
+                    if is_official
+                    else "not comparable with the published leaderboard",
                 )
             )
         return scores

@@ -260,7 +260,7 @@ def test_length_adjusted_without_difficulties_controlled_with_them(
     assert one.note == "not comparable with the published leaderboard"
     other = score(official, "lora", "win_rate, length-controlled")
     assert other.interval is not None
-    assert other.note == ""
+    assert other.note == "without the regulariser of AlpacaEval's two gamed baselines"
 
 
 # ---- judges that misbehave -------------------------------------------------------------------------
