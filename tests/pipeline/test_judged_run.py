@@ -279,7 +279,7 @@ def test_fault_29_a_judge_that_always_says_the_first_is_not_relied_on(run_judged
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize("said", ["", "Both are fine.", "<script>alert(1)</script>", "A or B"])
+@pytest.mark.parametrize("said", ["", "<script>alert(1)</script>"])
 def test_fault_29_a_judge_without_a_verdict_is_a_loss_for_nobody(
     run_judged: Run, said: str
 ) -> None:
@@ -315,11 +315,7 @@ def test_fault_29_too_many_unread_verdicts_decide_nothing(run_judged: Run) -> No
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize(
-    "fault",
-    [status(429, Retry_After="3"), status(429), status(503), fake_server.reset, fake_server.cut,
-     saying({"choices": []}), lambda handler: reply(handler, 200, b"<html>busy</html>")],
-)  # fmt: skip
+@pytest.mark.parametrize("fault", [status(429, Retry_After="3"), fake_server.cut])
 def test_fault_23_24_26_a_server_in_trouble_changes_no_verdict(
     run_judged: Run, fault: fake_server.Fault
 ) -> None:
@@ -332,9 +328,7 @@ def test_fault_23_24_26_a_server_in_trouble_changes_no_verdict(
 
 
 @pytest.mark.fault
-@pytest.mark.parametrize(
-    "fault", [status(500, "broken"), status(400, "too long"), saying({"choices": []})]
-)
+@pytest.mark.parametrize("fault", [status(500, "broken"), saying({"choices": []})])
 def test_fault_24_26_what_fails_for_ever_is_missing_for_all_and_listed(
     run_judged: Run, fault: fake_server.Fault
 ) -> None:
