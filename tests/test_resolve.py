@@ -13,6 +13,7 @@ import pytest
 import trainer_layouts
 from tiny_models import build_adapter, build_model, edit_json
 from tuneval.cli.main import exit_code
+from tuneval.config import RunSpec
 from tuneval.errors import ConfigError, TunevalError
 from tuneval.resolve import describe_run, resolve
 
@@ -356,3 +357,56 @@ def test_doctor_alone_tells_about_the_machine_without_torch(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     assert "torch" in done.stdout
     assert "answers " in done.stdout
+
+
+# ---- behind a server ----------------------------------------------------------------------------------
+
+
+def served(**changes: Any) -> RunSpec:
+    backend = {"kind": "openai", "base_url": "http://localhost:8000/v1"}
+    words: dict[str, Any] = {"base": "org/base", "data": ["test.jsonl"], "backend": backend}
+    return describe_run(**(words | changes))
+
+
+def test_what_a_server_serves_is_a_name_and_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tuned").mkdir()  # a folder of the same name means nothing
+    (tmp_path / "test.jsonl").write_text(
+        '{"text": "a", "label": "x"}\n{"text": "b", "label": "x"}\n' * 4
+    )
+    spec = served(adapters=["tuned", "seeds=a-1", "seeds=a-2"], full=["org/full"])
+    plan = resolve(spec)
+    shown = [(one.name, one.kind, one.model, one.adapter, one.recipe) for one in plan.variants]
+    assert shown == [
+        ("base", "base", "org/base", None, None),
+        ("seeds-1", "adapter", "org/base", "a-1", "seeds"),
+        ("seeds-2", "adapter", "org/base", "a-2", "seeds"),
+        ("lora", "adapter", "org/base", "tuned", None),
+        ("full", "full", "org/full", None, None),
+    ]
+    assert plan.folders == {}
+    assert plan.logs == {}
+    assert [one.training_seed for one in plan.variants[1:3]] == [1, 2]
+    (tmp_path / "run.yaml").write_text(plan.spec.to_yaml())
+    again = RunSpec.from_yaml(tmp_path / "run.yaml")
+    assert resolve(again).variants == plan.variants
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"base": None, "adapters": ["tuned"]}, "which base\\? A server's names do not tell"),
+        ({"adapters": ["lora="]}, '--adapter "lora=" names no model of the server'),
+    ],
+)
+def test_words_that_no_server_can_serve(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        served(**changes)
+
+
+def test_a_server_without_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    with pytest.raises(ConfigError, match="Give --base-url"):
+        resolve(served(full=["tuned"], backend={"kind": "openai"}))

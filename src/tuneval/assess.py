@@ -54,6 +54,11 @@ class Assessment:
     flips: list[Flips] = field(default_factory=list)
     case_scores: dict[str, tuple[float | None, ...]] = field(default_factory=dict)
 
+    def demote(self) -> None:
+        """Let no verdict rest on it."""
+        self.exploratory += self.confirmatory
+        self.confirmatory = []
+
 
 def choose_metrics(
     spec: MetricsSpec, cases: CaseSet, *, has_probabilities: bool = True

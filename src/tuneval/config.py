@@ -162,6 +162,9 @@ class JudgeSpec(_Strict):
     """Who compares two answers: a local model, or one behind an OpenAI-compatible server.
 
     ``model`` is a folder or hub id for ``backend: hf``, and the server's name of it for ``openai``.
+    ``against``: the answers that every variant's are compared with, those of the baseline variant
+    or the cases' own references (AlpacaEval's way). ``difficulty``: AlpacaEval's file of
+    instruction difficulties. ``price``: of a million prompt and a million completion tokens.
     """
 
     model: str
@@ -171,6 +174,9 @@ class JudgeSpec(_Strict):
     template: str | None = None
     system: str | None = None
     max_tokens: PositiveInt = 16
+    against: Literal["auto", "baseline", "reference"] = "auto"
+    difficulty: str | None = None
+    price: tuple[float, float] | None = None
 
 
 def _judge(value: Any) -> Any:
@@ -406,11 +412,16 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
     def path_of(text: str) -> str:
         return str(folder / text)
 
+    is_served = spec.backend.kind == "openai"  # a server knows its models by name
+
+    def weights(text: str | None) -> str | None:
+        return text if is_served else place(text)
+
     variants = tuple(
         variant.model_copy(
             update={
-                "model": place(variant.model),
-                "adapter": tuple(str(place(adapter)) for adapter in variant.adapter),
+                "model": weights(variant.model),
+                "adapter": tuple(str(weights(adapter)) for adapter in variant.adapter),
                 "training_log": variant.training_log
                 if variant.training_log in (None, "auto")
                 else path_of(str(variant.training_log)),
@@ -427,6 +438,8 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
     judge = spec.judge
     if judge is not None and judge.backend == "hf":
         judge = judge.model_copy(update={"model": place(judge.model)})
+    if judge is not None:
+        judge = judge.model_copy(update={"difficulty": place(judge.difficulty)})
     spec = spec.model_copy(
         update={
             "train_data": place(spec.train_data),

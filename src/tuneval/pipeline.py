@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tuneval import checks, metrics, registry, tasks
+from tuneval import checks, judging, metrics, registry, tasks
 from tuneval.assess import Predictions, assess, choose_metrics, conclude, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.comparison import Settings
@@ -93,9 +93,11 @@ def run(
         for cases in plan.case_sets
     }
     begun = checks.begin(plan)
+    plan, judge = judging.begin(plan, lambda own: make_backend(own, models))
     settings = settings_of(spec)
     drawings = begin_drawings(plan, chosen, settings)
-    run_id = identify(plan, [task.signature() for task in asked.values()])
+    signing = [*asked.values(), *([judge] if judge else ())]
+    run_id = identify(plan, [one.signature() for one in signing])
     folder = open_folder(plan, run_id)
     with only_owner_of(folder):
         if announce:
@@ -139,9 +141,16 @@ def run(
                 one.into(assessments[one.cases.name])
             scene = checks.Scene(plan, asked, chosen, settings, predictions, assessments, ask_more)
             findings = [one for check in begun for one in check.look(scene)]
+            primary_metrics = {name: metrics[0].name for name, metrics in chosen.items()}
+            if judge:
+                backend.close()  # the memory is the judge's now
+                judged = judge.look(plan, predictions, journal, progress, settings)
+                plan = judged.join(plan, predictions, assessments, primary_metrics, findings)
         finally:
             journal.close()
             backend.close()
+            if judge:
+                judge.close()
         result = conclude(
             name=spec.name or plan.case_sets[0].name,
             run_id=run_id,
@@ -152,7 +161,7 @@ def run(
             case_sets=plan.case_sets,
             predictions=predictions,
             assessments=assessments,
-            primary_metrics={name: metrics[0].name for name, metrics in chosen.items()},
+            primary_metrics=primary_metrics,
             logs=plan.logs,
             notes=(
                 *plan.notes,
@@ -271,6 +280,9 @@ def build_task(
 
     A benchmark brings its own; they yield only to what its own section of the spec says.
     """
+    if benchmark is not None and benchmark.task is not None:
+        task: Task = benchmark.task
+        return task
     usual = spec.task_options.get(cases.task, {}) if benchmark is None else benchmark.options
     options = {**usual, **described.options}
     if benchmark is not None and spec.prompting.chat_template == "on" and "prompt_style" in usual:
@@ -296,6 +308,9 @@ def metrics_of(
 ) -> tuple[Metric, ...]:
     """Choose the metrics of a case set and try them on a dry row, before any inference."""
     wanted = spec.metrics
+    if benchmark is not None and benchmark.own_metrics:
+        # Of the metrics that the spec names, those that it does not have are for files.
+        return tuple(sorted(benchmark.own_metrics, key=lambda one: one.name != wanted.primary))
     if benchmark is not None:
         is_alone = all(one.benchmark is not None for one in spec.cases)
         wanted = _benchmark_metrics(wanted, benchmark, task, is_alone=is_alone)

@@ -19,6 +19,7 @@ from tuneval import registry
 from tuneval.benchmarks import Loaded, Place
 from tuneval.benchmarks.load import load as load_benchmark
 from tuneval.benchmarks.source import place_of
+from tuneval.bridges import BRIDGES
 from tuneval.config import CasesSpec, RunSpec, VariantSpec
 from tuneval.data.code_problems import read_problems
 from tuneval.data.read import read
@@ -40,6 +41,8 @@ from tuneval.tasks import TASKS
 from tuneval.types import CaseSet, TrainingLog, Variant, VariantKind
 
 DEVICES = ("auto", "cpu", "mps", "cuda")
+SERVED = ("openai",)
+"""Backends whose variants are names that a server knows, not folders."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,14 +88,23 @@ def describe_run(
     ConfigError, VariantError
         The base cannot be told, a glob matches nothing, a name stands for two things.
     """
-    arms = _adapter_arms([word for text in adapters for word in _expand(text, "adapter")])
-    fulls = _named([word for text in full for word in _expand(text, "full")], default="full")
+    backend = sections.get("backend") or {}
+    is_served = backend.get("kind") in SERVED
+    split = _named_word if is_served else _expand
+    words = [word for text in adapters for word in split(text, "adapter")]
+    arms = _adapter_arms(words, is_served=is_served)
+    fulls = _named([word for text in full for word in split(text, "full")], default="full")
     if not arms and not fulls and base is None:
         raise ConfigError("nothing to compare: give BASE, --adapter DIR or --full DIR.")
     if not data and not benchmarks and not guards:
         raise ConfigError("no test data: give --data FILE or --benchmark NAME.")
-    is_offline = bool((sections.get("backend") or {}).get("offline"))
-    base = base or _base_of([path for _, paths in arms for path in paths], is_offline)
+    if base is None and is_served:
+        raise ConfigError(
+            "which base? A server's names do not tell: tuneval compare BASE --adapter NAME ..."
+        )
+    base = base or _base_of(
+        [path for _, paths in arms for path in paths], bool(backend.get("offline"))
+    )
     variants: list[dict[str, Any]] = [
         {
             "name": "base",
@@ -168,6 +180,14 @@ def _expand(text: str, flag: str) -> list[tuple[str | None, str]]:
     return [(name or None, path)]
 
 
+def _named_word(text: str, flag: str) -> list[tuple[str | None, str]]:
+    """Split "NAME=SERVED"; what a server calls its models is taken as it stands."""
+    name, equals, served = text.partition("=")
+    if not (served if equals else name):
+        raise ConfigError(f'--{flag} "{text}" names no model of the server.')
+    return [(name, served) if equals else (None, text)]
+
+
 def _file_names(files: Sequence[str]) -> list[str | None]:
     """Names that tell test files apart, where their own names do not."""
     _refuse_twice(files, "data")
@@ -184,15 +204,18 @@ def _is_here(place: str) -> bool:
     return os.path.exists(place)  # noqa: PTH110 - pathlib raises where a name is too long
 
 
-def _adapter_arms(words: Sequence[tuple[str | None, str]]) -> list[tuple[str, list[str]]]:
-    """Group adapters into arms: those with one name, or unnamed ones with equal settings."""
+def _adapter_arms(
+    words: Sequence[tuple[str | None, str]], *, is_served: bool = False
+) -> list[tuple[str, list[str]]]:
+    """Group adapters into arms: those with one name, or unnamed ones with equal settings. The
+    settings of what a server serves are not known, so that each unnamed one is an arm."""
     arms: dict[str, list[str]] = {}
     for name, path in words:
         if name is not None:
             arms.setdefault(name, []).append(path)
     recipes: dict[str, list[str]] = {}
     for path in (path for name, path in words if name is None):
-        recipes.setdefault(_recipe(path), []).append(path)
+        recipes.setdefault(path if is_served else _recipe(path), []).append(path)
     unnamed = _distinct_names(
         [paths[0] for paths in recipes.values()], default="lora", taken=set(arms)
     )
@@ -421,6 +444,13 @@ def _names_are_known(spec: RunSpec, in_memory: Mapping[str, Any]) -> None:
                 f'the prompt "{described.template}" names no column, so that every case would be asked '
                 'the same.\nPut a column in braces, e.g. --prompt "{text}\\nLabel:", or give a file.'
             )
+    if spec.backend.kind in SERVED and not (
+        spec.backend.base_url or os.environ.get("OPENAI_BASE_URL")
+    ):
+        raise ConfigError(
+            f"backend {spec.backend.kind}: the server has no address. Give --base-url "
+            "http://HOST:PORT/v1, or set OPENAI_BASE_URL."
+        )
     strangers = sorted(set(in_memory) - {one.name for one in spec.variants})
     if strangers:
         names = [one.name for one in spec.variants]
@@ -441,18 +471,20 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
             }
         )
         if described.benchmark is None  # the others bring all that
-        else described
+        else _anchored(described)
         for described, found in zip(spec.cases, case_sets, strict=True)
     )
-    variants = tuple(
-        one.model_copy(
-            update={
-                "model": one.model and _absolute(one.model),
-                "adapter": tuple(_absolute(path) for path in one.adapter),
-            }
+    variants = spec.variants
+    if spec.backend.kind not in SERVED:
+        variants = tuple(
+            one.model_copy(
+                update={
+                    "model": one.model and _absolute(one.model),
+                    "adapter": tuple(_absolute(path) for path in one.adapter),
+                }
+            )
+            for one in spec.variants
         )
-        for one in spec.variants
-    )
     output = spec.output.model_copy(update={"dir": str(Path(spec.output.dir).absolute())})
     data = spec.benchmark_data and _absolute(spec.benchmark_data)
     return spec.model_copy(
@@ -463,6 +495,14 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
 def _absolute(place: str) -> str:
     """A path that is here, from the root; a hub id stays as it is."""
     return str(Path(place).absolute()) if _is_here(place) else place
+
+
+def _anchored(described: CasesSpec) -> CasesSpec:
+    """A benchmark that is a file of another tool ("lm_eval:my_task.yaml"), from the root."""
+    bridge, _, place = str(described.benchmark).partition(":")
+    if bridge not in BRIDGES or not _is_here(place):
+        return described
+    return described.model_copy(update={"benchmark": f"{bridge}:{_absolute(place)}"})
 
 
 def _columns(described: CasesSpec, found: CaseSet) -> Mapping[str, str]:
@@ -500,9 +540,14 @@ def read_benchmark(spec: CasesSpec, place: Place) -> Loaded:
             raise ConfigError(
                 f'benchmark "{spec.benchmark}": "{key}" is for files; the benchmark brings its own.'
             )
-    loaded = load_benchmark(
-        str(spec.benchmark), place, few_shot=spec.few_shot or 0, limit=spec.limit
-    )
+    bridge, _, name = str(spec.benchmark).partition(":")
+    if bridge in BRIDGES:
+        load = registry.load(BRIDGES, bridge, room="bridges")
+        loaded: Loaded = load(name, few_shot=spec.few_shot, limit=spec.limit, options=spec.options)
+    else:
+        loaded = load_benchmark(
+            str(spec.benchmark), place, few_shot=spec.few_shot or 0, limit=spec.limit
+        )
     cases = replace(loaded.cases, is_guard=spec.guard, name=spec.name or loaded.cases.name)
     return replace(loaded, cases=cases)
 
@@ -571,6 +616,8 @@ def _variants_of(
                 **shared,  # type: ignore[arg-type]
             )
         ]
+    if spec.backend.kind in SERVED:
+        return _served(one, base, shared)
     if not one.adapter:
         kind: VariantKind = "base" if one.name == base.name else "full"
         folder = _look_into(str(one.model), "full", revision=one.revision, **look)
@@ -625,6 +672,28 @@ def _variants_of(
             f"({how})"
         )
     return variants
+
+
+def _served(one: VariantSpec, base: VariantSpec, shared: Mapping[str, Any]) -> list[Variant]:
+    """The variants of one arm behind a server: names; what they are the server is asked later."""
+    kind: VariantKind = "base" if one.name == base.name else "adapter" if one.adapter else "full"
+    seeds, _ = _training_seeds(one)
+    several = len(one.adapter) > 1
+    return [
+        Variant(
+            name=f"{one.name}-{number}" if several else one.name,
+            kind=kind,
+            model=one.model or str(base.model),
+            adapter=adapter,
+            recipe=one.name if several else None,
+            training_seed=seed,
+            training_log=None if one.training_log == "auto" else one.training_log,
+            **shared,
+        )
+        for number, (adapter, seed) in enumerate(
+            zip(one.adapter or (None,), seeds or (None,), strict=True), start=1
+        )
+    ]
 
 
 def _refuse_without_tokenizer(one: VariantSpec, held: Any) -> None:

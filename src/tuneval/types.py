@@ -215,6 +215,7 @@ class Prediction:
     ``label_probabilities`` maps each label to its probability, in the task's order. ``nll`` is in nats over
     ``n_tokens`` tokens that spell ``n_bytes`` utf-8 bytes. ``finish_reasons`` stands beside ``completions``
     ("length": cut at the token limit). ``is_truncated``: the prompt was cut to fit the context.
+    ``values``: metric name -> the sums of this case, where the task of another tool measures by itself.
     """
 
     case_id: str
@@ -229,6 +230,7 @@ class Prediction:
     problem: str | None = None
     finish_reasons: tuple[str, ...] = ()
     is_truncated: bool = False
+    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

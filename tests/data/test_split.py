@@ -18,7 +18,23 @@ from tuneval.data.overlap import Text, find_overlap
 from tuneval.data.split import split
 from tuneval.errors import ConfigError, DataError
 
-WORDS = ["amber", "basil", "cedar", "delta", "ember", "fjord", "grove", "haven", "inlet", "jetty", "knoll", "larch", "maple", "north", "ocean"]
+WORDS = [
+    "amber",
+    "basil",
+    "cedar",
+    "delta",
+    "ember",
+    "fjord",
+    "grove",
+    "haven",
+    "inlet",
+    "jetty",
+    "knoll",
+    "larch",
+    "maple",
+    "north",
+    "ocean",
+]
 
 
 def rows(n: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -147,7 +163,7 @@ def test_one_group_cannot_be_divided(tmp_path: Path) -> None:
 
 def test_other_formats_are_refused(tmp_path: Path) -> None:
     (tmp_path / "data.json").write_text("[]")
-    with pytest.raises(DataError, match='cannot be kept as they are'):
+    with pytest.raises(DataError, match="cannot be kept as they are"):
         split(tmp_path / "data.json", test=0.2)
 
 

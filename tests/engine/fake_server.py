@@ -19,13 +19,15 @@ Fault = Callable[[BaseHTTPRequestHandler], None]
 
 @dataclass
 class Fake:
-    """What the server does and saw. ``faults`` are used up first, one per request."""
+    """What the server does and saw. ``faults`` are used up first, one per request; ``content`` is
+    what it says, or says to a request; ``letters``: first token -> log-probability, likewise."""
 
     url: str = ""
     models: tuple[str, ...] | None = ("small", "tuned")
     echoes_as: str | None = None
     has_logprobs: bool = True
     content: Any = "billing"
+    letters: Any = None
     n_choices: int | None = None
     faults: deque[Fault] = field(default_factory=deque)
     always: Fault | None = None
@@ -46,8 +48,13 @@ def completed(fake: Fake, asked: dict[str, Any], *, is_chat: bool) -> dict[str, 
     n = fake.n_choices if fake.n_choices is not None else asked.get("n", 1)
     choice: dict[str, Any] = {"finish_reason": "stop"}
     prompt_tokens = 3
+    content = fake.content(asked) if callable(fake.content) else fake.content
     if is_chat:
-        choice["message"] = {"role": "assistant", "content": fake.content}
+        choice["message"] = {"role": "assistant", "content": content}
+        letters = fake.letters(asked) if callable(fake.letters) else fake.letters
+        if letters and asked.get("logprobs"):
+            told = [{"token": token, "logprob": nats} for token, nats in letters.items()]
+            choice["logprobs"] = {"content": [{**told[0], "top_logprobs": told}]}
     elif asked.get("echo"):
         tokens = tokens_of(asked["prompt"])
         prompt_tokens = len(tokens)
@@ -63,12 +70,18 @@ def completed(fake: Fake, asked: dict[str, Any], *, is_chat: bool) -> dict[str, 
                 "top_logprobs": [None if one is None else {"x": -1.2} for one in [*own, -0.5]],
             }
     else:
-        choice["text"] = fake.content
+        choice["text"] = content
     return {
         "model": fake.echoes_as or asked["model"],
         "choices": [choice] * n,
         "usage": {"prompt_tokens": prompt_tokens, "completion_tokens": n},
     }
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+    """More than ask at a time: one that is turned away waits a second before it knocks again."""
 
 
 @contextmanager
@@ -97,8 +110,7 @@ def serving(**settings: Any) -> Iterator[Fake]:
                 return fault(self)
             return reply(self, 200, completed(fake, asked, is_chat="chat" in self.path))
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = _Server(("127.0.0.1", 0), Handler)
     fake.url = f"http://127.0.0.1:{server.server_port}/v1"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

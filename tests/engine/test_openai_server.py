@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -366,3 +367,47 @@ def test_stopping_early_asks_no_more() -> None:
         answers.close()  # type: ignore[attr-defined]
         assert len(fake.seen) < 60
         assert ask(backend, CHAT)[0].problem is None
+
+
+# ---- letters of a chat answer ------------------------------------------------------------------------
+
+
+def letter(text: str, name: str = "r") -> Request:
+    return replace(CHAT, id=name, decoding=None, continuation=text)
+
+
+def test_a_letter_is_scored_as_the_first_token_of_an_answer() -> None:
+    told = {"A": -0.5, " A": -2.0, "B": -1.5, "The": -4.0}
+    with serving(letters=told) as fake, connected(fake) as (backend, _):
+        first, second, third = ask(backend, *(letter(text, text) for text in ("A", "B", "C")))
+        again = ask(backend, letter("A"))
+    assert first.loglikelihood == pytest.approx(math.log(math.exp(-0.5) + math.exp(-2.0)))
+    assert (second.loglikelihood, third.loglikelihood) == (-1.5, -4.0), "C is bounded by the least"
+    assert (first.is_greedy, second.is_greedy) == (True, False)
+    assert again[0].loglikelihood == first.loglikelihood
+    (asked,) = fake.seen  # one call for all letters of a question
+    assert (asked["max_tokens"], asked["logprobs"], asked["top_logprobs"]) == (1, True, 20)
+    assert sum(one.prompt_tokens for one in (first, second, third)) == 3
+
+
+def test_an_answer_that_begins_with_no_letter_is_unparsed() -> None:
+    with serving(letters={"Sure": -0.1, "the": -3.0}) as fake, connected(fake) as (backend, _):
+        (response,) = ask(backend, letter("A"))
+    assert response.problem == "unparsed: the answer begins with 'Sure', no letter"
+
+
+def test_a_chat_server_without_logprobs_is_told_apart() -> None:
+    with (
+        serving() as fake,
+        connected(fake) as (backend, _),
+        pytest.raises(BackendUnavailable, match="returned no log-probabilities"),
+    ):
+        ask(backend, letter("A"))
+
+
+def test_a_folder_is_asked_for_though_no_list_has_it() -> None:
+    judge = Variant("judge", "judge", "/models/judge")
+    with serving(echoes_as="/models/judge@main") as fake, connected(fake) as (backend, waits):
+        facts = backend.prepare([judge])
+    assert facts["judge"].settings["served as"] == "/models/judge@main"
+    assert waits == []

@@ -18,6 +18,7 @@ from tuneval.types import Prediction
 
 LABELS = ("billing", "technical", "account")
 VERDICTS = ("candidate", "baseline", "tie")
+JUDGED = ("win_rate", "discrete_win_rate")
 TEXTS = (
     "the cat sat",
     "the cat sat on the mat, and the dog runs.",
@@ -34,7 +35,7 @@ BEST = {
     **dict.fromkeys(("bleu", "chrf", "chrf++", "codexglue_bleu", "codexglue_text_bleu"), 100.0),
     **dict.fromkeys(("ter", "loss", "bits_per_byte", "log_loss", "aurc", "ece", "ece_width"), 0.0),
     **dict.fromkeys(("brier", "brier_top_label"), 0.0),
-    "win_rate": 1.0,
+    **dict.fromkeys(JUDGED, 1.0),
 }
 # A learned network gives no text the same score; METEOR gives full marks to endless texts alone.
 NO_BEST = {"bleurt", "meteor"}
@@ -72,7 +73,7 @@ def answered(name, cases, given):
             text=text,
             label=text,
             label_probabilities=None
-            if name == "win_rate"
+            if name in JUDGED
             else {label: float(share) for label, share in zip(LABELS, row, strict=True)},
             nll=float(len(text) + 1),
             n_tokens=len(text.split()) + 1,
@@ -84,7 +85,7 @@ def answered(name, cases, given):
 
 def workload(name, n=12):
     """Cases, and predictions that are partly right."""
-    values = VERDICTS if name == "win_rate" else TEXTS if name in TEXT_NAMES else LABELS
+    values = VERDICTS if name in JUDGED else TEXTS if name in TEXT_NAMES else LABELS
     rng = np.random.default_rng(7)
     cases = made_cases([values[k] for k in rng.integers(0, len(values), size=n)])
     given = [
@@ -164,7 +165,7 @@ def test_totals_of_many_draws_at_once(name, make):
 def test_perfect_predictions_reach_the_best_value(name, make):
     cases = made_cases(
         ["candidate"] * 3
-        if name == "win_rate"
+        if name in JUDGED
         else ["the cat sat on the mat", "a b c d e", "one two three four"]
         if name in TEXT_NAMES
         else LABELS
@@ -174,7 +175,7 @@ def test_perfect_predictions_reach_the_best_value(name, make):
             one,
             nll=0.0,
             label_probabilities=None
-            if name == "win_rate"
+            if name in JUDGED
             else dict.fromkeys(LABELS, 0.0) | {case.references[0]: 1.0},
         )
         for case, one in zip(
@@ -203,7 +204,7 @@ def test_an_answer_that_failed(name, make):
     if metric.needs == ("text",):
         as_empty = metric.per_case(cases, answered(name, cases, [""] * len(cases)))
         assert rows == pytest.approx(as_empty, abs=1e-6)
-    elif metric.needs == ("label",) and name != "win_rate":
+    elif metric.needs == ("label",) and name not in JUDGED:
         assert metric.from_totals(rows.sum(axis=0)) == pytest.approx(0.0)
     else:
         assert not rows.any()
@@ -233,7 +234,7 @@ def test_values_stay_within_bounds(name, make):
 
 @pytest.mark.parametrize("name", [name for name in NAMES if describe(name).needs == ("label",)])
 def test_labels_outside_the_set_are_wrong(name, make):
-    if name == "win_rate":
+    if name in JUDGED:
         pytest.skip("a verdict outside the set is refused, see test_win_rate.py")
     metric = make(name)
     cases, predictions = workload(name)
@@ -309,7 +310,7 @@ def test_texts_of_ten_thousand_tokens(name, make):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_try_out_runs_every_metric_before_the_models(name, make):
-    try_out(make(name), VERDICTS if name == "win_rate" else LABELS)
+    try_out(make(name), VERDICTS if name in JUDGED else LABELS)
 
 
 @pytest.mark.parametrize("task", DEFAULTS)

@@ -119,6 +119,8 @@ class Loaded:
         Metric -> its options.
     counts_unanswered : bool
         Whether a case without a prediction is wrong, when outputs from a file are scored.
+    task, own_metrics : Task and Metric objects
+        Where another tool brings its own (`tuneval.bridges`).
     """
 
     cases: CaseSet
@@ -129,6 +131,8 @@ class Loaded:
     notes: tuple[str, ...] = field(default=())
     metric_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     counts_unanswered: bool = False
+    task: Any = None
+    own_metrics: tuple[Any, ...] = ()
 
 
 BENCHMARKS: dict[str, str] = {

@@ -99,6 +99,11 @@ def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
     if spec is None:
         return []
     plan = resolve(spec, faults=faults, in_memory=unknown)
+    if spec.judge is not None and len(plan.case_sets) == len(spec.cases) and not unknown:
+        from tuneval.judging import check as check_judge
+
+        with _noting(faults):
+            check_judge(plan)
     for check in (_check_place, _check_device):
         with _noting(faults):
             check(spec)

@@ -59,6 +59,9 @@ def _size(variant: Variant, plan: Plan) -> str:
 
 
 def _about_facts(variant: Variant, facts: VariantFacts) -> list[str]:
+    if not facts.n_parameters:  # behind a server: what it is made of cannot be seen
+        told = ", ".join(f"{key} {value}" for key, value in facts.settings.items())
+        return [f"  {_name(variant)}{told}; prompts: {facts.prompt_format}"]
     size = f"{_count(facts.n_parameters)} parameters"
     if facts.n_adapter_parameters:
         share = facts.n_adapter_parameters / facts.n_parameters

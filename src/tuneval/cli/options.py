@@ -148,6 +148,14 @@ def _words(
         float | None,
         _option(HOW, "with it: also stop when within that margin", metavar="POINTS", rare=True),
     ] = None,
+    backend: Annotated[
+        str,
+        _option(MACHINE, "who runs the models: hf, openai (a server)", metavar="NAME", rare=True),
+    ] = "hf",
+    base_url: Annotated[
+        str | None,
+        _option(MACHINE, "server of the models; openai unless --backend", metavar="URL", rare=True),
+    ] = None,
     device: Annotated[
         str, _option(MACHINE, "cpu, mps, cuda, cuda:1, ...", metavar="auto|NAME")
     ] = "auto",
@@ -263,6 +271,12 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
             "resampling_seed": words["resampling_seed"],
         },
         "backend": {
+            "kind": "openai"
+            if words["base_url"] and words["backend"] == "hf"
+            else words["backend"],
+            "base_url": words["base_url"],
+        }
+        | {
             key: _number_or_text(words[key])
             for key in (
                 "device",

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from tuneval.comparison import exact
 from tuneval.comparison import resampling as again
 from tuneval.errors import MetricError
 
@@ -22,6 +23,9 @@ ANCHOR_WEIGHT = 0.1
 """Weight of the concise and verbose answers of the baseline itself in the length model."""
 
 ELO = 400 / log(10)
+
+UNRELIABLE_BIAS = 0.30
+"""A judge whose verdict turns with the order more often than that is not relied on."""
 
 
 def from_codes(preferences: Sequence[float]) -> Floats:
@@ -57,6 +61,42 @@ def win_rate(y: Floats) -> WinRate:
     mean = float(y.mean()) if n else float("nan")
     discrete = (wins + ties / 2) / n if n else float("nan")
     return WinRate(100 * mean, 100 * error, 100 * discrete, wins, ties, n - wins - ties)
+
+
+@dataclass(frozen=True, slots=True)
+class PositionBias:
+    """How often a verdict turned when the two answers changed places, with its Wilson interval."""
+
+    n_turned: int
+    n_verdicts: int
+    rate: float
+    low: float
+    high: float
+
+    @property
+    def is_unreliable(self) -> bool:
+        """Is the judge led by the order?"""
+        return self.rate > UNRELIABLE_BIAS
+
+    def sentence(self) -> str:
+        """Say the rate, and what it means where it is high."""
+        if not self.n_verdicts:
+            return "The judge gave no verdict that could be read."
+        text = (
+            f"{self.n_turned} of {self.n_verdicts} verdicts turned with the order of the answers "
+            f"(position bias {self.rate:.1%}, 95% CI {self.low:.1%} to {self.high:.1%})"
+        )
+        return (
+            f"{text}: the judge is not reliable on this data." if self.is_unreliable else f"{text}."
+        )
+
+
+def position_bias(n_turned: int, n_verdicts: int) -> PositionBias:
+    """Share of verdicts that turned with the order; nan without verdicts."""
+    if not n_verdicts:
+        return PositionBias(0, 0, *(float("nan"),) * 3)
+    low, high = exact.wilson(n_turned, n_verdicts)
+    return PositionBias(n_turned, n_verdicts, n_turned / n_verdicts, low, high)
 
 
 @dataclass(frozen=True, slots=True)

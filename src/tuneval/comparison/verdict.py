@@ -17,6 +17,7 @@ from typing import Literal
 from tuneval.comparison import power, robustness
 from tuneval.comparison.exact import clopper_pearson
 from tuneval.comparison.overfitting import is_training_unfinished
+from tuneval.comparison.preference import UNRELIABLE_BIAS
 from tuneval.comparison.wording import Gain, gain, scale
 from tuneval.types import (
     Comparison,
@@ -226,7 +227,7 @@ def _invalid(primary: Iterable[Comparison]) -> list[str]:
         for side, name in (("baseline", c.baseline), ("candidate", c.candidate)):
             unread = c.details.get(f"unparsed_{side}", 0.0)
             if unread > INVALID_UNPARSED:
-                faults.append(f"{unread:.0%} of the answers of {name} could not be read.")
+                faults.append(f"{unread:.0%} of {_what_is_read(c)} {name} could not be read.")
     return list(dict.fromkeys(faults))
 
 
@@ -240,8 +241,19 @@ def doubts(comparison: Comparison) -> list[str]:
     for side, name in (("baseline", comparison.baseline), ("candidate", comparison.candidate)):
         unread = comparison.details.get(f"unparsed_{side}", 0.0)
         if unread > UNSURE_UNPARSED:
-            found.append(f"{unread:.0%} of the answers of {name} could not be read.")
+            found.append(f"{unread:.0%} of {_what_is_read(comparison)} {name} could not be read.")
+    bias = comparison.details.get("position_bias", 0.0)
+    if bias > UNRELIABLE_BIAS:
+        found.append(
+            f"{bias:.0%} of the judge's verdicts turned with the order of the answers: the judge is "
+            "not reliable on this data."
+        )
     return found
+
+
+def _what_is_read(comparison: Comparison) -> str:
+    is_judged = "position_bias" in comparison.details
+    return "the judge's verdicts on" if is_judged else "the answers of"
 
 
 def _p(comparison: Comparison) -> float:

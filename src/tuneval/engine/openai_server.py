@@ -1,31 +1,37 @@
 """Models behind an OpenAI-compatible server (vLLM, llama.cpp, a hosted API): two endpoints.
 
-Texts are completed and scored by ``/completions``, messages completed by ``/chat/completions``;
-the chat template is the server's. Not for: starting servers.
+Texts are completed and scored by ``/completions``, messages completed by ``/chat/completions``,
+which also tells how likely a single letter is; the chat template is the server's. Not for:
+starting servers.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
 from typing import Any, TypeVar
 
 from tuneval import registry
 from tuneval.engine.retry import Refused, RetryPolicy, kind_of, seconds_to_wait
 from tuneval.errors import BackendError, BackendUnavailable, ConfigError, VariantError
-from tuneval.types import Completion, Decoding, Request, Response, Variant, VariantFacts
+from tuneval.types import Completion, Decoding, Message, Request, Response, Variant, VariantFacts
 
 Found = TypeVar("Found")
 Token = tuple[float | None, float | None]
 """Log-probability of a token and that of the likeliest in its place; None where not told."""
 
 DEFAULT_CONCURRENCY = 8
+TOP_LOGPROBS = 20
+"""As many first tokens as servers tell at most."""
+
 LONGEST_REASON = 200
 
 
@@ -73,7 +79,8 @@ class OpenAIServer:
         self._http, self._client, self.url = _connect(url, self._key, timeout_seconds)
         self._secrets = [one for one in (self._key, *_userinfo(self._http, url)) if one]
         self._head_tokens: dict[tuple[str, str], int] = {}
-        self._counting: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+        self._first_tokens: dict[tuple[str, tuple[Message, ...]], Mapping[str, float]] = {}
+        self._counting: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
 
     def prepare(self, variants: Sequence[Variant]) -> Mapping[str, VariantFacts]:
         """Ask every variant for one token, and compare the name that comes back.
@@ -89,7 +96,8 @@ class OpenAIServer:
         facts = {}
         for variant in variants:
             name = served_name(variant)
-            if served and name not in served:
+            # A server that loads on demand takes folders that it does not list.
+            if served and name not in served and not Path(name).is_absolute():
                 raise VariantError(
                     f'variant "{variant.name}": the server at {self.url} serves no model of this '
                     f"name: {registry.unknown(name, served)}."
@@ -184,13 +192,12 @@ class OpenAIServer:
         The continuation begins after as many tokens as the prompt has alone: the rule of
         lm-evaluation-harness, which also moves the prompt's last white space to the continuation.
         """
-        if not isinstance(request.prompt, str):
-            raise BackendUnavailable(
-                f"the server at {self.url} gives no log-probabilities of a given answer to chat "
-                "messages.\nUse --scoring generate for this server, or the task option "
-                "prompt_style: text."
-            )
         assert request.continuation is not None
+        if not isinstance(request.prompt, str):
+            found = self._score_letter(variant, request.prompt, request.continuation.strip())
+            if not request.with_token_logprobs:
+                found.pop("token_logprobs", None)
+            return found
         head = request.prompt.rstrip()
         whole = request.prompt + request.continuation
         n_head = self._count_head(variant, head) if head else 0
@@ -205,6 +212,66 @@ class OpenAIServer:
             "token_logprobs": logprobs if request.with_token_logprobs else None,
             "prompt_tokens": n_head,
         }
+
+    def _score_letter(
+        self, variant: Variant, messages: tuple[Message, ...], letter: str
+    ) -> dict[str, Any]:
+        """Score a single letter as the first token of an answer to messages.
+
+        Both spellings of its token, with and without a space before it, count together. A letter
+        that is not told while another one is gets the least log-probability told, which bounds it.
+        """
+        if len(letter) != 1:
+            raise BackendUnavailable(
+                f"the server at {self.url} gives no log-probabilities of a given answer to chat "
+                "messages, but of single letters.\nUse --scoring generate for this server, or the "
+                "task option prompt_style: text."
+            )
+        told, prompt_tokens = self._told_tokens(variant, messages)
+        own = [nats for token, nats in told.items() if token.strip() == letter]
+        if not own and not any(_is_letter(token) for token in told):
+            likeliest = max(told, key=lambda token: told[token])
+            return {
+                "problem": f"unparsed: the answer begins with {likeliest[:60]!a}, no letter",
+                "prompt_tokens": prompt_tokens,
+            }
+        nats = math.log(sum(map(math.exp, own))) if own else min(told.values())
+        return {
+            "loglikelihood": nats,
+            "n_tokens": 1,
+            "is_greedy": bool(own) and max(own) == max(told.values()),
+            "token_logprobs": (nats,),
+            "prompt_tokens": prompt_tokens,
+        }
+
+    def _told_tokens(
+        self, variant: Variant, messages: tuple[Message, ...]
+    ) -> tuple[Mapping[str, float], int]:
+        """First tokens of an answer with their log-probabilities; the letters of one question share
+        one call, and the first of them its prompt tokens."""
+        key = (served_name(variant), messages)
+        asked = {
+            "messages": [{"role": turn.role, "content": turn.content} for turn in messages],
+            "max_tokens": 1,
+            "temperature": 0,
+            "logprobs": True,
+            "top_logprobs": TOP_LOGPROBS,
+        }
+
+        def read(body: Mapping[str, Any]) -> tuple[Mapping[str, float], int]:
+            (choice,) = _choices(body, 1)
+            content = (choice.get("logprobs") or {}).get("content")
+            if not content or not content[0].get("top_logprobs"):
+                raise BackendUnavailable(self._no_logprobs())
+            told = {str(one["token"]): float(one["logprob"]) for one in content[0]["top_logprobs"]}
+            return told, _usage(body).get("prompt_tokens", 0)
+
+        with self._counting[key]:
+            if key in self._first_tokens:
+                return self._first_tokens[key], 0
+            told, prompt_tokens = self._ask(variant, "/chat/completions", asked, read)
+            self._first_tokens[key] = told
+        return told, prompt_tokens
 
     def _count_head(self, variant: Variant, head: str) -> int:
         key = (served_name(variant), head)
@@ -289,7 +356,7 @@ class OpenAIServer:
     def _served_models(self) -> list[str]:
         """Names that the server lists; empty where it cannot say."""
         try:
-            body = self.retry.run(lambda: self._send("GET", "/models", None))
+            body = self._send("GET", "/models", None)  # tried once: the probe that follows decides
         except Refused as refused:
             if "status 401" in str(refused) or "status 403" in str(refused):
                 raise self._unavailable(refused) from refused
@@ -341,7 +408,13 @@ def served_name(variant: Variant) -> str:
 
 
 def _is_same_model(asked: str, echoed: str) -> bool:
-    return echoed == asked or echoed.startswith(f"{asked}-") or asked.endswith(f"/{echoed}")
+    is_dated = echoed.startswith((f"{asked}-", f"{asked}@"))  # model-2026-01-01, model@main
+    return echoed == asked or is_dated or asked.endswith(f"/{echoed}")
+
+
+def _is_letter(token: str) -> bool:
+    stripped = token.strip()
+    return len(stripped) == 1 and stripped.isascii() and stripped.isupper()
 
 
 def _connect(url: str, key: str, timeout_seconds: float) -> tuple[Any, Any, str]:

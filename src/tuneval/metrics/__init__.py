@@ -60,6 +60,7 @@ METRICS = {
     "codexglue_bleu": "tuneval.metrics.codexglue:CodeXGlueBleu",
     "codexglue_text_bleu": "tuneval.metrics.codexglue:CodeXGlueTextBleu",
     "cohen_kappa": "tuneval.metrics.classification:CohenKappa",
+    "discrete_win_rate": "tuneval.metrics.win_rate:DiscreteWinRate",
     "ece": "tuneval.metrics.calibration:CalibrationError",
     "ece_width": "tuneval.metrics.calibration:CalibrationErrorWidth",
     "exact_match": "tuneval.metrics.exact_match:ExactMatch",

@@ -16,6 +16,13 @@ OUTCOMES = {"candidate": 1.0, "tie": 0.5, "baseline": 0.0}
 class WinRate(Mean):
     """Share of cases in which the candidate is preferred; a tie is half, a soft verdict a share.
 
+    Parameters
+    ----------
+    judged : str, optional
+        By whom, how and against what: part of the signature.
+
+    Notes
+    -----
     The prediction is the judge's: its label is "candidate", "baseline" or "tie"; where it has
     ``label_probabilities``, the candidate's share of candidate and baseline counts instead.
 
@@ -30,6 +37,9 @@ class WinRate(Mean):
     needs: tuple[str, ...] = ("label",)
     reference = "alpaca_eval win_rate"
 
+    def __init__(self, *, judged: str = "") -> None:
+        self.judged = judged
+
     def per_case(self, cases: Sequence[Case], predictions: Sequence[Prediction]) -> Floats:
         """Rows (win, 1), the win from 0 to 1; zeros where the judge gave no verdict.
 
@@ -41,10 +51,9 @@ class WinRate(Mean):
         return rows(map(self._row, cases, predictions), 2)
 
     def _row(self, case: Case, prediction: Prediction) -> tuple[float, float]:
-        shares = prediction.label_probabilities or {}
-        decided = shares.get("candidate", 0.0) + shares.get("baseline", 0.0)
-        if decided > 0:
-            return shares.get("candidate", 0.0) / decided, 1.0
+        share = self._share(prediction)
+        if share is not None:
+            return share, 1.0
         if prediction.label in OUTCOMES:
             return OUTCOMES[prediction.label], 1.0
         if prediction.problem is None:
@@ -54,9 +63,32 @@ class WinRate(Mean):
             )
         return 0.0, 0.0
 
+    def _share(self, prediction: Prediction) -> float | None:
+        """The candidate's share of a soft verdict."""
+        shares = prediction.label_probabilities or {}
+        decided = shares.get("candidate", 0.0) + shares.get("baseline", 0.0)
+        return shares.get("candidate", 0.0) / decided if decided > 0 else None
+
     def signature(self) -> str:
-        """What a tie and a missing verdict are."""
-        return "tie:half|missing:left out"
+        """What a tie and a missing verdict are, and who judged."""
+        return "|".join(filter(None, ["tie:half|missing:left out", self.judged]))
+
+
+class DiscreteWinRate(WinRate):
+    """Wins and half the ties among the cases, however sure the judge was.
+
+    References
+    ----------
+    Dubois et al. (2024), Length-controlled AlpacaEval, arXiv:2404.04475 (the discrete win rate).
+    """
+
+    name = "discrete_win_rate"
+    reference = "alpaca_eval discrete_win_rate"
+
+    def _share(self, prediction: Prediction) -> float | None:
+        """A soft verdict counts as what it leans to."""
+        share = super()._share(prediction)
+        return None if share is None else 0.5 if share == 0.5 else float(share > 0.5)
 
 
 def win_of_preference(preference: float) -> float | None:

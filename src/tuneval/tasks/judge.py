@@ -96,7 +96,8 @@ class Judge:
     -----
     ``Prediction.label`` is "candidate", "baseline" or "tie"; a verdict that turns with the order is
     a tie. ``completions`` holds the verdict of each order. With likelihoods,
-    ``label_probabilities`` is the mean of both orders (one half each where they disagree).
+    ``label_probabilities`` is the mean of both orders (one half each where they disagree). A
+    question that was cut to fit the judge's context has no verdict.
     """
 
     def __init__(
@@ -141,10 +142,12 @@ class Judge:
         """Turn the verdicts of both orders into one."""
         cut = any(response.is_truncated for response in responses)
         problem = problem_of(responses)
+        if problem is None and cut:
+            problem = "unparsed: the judge could not see all of it (longer than its context)"
         if problem is not None:
             return Prediction(case.id, problem=problem, is_truncated=cut)
         if self.scoring == "generate":
-            return _read_letters(case, responses, is_truncated=cut)
+            return _read_letters(case, responses)
         firsts = [
             softmax(choice_scores(responses[at : at + 2], LETTERS, "sum"))[0] for at in (0, 2)
         ]
@@ -159,7 +162,6 @@ class Judge:
             label=label,
             label_probabilities={"candidate": share, "baseline": 1 - share},
             completions=verdicts,
-            is_truncated=cut,
         )
 
     @property
@@ -181,6 +183,11 @@ class Judge:
             },
         )
 
+    @property
+    def prompt_hash(self) -> str:
+        """Short fingerprint of the judge's instructions."""
+        return options.digest((self.template, self.system))
+
     def warnings(self) -> tuple[str, ...]:
         """Say nothing: what a judge is worth shows in its verdicts."""
         return ()
@@ -200,13 +207,13 @@ def _verdict(share: float) -> str:
     return "candidate" if share > 0.5 else "baseline"
 
 
-def _read_letters(case: Case, responses: Sequence[Response], *, is_truncated: bool) -> Prediction:
+def _read_letters(case: Case, responses: Sequence[Response]) -> Prediction:
     verdicts = []
     for order, response in zip(ORDERS, responses, strict=True):
         said = response.completions[0].text
         index = read_choice(said, LETTERS)
         if index is None:
-            return Prediction(case.id, problem=unparsed(said), is_truncated=is_truncated)
+            return Prediction(case.id, problem=unparsed(said))
         verdicts.append(order[index])
     label = verdicts[0] if verdicts[0] == verdicts[1] else "tie"
     return Prediction(
@@ -215,5 +222,4 @@ def _read_letters(case: Case, responses: Sequence[Response], *, is_truncated: bo
         label=label,
         completions=tuple(verdicts),
         finish_reasons=tuple(one.completions[0].finish_reason for one in responses),
-        is_truncated=is_truncated,
     )
