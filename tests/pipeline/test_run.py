@@ -192,19 +192,21 @@ def test_only_one_run_writes_to_a_folder(run_it: Run, setting: Setting) -> None:
 
 
 def test_training_cases_are_asked_of_the_tuned_variants_only(run_it: Run, tmp_path: Path) -> None:
-    train = write_rows(tmp_path / "train.jsonl", rows(230))
+    own = [{**row, "text": f"Somewhere far away {row['text']} again today"} for row in rows(230)]
+    train = write_rows(tmp_path / "train.jsonl", own)
     result = run_it(train_data=str(train), adapters=())
     gaps = [one for one in result.comparisons if one.slice == "train - test"]
     assert [(one.baseline, one.candidate) for one in gaps] == [("full", "full")]
     assert gaps[0].details["n_train"] == 230
     assert {name: len(own) for name, own in result.predictions.items()} == {"base": 24, "full": 24}
-    assert {score.slice for score in result.scores} == {"all"}, "a gap is no perturbation"
+    assert "train - test" not in {score.slice for score in result.scores}, "no perturbation"
 
 
 def test_too_small_a_training_file_is_said_and_not_asked(run_it: Run, tmp_path: Path) -> None:
     train = write_rows(tmp_path / "train.jsonl", rows(50))
     result = run_it(train_data=str(train))
-    assert "holds 50 cases; the gap" in result.findings[0].sentence
+    (found,) = (one for one in result.findings if one.kind == "training gap")
+    assert "holds 50 cases; the gap" in found.sentence
     assert not [one for one in result.comparisons if one.slice == "train - test"]
 
 
