@@ -49,6 +49,7 @@ _PICKLE_NAMES = re.compile(
     r"(pytorch_model|adapter_model|consolidated|model)[\w.-]*\.(bin|pt|pth|ckpt)"
 )
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_ID_LENGTH = 96
 _ADAPTER_PREFIX = "base_model.model."
 PROMPT_LEARNING = {"PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"}
 # Names of containers that move between a checkpoint and the modules made from it.
@@ -149,30 +150,54 @@ def find_folder(given: str, *, offline: bool = False, revision: str | None = Non
     VariantError
         Nothing is there; near names are offered.
     """
-    path = Path(given).expanduser()
-    if path.is_dir():
+    path = _expanded(given)
+    if _is_dir(path):
         return path
-    if path.is_file():
+    if _is_file(path):
         raise VariantError(f'"{given}" is a file. Give the folder that holds it: "{path.parent}"')
     if not _may_be_hub_id(given):
         raise VariantError(f'there is no folder "{given}"{_near_folder(path)}')
     return _from_hub(given, path, offline=offline, revision=revision)
 
 
+def _expanded(given: str) -> Path:
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:  # "~nobody": no such user
+        return Path(given)
+
+
+def _is_dir(path: Path) -> bool:
+    """Whether there is such a folder; a name that no file system takes (too long) is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def _may_be_hub_id(given: str) -> bool:
-    if not _HUB_ID.fullmatch(given):
+    if not _HUB_ID.fullmatch(given) or len(given) > _HUB_ID_LENGTH:
+        return False
+    if "--" in given or ".." in given or given.endswith((".", "-", ".git")):
         return False
     parent, _, _ = given.rpartition("/")
-    return not (parent and Path(parent).is_dir())
+    return not (parent and _is_dir(Path(parent)))
 
 
 def _near_folder(path: Path) -> str:
     """Offer the sibling with the most similar name; climb to the first parent that exists."""
     parent = path.parent
     wanted = path.name
-    while not parent.is_dir() and parent != parent.parent:
+    while not _is_dir(parent) and parent != parent.parent:
         wanted, parent = parent.name, parent.parent
-    names = sorted(entry.name for entry in _entries(parent) if entry.is_dir())
+    names = sorted(entry.name for entry in _entries(parent) if _is_dir(entry))
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.6)
     if near:
         return f'. Did you mean "{parent / near[0]}"?'
@@ -248,7 +273,7 @@ def find_base(adapter: ModelFolder, *, offline: bool = False) -> str:
             f'adapter "{adapter.given}": {ADAPTER_CONFIG} names no base model.\n'
             f"Name it: tuneval compare BASE --adapter {adapter.given} --data test.jsonl"
         )
-    if Path(recorded).expanduser().is_dir():
+    if _is_dir(_expanded(recorded)):
         return recorded
     if _may_be_hub_id(recorded) and recorded in cached_hub_ids():
         return recorded
@@ -277,7 +302,7 @@ def _offers(recorded: str, adapter: ModelFolder) -> tuple[str, str] | None:
     for name in same + alike:
         return name, f"Your cache holds {name}."
     for parent in (adapter.path.parent, adapter.path.parent.parent):
-        if (parent / parts[-1] / MODEL_CONFIG).is_file():
+        if _is_file(parent / parts[-1] / MODEL_CONFIG):
             return str(parent / parts[-1]), f'There is "{parent / parts[-1]}".'
     return None
 
