@@ -61,7 +61,7 @@ _LORA_TENSOR = re.compile(
     r"|weight|bias|token_adapter\..*)"
 )
 # Not part of a recipe: where the base lay, and what PEFT notes for its own book-keeping.
-_NOT_RECIPE = {
+NOT_RECIPE = {
     "base_model_name_or_path",
     "revision",
     "inference_mode",
@@ -346,9 +346,7 @@ def describe(
             "transformers knows the architecture itself."
         )
     adapter_config = _read_json(path / ADAPTER_CONFIG)
-    settings = {
-        key: adapter_config[key] for key in sorted(adapter_config) if key not in _NOT_RECIPE
-    }
+    settings = {key: adapter_config[key] for key in sorted(adapter_config) if key not in NOT_RECIPE}
     settings = {key: _sorted_if_set(value) for key, value in settings.items()}
     adapter_files = (
         _weight_files(path, given, ADAPTER_WEIGHTS, None, allow_pickle_weights)
@@ -387,7 +385,7 @@ def describe(
         dtype=_main_dtype(dtypes or adapter_dtypes),
         disk_bytes=sum(file.stat().st_size for file in (*model_files, *adapter_files)),
         context_length=_context_length(text_config),
-        quantization=_quantization(config),
+        quantization=quantization_of(config),
         has_own_code=bool(own_code),
     )
 
@@ -544,7 +542,8 @@ def _context_length(config: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _quantization(config: Mapping[str, Any]) -> str | None:
+def quantization_of(config: Mapping[str, Any]) -> str | None:
+    """In how many bits a model is stored, from its config: "4-bit", "8-bit" or the method's name."""
     settings = config.get("quantization_config")
     if not isinstance(settings, dict):
         return None
@@ -559,12 +558,21 @@ def _quantization(config: Mapping[str, Any]) -> str | None:
 
 
 def check_adapter_fits(
-    adapter: ModelFolder, base: ModelFolder, *, allow_base_mismatch: bool = False
+    adapter: ModelFolder,
+    base: ModelFolder,
+    *,
+    allow_base_mismatch: bool = False,
+    is_quantised: bool = False,
 ) -> tuple[str, ...]:
     """Hold an adapter's tensors against the modules and layers of a base model.
 
     PEFT loads an adapter whose tensors fit nothing with a warning at most, and then returns the
     base model's answers; here that is an error.
+
+    Parameters
+    ----------
+    is_quantised : bool
+        The base will be quantised as it is loaded, whatever its files hold.
 
     Returns
     -------
@@ -577,7 +585,7 @@ def check_adapter_fits(
         Tensors name modules or layers that the base lacks, or have other shapes; or it was trained
         on a 4-bit base and this one is not (unless ``allow_base_mismatch``).
     """
-    warnings = _quantisation_mismatch(adapter, base, allow_base_mismatch)
+    warnings = () if is_quantised else _quantisation_mismatch(adapter, base, allow_base_mismatch)
     if adapter.adapter_tensors and base.tensors:
         if adapter.adapter_settings.get("peft_type") in PROMPT_LEARNING:
             _check_prompt_width(adapter, base)
