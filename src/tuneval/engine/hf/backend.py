@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 
 from tuneval.engine.hf import describe as folders
-from tuneval.engine.hf import fingerprint, held, memory, placement, tokenizer
+from tuneval.engine.hf import fingerprint, held, memory, placement, prefix, tokenizer
 from tuneval.engine.hf.describe import ModelFolder
 from tuneval.engine.hf.generation import Drawn, Job, generate
 from tuneval.engine.hf.loading import (
@@ -117,6 +117,7 @@ class HFBackend:
         self._held: dict[Key, Weights] = {}
         self._voices: dict[Variant, _Voice] = {}
         self._trees: dict[tuple[int, str | None], Tree | None] = {}
+        self._expands: dict[tuple[int, str | None], bool] = {}
         self._threads_before = torch.get_num_threads()
 
     # ------------------------------------------------------------------------------ the contract
@@ -175,6 +176,7 @@ class HFBackend:
             weights.detach()
         self._held.clear()
         self._trees.clear()
+        self._expands.clear()
         self._voices.clear()
         self._tokenizers.clear()
         memory.release(self.device)
@@ -337,6 +339,7 @@ class HFBackend:
                 weights.detach()
             self._held.clear()
             self._trees.clear()
+            self._expands.clear()
             memory.release(self.device)
             free = memory.free_bytes(self.device)
         return load_weights(
@@ -449,6 +452,8 @@ class HFBackend:
         network = weights.network
         if tree is not None:
             return tree.name
+        if self._can_expand(weights, voice):
+            return prefix.NAME
         is_single = not network.can_pad or network.own_forward is not None
         return "one row at a time" if is_single else "padded batches"
 
@@ -522,7 +527,15 @@ class HFBackend:
             budget, max_rows = self._limits(_SCORED_TOKENS)
             done = {n for n, owner in enumerate(owners) if requests[owner].id in known}
             tree = self._tree(weights, voice)
-            return score(network, tree, windows, token_budget=budget, max_rows=max_rows, known=done)
+            return score(
+                network,
+                tree,
+                windows,
+                token_budget=budget,
+                max_rows=max_rows,
+                known=done,
+                can_expand=tree is None and self._can_expand(weights, voice),
+            )
 
         for index, part in self._switched(weights, voice, run):
             owner = owners[index]
@@ -623,6 +636,16 @@ class HFBackend:
             with weights.network.without_outliers():
                 self._trees[key] = find_tree(weights.network, weights.active, n_tokens)
         return self._trees[key]
+
+    def _can_expand(self, weights: Weights, voice: _Voice) -> bool:
+        """Whether beginnings can be shared where there is no tree; found once, by trying."""
+        weights.switch(voice.adapter)
+        key = (id(weights), weights.active)
+        if key not in self._expands:
+            n_tokens = int(weights.model.get_input_embeddings().weight.shape[0])
+            with weights.network.without_outliers():
+                self._expands[key] = prefix.can_expand(weights.network, n_tokens)
+        return self._expands[key]
 
     def _limits(self, tokens: Mapping[str, int]) -> tuple[int, int]:
         """Tokens and rows of a batch at most."""
