@@ -9,7 +9,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -153,7 +153,7 @@ def score_tree(
     int, WindowScore
         Index into ``windows`` and its score, as soon as its last token has been pushed.
     """
-    trie = build_trie([window.ids[:-1] for window in windows])
+    trie = _trie_of(windows)
     nodes, targets, starts = _targets(trie, windows)
     by_node = np.argsort(nodes, kind="stable")
     sorted_nodes = nodes[by_node]
@@ -178,6 +178,14 @@ def score_tree(
                 continue
             span = slice(starts[index], starts[index + 1])
             yield index, finite(logprobs[span].tolist(), bool(greedy[span].all()), seconds)
+
+
+def _trie_of(windows: Sequence[Window]) -> Trie:
+    """The tree of all that windows put in; those that differ in their last token put in the same."""
+    inputs: dict[tuple[int, ...], int] = {}
+    places = [inputs.setdefault(window.ids[:-1], len(inputs)) for window in windows]
+    trie = build_trie(list(inputs))
+    return replace(trie, leaf=trie.leaf[np.array(places, dtype=np.int64)])
 
 
 def _missing_nodes(
