@@ -330,3 +330,24 @@ def test_an_adapter_of_a_4_bit_base_fits_one_that_is_loaded_so(base, lora, copy)
     with pytest.raises(AdapterError, match="was trained on a 4-bit base"):
         check_adapter_fits(describe(adapter), describe(base))
     assert check_adapter_fits(describe(adapter), describe(base), is_quantised=True) == ()
+
+
+def test_the_key_of_a_run_reaches_the_backend(base) -> None:
+    from tuneval.config import RunSpec
+    from tuneval.errors import ConfigError
+    from tuneval.pipeline import make_backend
+
+    def spec(**backend: str) -> RunSpec:
+        return RunSpec.from_dict(
+            {
+                "variants": [{"name": "base", "model": str(base)}],
+                "cases": [{"file": "test.jsonl"}],
+                "backend": backend,
+            }
+        )
+
+    made = make_backend(spec(quantization="4bit", device="cpu"), None)
+    assert isinstance(made, HFBackend)
+    assert made._quantization == "4bit"
+    with pytest.raises(ConfigError, match=r"backend.quantization: .*'4bit'"):
+        spec(quantization="3bit")
