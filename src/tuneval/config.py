@@ -156,6 +156,7 @@ class BackendSpec(_Strict):
     allow_base_mismatch: bool = False
     allow_pickle_weights: bool = False
     tokenizer_from: Literal["auto", "base", "adapter"] = "auto"
+    quantization: Literal["none", "8bit", "4bit"] = "none"
 
 
 class JudgeSpec(_Strict):

@@ -650,7 +650,10 @@ def _variants_of(
         if folder.has_model:
             notes.append(f'{one.name}: "{path}" holds a whole model, too; read as the adapter')
         notes += check_adapter_fits(
-            folder, base_folder, allow_base_mismatch=spec.backend.allow_base_mismatch
+            folder,
+            base_folder,
+            allow_base_mismatch=spec.backend.allow_base_mismatch,
+            is_quantised=spec.backend.quantization != "none",
         )
         name = one.name if len(one.adapter) == 1 else f"{one.name}-{number}"
         folders[name] = folder

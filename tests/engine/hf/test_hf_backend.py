@@ -12,7 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from shared import shared_json, shared_path
 from tiny_models import SHAPES, build_adapter, build_model, build_tokenizer
+from tuneval.engine.hf import placement
 from tuneval.engine.hf.backend import HFBackend
+from tuneval.engine.hf.describe import describe
 from tuneval.types import Decoding, Message, Request, Variant
 
 CONTEXTS = [
@@ -176,7 +178,11 @@ def test_swapping_when_only_one_fits(base, lora, lora2, other_base, monkeypatch)
     backend = HFBackend(offline=True, device="cpu")
     expected = {n: ask(backend, v, questions()[:5]) for n, v in named.items()}
     assert len(backend._held) == 2
-    monkeypatch.setattr("tuneval.engine.hf.memory.free_bytes", lambda device: 0)
+    # Enough for one, not for two.
+    room = placement.needed_bytes(describe(base), "float32", None) * 9 // 8
+    monkeypatch.setattr(
+        "tuneval.engine.hf.memory.free_bytes", lambda device: room * (not narrow._held)
+    )
     narrow = HFBackend(offline=True, device="cpu")
     narrow.prepare(list(named.values()))
     for _ in range(2):
@@ -367,3 +373,30 @@ def test_an_adapter_is_proved_on_any_number_of_threads(base: Path, lora: Path) -
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_the_journal_can_name_what_changed(base, lora, copy, tmp_path) -> None:
+    from tiny_models import edit_json
+    from tuneval.engine.answer import answer
+    from tuneval.engine.journal import Journal
+
+    adapter = copy(lora)
+    variant = Variant("lora", "adapter", str(base), str(adapter))
+    requests = questions()[:2]
+
+    def warnings_of(backend: HFBackend, one: Variant = variant) -> list[str]:
+        with Journal(tmp_path / "journal") as journal:
+            answer(backend, one, requests, journal)
+            return journal.warnings
+
+    assert warnings_of(HFBackend(offline=True, device="cpu")) == []
+    (half,) = warnings_of(HFBackend(offline=True, device="cpu", dtype="bfloat16"))
+    assert f'"{base}" with adapter "{adapter}" are not reused: ' in half
+    assert 'dtype is "bfloat16", was "float32"; scoring is "packed trie", was' in half
+    assert "hash" not in half
+    (template,) = warnings_of(HFBackend(offline=True, device="cpu", dtype="float64"))
+    assert 'dtype is "float64", was' in template
+    edit_json(adapter / "adapter_config.json", lora_alpha=9)
+    (scaled,) = warnings_of(HFBackend(offline=True, device="cpu"))
+    assert "adapter's weights and settings (hash) is" in scaled
+    assert "dtype" not in scaled

@@ -255,3 +255,24 @@ def test_gpt2_modules_are_known_by_their_stored_names(tmp_path) -> None:
     assert (
         check_adapter_fits(describe(build_adapter(tmp_path / "lora", gpt2)), describe(gpt2)) == ()
     )
+
+
+@pytest.mark.parametrize(
+    "name", ["a" * 300, "o" * 60 + "/" + "m" * 60, "folder/" + "b" * 300, "/tmp/" + "c" * 5000]
+)
+def test_names_that_no_file_system_takes(name) -> None:
+    with pytest.raises(VariantError, match="there is no folder"):
+        describe(name, offline=True)
+
+
+@pytest.mark.parametrize("name", ["a--b", "a..b", "owner/model.git", "~nobody-here/model"])
+def test_names_that_no_hub_takes(name) -> None:
+    with pytest.raises(VariantError, match="there is no folder"):
+        describe(name, offline=True)
+
+
+def test_an_adapter_that_records_a_name_too_long(lora, copy) -> None:
+    adapter = copy(lora)
+    edit_json(adapter / "adapter_config.json", base_model_name_or_path="x" * 400)
+    with pytest.raises(AdapterError, match="which is not here"):
+        find_base(describe(adapter), offline=True)

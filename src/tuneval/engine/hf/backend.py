@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
 
 from tuneval.engine.hf import describe as folders
-from tuneval.engine.hf import fingerprint, memory, tokenizer
+from tuneval.engine.hf import fingerprint, held, memory, placement, prefix, tokenizer
 from tuneval.engine.hf.describe import ModelFolder
 from tuneval.engine.hf.generation import Drawn, Job, generate
 from tuneval.engine.hf.loading import (
@@ -26,6 +26,7 @@ from tuneval.engine.hf.loading import (
     resolve_dtype,
 )
 from tuneval.engine.hf.loglikelihood import WindowScore, score
+from tuneval.engine.hf.placement import Quantization
 from tuneval.engine.hf.render import DEFAULT_CONTEXT_LENGTH, Renderer, Scoring, Window
 from tuneval.engine.hf.tokenizer import ChatTemplate, Spoken, TokenizerFrom
 from tuneval.engine.hf.tree import Tree, find_tree
@@ -33,7 +34,6 @@ from tuneval.errors import AdapterError, VariantError
 from tuneval.types import Completion, Request, Response, Variant, VariantFacts
 
 _N_PROBE_TOKENS = 32
-_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
 _SCORED_TOKENS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 _DRAWN_TOKENS = {"cpu": 65536, "cuda": 1 << 20, "mps": 65536}
 _MAX_ROWS = 128
@@ -43,7 +43,11 @@ Key = tuple[str, ...]
 
 @dataclass(frozen=True, slots=True)
 class _Voice:
-    """A variant that was found to be what it says: where its weights are and how it reads text."""
+    """A variant that was found to be what it says: where its weights are and how it reads text.
+
+    ``bits``: in how many bits its weights are held, None for whole. ``parts`` are what its
+    fingerprint is made of.
+    """
 
     key: Key
     model: ModelFolder | None
@@ -51,7 +55,9 @@ class _Voice:
     spoken: Spoken
     renderer: Renderer
     warnings: tuple[str, ...]
+    bits: str | None = None
     facts: VariantFacts | None = None
+    parts: Mapping[str, object] = field(default_factory=dict)
 
 
 class HFBackend:
@@ -72,8 +78,12 @@ class HFBackend:
         Whether messages go through the tokenizer's chat template: where it has one, always, never.
     tokenizer_from : "auto", "base" or "adapter"
         Which tokenizer an adapter speaks where its own differs from the base's.
+    quantization : "none", "8bit" or "4bit"
+        Hold base and full fine-tunes so, by bitsandbytes. A model that is stored quantised loads as
+        it is stored.
     models : mapping, optional
-        Variant name -> model already loaded, or (model, tokenizer), instead of a folder.
+        Variant name -> model already loaded, or (model, tokenizer), instead of a folder. A PEFT
+        model under an adapter's name is that adapter; the base may be given as the same object.
     """
 
     def __init__(
@@ -88,6 +98,7 @@ class HFBackend:
         allow_pickle_weights: bool = False,
         allow_base_mismatch: bool = False,
         tokenizer_from: TokenizerFrom = "auto",
+        quantization: Quantization = "none",
         models: Mapping[str, Any] | None = None,
     ) -> None:
         self.device = resolve_device(device)
@@ -99,12 +110,14 @@ class HFBackend:
         self._allow_pickle_weights = allow_pickle_weights
         self._allow_base_mismatch = allow_base_mismatch
         self._tokenizer_from = tokenizer_from
+        self._quantization: Quantization = quantization
         self._models = dict(models or {})
         self._folders: dict[tuple[object, ...], ModelFolder] = {}
         self._tokenizers: dict[str, Any] = {}
         self._held: dict[Key, Weights] = {}
         self._voices: dict[Variant, _Voice] = {}
         self._trees: dict[tuple[int, str | None], Tree | None] = {}
+        self._expands: dict[tuple[int, str | None], bool] = {}
         self._threads_before = torch.get_num_threads()
 
     # ------------------------------------------------------------------------------ the contract
@@ -124,8 +137,11 @@ class HFBackend:
             for variant in sharing:
                 voice = new[variant]
                 self._prove(weights, voice)
-                self._voices[variant] = replace(voice, facts=self._facts(variant, voice, weights))
+                parts = self._parts(variant, voice, weights)
+                facts = self._facts(variant, voice, weights, parts)
+                self._voices[variant] = replace(voice, facts=facts, parts=parts)
         self._warn_of_twins(variants)
+        self._warn_of_other_bits(variants)
         return {variant.name: self._fact(variant) for variant in variants}
 
     def answer(
@@ -149,12 +165,18 @@ class HFBackend:
         self.prepare([variant])
         return self._fact(variant).fingerprint
 
+    def ingredients(self, variant: Variant) -> Mapping[str, str]:
+        """Name what the fingerprint was made of, so that the journal can say what has changed."""
+        self.prepare([variant])
+        return _in_words(self._voices[variant].parts)
+
     def close(self) -> None:
         """Detach adapters and give the weights' memory back."""
         for weights in self._held.values():
             weights.detach()
         self._held.clear()
         self._trees.clear()
+        self._expands.clear()
         self._voices.clear()
         self._tokenizers.clear()
         memory.release(self.device)
@@ -164,18 +186,10 @@ class HFBackend:
 
     def _voice(self, variant: Variant) -> _Voice:
         """Everything about a variant that can be known and checked without loading weights."""
-        held = self._models.get(variant.name)
-        adapter = self._describe(variant.adapter, variant) if variant.adapter else None
-        warnings: tuple[str, ...] = ()
-        if variant.kind == "adapter" and held is None:
-            if adapter is None or not adapter.has_adapter:
-                raise AdapterError(
-                    f'adapter "{variant.adapter or variant.name}": there is no '
-                    f"{folders.ADAPTER_CONFIG}. For a whole model use --full."
-                )
-            warnings += _refuse_other_kinds(adapter)
+        given = self._models.get(variant.name)
+        adapter, warnings = self._adapter(variant, given)
         model = None
-        if held is None:
+        if given is None:
             name = variant.model or folders.find_base(_given(adapter), offline=self._offline)
             model = self._describe(name, variant)
             if not model.has_model:
@@ -185,21 +199,52 @@ class HFBackend:
                 )
             if adapter is not None:
                 warnings += folders.check_adapter_fits(
-                    adapter, model, allow_base_mismatch=self._allow_base_mismatch
+                    adapter,
+                    model,
+                    allow_base_mismatch=self._allow_base_mismatch,
+                    is_quantised=self._quantization != "none",
                 )
+        bits = self._bits(model, given)
         spoken = self._speak(variant, model, adapter)
-        dtype = self._resolved_dtype(variant, model, held)
+        dtype = self._resolved_dtype(variant, model, given)
         key: Key = (
-            ("object", str(id(_module(held))))
-            if held is not None
+            ("object", str(id(held.inner(_module(given)))))
+            if given is not None
             else (str(_given(model).path), dtype, str(variant.trust_remote_code))
         )
         renderer = Renderer(
             spoken.tokenizer,
             template=spoken.template,
-            context_length=_context_length(model, _module(held), spoken.tokenizer),
+            context_length=_context_length(model, _module(given), spoken.tokenizer),
         )
-        return _Voice(key, model, adapter, spoken, renderer, (*warnings, *spoken.warnings))
+        return _Voice(key, model, adapter, spoken, renderer, (*warnings, *spoken.warnings), bits)
+
+    def _adapter(self, variant: Variant, given: Any) -> tuple[ModelFolder | None, tuple[str, ...]]:
+        """The adapter of a variant, from its folder or from a PEFT model in memory."""
+        adapter = self._describe(variant.adapter, variant) if variant.adapter else None
+        if variant.kind != "adapter":
+            return adapter, ()
+        if adapter is None and held.is_peft(_module(given)):
+            adapter = held.describe(_module(given), variant.name)
+            return adapter, _refuse_other_kinds(adapter)
+        if given is None and (adapter is None or not adapter.has_adapter):
+            raise AdapterError(
+                f'adapter "{variant.adapter or variant.name}": there is no '
+                f"{folders.ADAPTER_CONFIG}. For a whole model use --full."
+            )
+        return adapter, () if adapter is None else _refuse_other_kinds(adapter)
+
+    def _bits(self, model: ModelFolder | None, given: Any) -> str | None:
+        """In how many bits a model is, or will be, held."""
+        if model is None:
+            config = getattr(_module(given), "config", None)
+            stored = getattr(config, "quantization_config", None)
+            settings = stored if stored is None or isinstance(stored, dict) else stored.to_dict()
+            return folders.quantization_of({"quantization_config": settings})
+        bits = placement.bits_of(model, self._quantization)
+        if placement.needs_bitsandbytes(model, bits):
+            placement.check_bitsandbytes(model.given, self.device)
+        return bits
 
     def _describe(self, name: str, variant: Variant) -> ModelFolder:
         key = (name, variant.revision, variant.trust_remote_code)
@@ -224,8 +269,8 @@ class HFBackend:
     def _speak(
         self, variant: Variant, model: ModelFolder | None, adapter: ModelFolder | None
     ) -> Spoken:
-        held = self._models.get(variant.name)
-        base = held[1] if isinstance(held, tuple) else None
+        given = self._models.get(variant.name)
+        base = given[1] if isinstance(given, tuple) else None
         if base is None:
             folder = model or self._describe(variant.model, variant)
             base = self._tokenizer(folder, variant)
@@ -249,9 +294,9 @@ class HFBackend:
             chat_template=self._chat_template,
         )
 
-    def _resolved_dtype(self, variant: Variant, model: ModelFolder | None, held: Any) -> str:
-        if held is not None:
-            return str(_module(held).dtype).removeprefix("torch.")
+    def _resolved_dtype(self, variant: Variant, model: ModelFolder | None, given: Any) -> str:
+        if given is not None:
+            return str(held.inner(_module(given)).dtype).removeprefix("torch.")
         wanted = variant.dtype if variant.dtype != "auto" else self._dtype
         return resolve_dtype(wanted, model, self.device)
 
@@ -260,12 +305,11 @@ class HFBackend:
     def _weights(self, key: Key, variant: Variant, voice: _Voice) -> Weights:
         """The weights of a variant, loaded now if they are not held."""
         if key not in self._held:
-            held = self._models.get(variant.name)
-            if held is not None:
-                model = _module(held).to(self.device).eval()
-                weights = Weights(model, None, device=self.device, name=variant.name)
+            given = self._models.get(variant.name)
+            if given is not None:
+                weights = self._take(_module(given), variant, voice)
             else:
-                weights = self._load(_given(voice.model), variant)
+                weights = self._load(_given(voice.model), variant, voice.bits)
             # The probes are compared bit for bit, so they must run on as many threads as all else.
             self._set_threads(weights.n_parameters)
             weights.prove_base(_probes(voice))
@@ -274,26 +318,37 @@ class HFBackend:
         self._set_threads(weights.n_parameters)
         return weights
 
-    def _load(self, folder: ModelFolder, variant: Variant) -> Weights:
+    def _take(self, model: Any, variant: Variant, voice: _Voice) -> Weights:
+        """Weights that are in memory already; a PEFT model around them is found by itself."""
+        peft = held.wrapper_of(model, map(_module, self._models.values()))
+        model = held.inner(model)
+        if voice.bits is None:
+            model = model.to(self.device)
+        model.eval()
+        return Weights(
+            model, None, device=self.device, name=variant.name, bits=voice.bits, peft=peft
+        )
+
+    def _load(self, folder: ModelFolder, variant: Variant, bits: str | None) -> Weights:
         dtype = self._resolved_dtype(variant, folder, None)
-        stored = _BYTES.get(folder.dtype or "", 4)
-        needed = folder.disk_bytes * _BYTES[dtype] // stored
-        # A quarter more for activations; what does not fit beside others takes their place.
-        if self._held and memory.free_bytes(self.device) < needed * 5 // 4:
+        needed = placement.needed_bytes(folder, dtype, bits)
+        # What does not fit beside others takes their place.
+        free = memory.free_bytes(self.device)
+        if self._held and not placement.is_room(needed, self.device, free):
             for weights in self._held.values():
                 weights.detach()
             self._held.clear()
             self._trees.clear()
+            self._expands.clear()
             memory.release(self.device)
-        is_too_large = (
-            self.device.startswith("cuda") and memory.free_bytes(self.device) < needed * 5 // 4
-        )
+            free = memory.free_bytes(self.device)
         return load_weights(
             folder,
             device=self.device,
             dtype=dtype,
             trust_remote_code=variant.trust_remote_code,
-            device_map="auto" if is_too_large or folder.quantization else None,
+            bits=bits,
+            placement=placement.place(needed, self.device, free, bits=bits),
         )
 
     def _prove(self, weights: Weights, voice: _Voice) -> None:
@@ -310,10 +365,64 @@ class HFBackend:
 
     # ------------------------------------------------------------------------------------- facts
 
-    def _facts(self, variant: Variant, voice: _Voice, weights: Weights) -> VariantFacts:
-        dtype = str(weights.model.dtype).removeprefix("torch.")
-        path = self._path(weights, voice)
-        notes = list(voice.warnings)
+    def _facts(
+        self, variant: Variant, voice: _Voice, weights: Weights, parts: Mapping[str, object]
+    ) -> VariantFacts:
+        settings = {**_adapter_settings(voice.adapter), "scoring": str(parts["path"])}
+        if voice.bits is not None:
+            settings["quantization"] = voice.bits
+        if weights.spread_over:
+            settings["placement"] = weights.spread_over
+        return VariantFacts(
+            variant=variant.name,
+            fingerprint=fingerprint.of_parts(parts),
+            backend="hf",
+            device=self.device,
+            dtype=str(parts["dtype"]),
+            n_parameters=weights.n_parameters,
+            n_adapter_parameters=voice.adapter.n_adapter_parameters if voice.adapter else 0,
+            prompt_format=voice.spoken.prompt_format,
+            tokenizer=voice.spoken.origin,
+            context_length=voice.renderer.context_length,
+            settings=settings,
+            warnings=(*voice.warnings, *self._notes(variant, voice, weights)),
+        )
+
+    def _parts(self, variant: Variant, voice: _Voice, weights: Weights) -> dict[str, object]:
+        """All that can change an answer; the fingerprint is their hash."""
+        more = ("bitsandbytes",) if voice.bits in ("8-bit", "4-bit") else ()
+        return {
+            "backend": "hf",
+            "kind": variant.kind,
+            "weights": (
+                fingerprint.of_model(voice.model)
+                if voice.model is not None
+                else fingerprint.of_tensors(held.own_tensors(weights.model))
+            ),
+            "adapter": self._adapter_hash(variant, voice),
+            "tokenizer": voice.spoken.fingerprint,
+            "template": voice.spoken.template,
+            "prompt_format": voice.spoken.prompt_format,
+            "end_tokens": sorted(self._end_tokens(weights, voice)),
+            "context_length": voice.renderer.context_length,
+            "dtype": str(weights.model.dtype).removeprefix("torch."),
+            "device": self.device.partition(":")[0],
+            "quantization": voice.bits,
+            "path": self._path(weights, voice),
+            "versions": fingerprint.versions(*more),
+        }
+
+    def _adapter_hash(self, variant: Variant, voice: _Voice) -> str | None:
+        if voice.adapter is None:
+            return None
+        given = _module(self._models.get(variant.name))
+        is_held = not voice.adapter.adapter_weight_files and held.is_peft(given)
+        tensors = held.adapter_tensors(given, voice.adapter) if is_held else None
+        return fingerprint.of_adapter(voice.adapter, tensors)
+
+    def _notes(self, variant: Variant, voice: _Voice, weights: Weights) -> list[str]:
+        """Sentences for the user on what was found once the weights were there."""
+        notes = []
         rows = weights.model.get_input_embeddings().weight.shape[0]
         if len(voice.spoken.tokenizer) > rows and not _has_own_embeddings(voice.adapter):
             notes.append(
@@ -324,40 +433,18 @@ class HFBackend:
             notes.append(
                 f'"{variant.name}" gives other logits in padded batches: rows run one at a time.'
             )
-        parts = {
-            "backend": "hf",
-            "kind": variant.kind,
-            "weights": (
-                fingerprint.of_model(voice.model)
-                if voice.model is not None
-                else fingerprint.of_module(weights.model)
-            ),
-            "adapter": fingerprint.of_adapter(voice.adapter) if voice.adapter else None,
-            "tokenizer": voice.spoken.fingerprint,
-            "template": voice.spoken.template,
-            "prompt_format": voice.spoken.prompt_format,
-            "end_tokens": sorted(self._end_tokens(weights, voice)),
-            "context_length": voice.renderer.context_length,
-            "dtype": dtype,
-            "device": self.device.partition(":")[0],
-            "quantization": voice.model.quantization if voice.model else None,
-            "path": path,
-            "versions": fingerprint.versions(),
-        }
-        return VariantFacts(
-            variant=variant.name,
-            fingerprint=fingerprint.of_parts(parts),
-            backend="hf",
-            device=self.device,
-            dtype=dtype,
-            n_parameters=weights.n_parameters,
-            n_adapter_parameters=voice.adapter.n_adapter_parameters if voice.adapter else 0,
-            prompt_format=voice.spoken.prompt_format,
-            tokenizer=voice.spoken.origin,
-            context_length=voice.renderer.context_length,
-            settings={**_adapter_settings(voice.adapter), "scoring": path},
-            warnings=tuple(notes),
-        )
+        if voice.bits == "8-bit":
+            notes.append(
+                f'"{variant.name}" is held in 8 bits, where outliers are looked for over a whole '
+                "batch: its numbers depend a little on what runs together."
+            )
+        if weights.spread_over:
+            notes.append(
+                f'"{variant.name}" does not fit on {self.device} ({weights.spread_over}): its parts '
+                "are moved as they are needed, which is slow. A narrower dtype or "
+                "backend.quantization may make it fit."
+            )
+        return notes
 
     def _path(self, weights: Weights, voice: _Voice) -> str:
         """How this variant is scored, in words; part of the fingerprint."""
@@ -365,6 +452,8 @@ class HFBackend:
         network = weights.network
         if tree is not None:
             return tree.name
+        if self._can_expand(weights, voice):
+            return prefix.NAME
         is_single = not network.can_pad or network.own_forward is not None
         return "one row at a time" if is_single else "padded batches"
 
@@ -387,6 +476,24 @@ class HFBackend:
             twin = bases.get(fingerprint.of_files(voice.model.weight_files))
             text = f'"{voice.model.given}" holds the very weights of the base "{twin}".'
             if twin is not None and text not in voice.facts.warnings:
+                facts = replace(voice.facts, warnings=(*voice.facts.warnings, text))
+                self._voices[variant] = replace(voice, facts=facts)
+
+    def _warn_of_other_bits(self, variants: Sequence[Variant]) -> None:
+        """A fine-tune that is held in other bits than the base differs from it by that as well."""
+        base = next((one for one in variants if one.kind == "base"), None)
+        if base is None:
+            return
+        bits = self._voices[base].bits
+        for variant in variants:
+            voice = self._voices[variant]
+            if voice.bits == bits or variant.kind == "judge" or voice.facts is None:
+                continue
+            text = (
+                f'"{variant.name}" is loaded {_loaded(voice.bits)} and the base "{base.name}" '
+                f"{_loaded(bits)}: a part of any difference may come from that alone."
+            )
+            if text not in voice.facts.warnings:
                 facts = replace(voice.facts, warnings=(*voice.facts.warnings, text))
                 self._voices[variant] = replace(voice, facts=facts)
 
@@ -420,7 +527,15 @@ class HFBackend:
             budget, max_rows = self._limits(_SCORED_TOKENS)
             done = {n for n, owner in enumerate(owners) if requests[owner].id in known}
             tree = self._tree(weights, voice)
-            return score(network, tree, windows, token_budget=budget, max_rows=max_rows, known=done)
+            return score(
+                network,
+                tree,
+                windows,
+                token_budget=budget,
+                max_rows=max_rows,
+                known=done,
+                can_expand=tree is None and self._can_expand(weights, voice),
+            )
 
         for index, part in self._switched(weights, voice, run):
             owner = owners[index]
@@ -518,8 +633,19 @@ class HFBackend:
             base = (id(weights), None)
             self._trees = {k: tree for k, tree in self._trees.items() if k == base}
             n_tokens = int(weights.model.get_input_embeddings().weight.shape[0])
-            self._trees[key] = find_tree(weights.network, weights.active, n_tokens)
+            with weights.network.without_outliers():
+                self._trees[key] = find_tree(weights.network, weights.active, n_tokens)
         return self._trees[key]
+
+    def _can_expand(self, weights: Weights, voice: _Voice) -> bool:
+        """Whether beginnings can be shared where there is no tree; found once, by trying."""
+        weights.switch(voice.adapter)
+        key = (id(weights), weights.active)
+        if key not in self._expands:
+            n_tokens = int(weights.model.get_input_embeddings().weight.shape[0])
+            with weights.network.without_outliers():
+                self._expands[key] = prefix.can_expand(weights.network, n_tokens)
+        return self._expands[key]
 
     def _limits(self, tokens: Mapping[str, int]) -> tuple[int, int]:
         """Tokens and rows of a batch at most."""
@@ -544,8 +670,39 @@ def _given(folder: ModelFolder | None) -> ModelFolder:
     return folder
 
 
-def _module(held: Any) -> Any:
-    return held[0] if isinstance(held, tuple) else held
+def _module(given: Any) -> Any:
+    return given[0] if isinstance(given, tuple) else given
+
+
+def _loaded(bits: str | None) -> str:
+    return "whole" if bits is None else f"in {bits}"
+
+
+def _in_words(parts: Mapping[str, object]) -> dict[str, str]:
+    """Parts of a fingerprint as text to compare; contents by the beginning of their hash."""
+    words: dict[str, str] = {}
+    for name, part in parts.items():
+        if isinstance(part, Mapping):
+            words |= {str(key): str(value) for key, value in part.items()}
+        elif name in ("weights", "tokenizer"):
+            words[f"{name} (hash)"] = str(part)[:12]
+        elif name == "adapter":
+            words["adapter's weights and settings (hash)"] = str(part or "none")[:12]
+        elif name == "template":
+            words["chat template (hash)"] = (
+                fingerprint.of_parts({"": part})[:12] if part else "none"
+            )
+        else:
+            words[_NAMES.get(name, name)] = "none" if part is None else str(part)
+    return words
+
+
+_NAMES = {
+    "prompt_format": "prompt format",
+    "end_tokens": "end tokens",
+    "context_length": "context length",
+    "path": "scoring",
+}
 
 
 def _probes(voice: _Voice) -> list[list[int]]:

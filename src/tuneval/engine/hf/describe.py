@@ -49,6 +49,7 @@ _PICKLE_NAMES = re.compile(
     r"(pytorch_model|adapter_model|consolidated|model)[\w.-]*\.(bin|pt|pth|ckpt)"
 )
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_HUB_ID_LENGTH = 96
 _ADAPTER_PREFIX = "base_model.model."
 PROMPT_LEARNING = {"PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"}
 # Names of containers that move between a checkpoint and the modules made from it.
@@ -60,7 +61,7 @@ _LORA_TENSOR = re.compile(
     r"|weight|bias|token_adapter\..*)"
 )
 # Not part of a recipe: where the base lay, and what PEFT notes for its own book-keeping.
-_NOT_RECIPE = {
+NOT_RECIPE = {
     "base_model_name_or_path",
     "revision",
     "inference_mode",
@@ -149,30 +150,54 @@ def find_folder(given: str, *, offline: bool = False, revision: str | None = Non
     VariantError
         Nothing is there; near names are offered.
     """
-    path = Path(given).expanduser()
-    if path.is_dir():
+    path = _expanded(given)
+    if _is_dir(path):
         return path
-    if path.is_file():
+    if _is_file(path):
         raise VariantError(f'"{given}" is a file. Give the folder that holds it: "{path.parent}"')
     if not _may_be_hub_id(given):
         raise VariantError(f'there is no folder "{given}"{_near_folder(path)}')
     return _from_hub(given, path, offline=offline, revision=revision)
 
 
+def _expanded(given: str) -> Path:
+    try:
+        return Path(given).expanduser()
+    except RuntimeError:  # "~nobody": no such user
+        return Path(given)
+
+
+def _is_dir(path: Path) -> bool:
+    """Whether there is such a folder; a name that no file system takes (too long) is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def _may_be_hub_id(given: str) -> bool:
-    if not _HUB_ID.fullmatch(given):
+    if not _HUB_ID.fullmatch(given) or len(given) > _HUB_ID_LENGTH:
+        return False
+    if "--" in given or ".." in given or given.endswith((".", "-", ".git")):
         return False
     parent, _, _ = given.rpartition("/")
-    return not (parent and Path(parent).is_dir())
+    return not (parent and _is_dir(Path(parent)))
 
 
 def _near_folder(path: Path) -> str:
     """Offer the sibling with the most similar name; climb to the first parent that exists."""
     parent = path.parent
     wanted = path.name
-    while not parent.is_dir() and parent != parent.parent:
+    while not _is_dir(parent) and parent != parent.parent:
         wanted, parent = parent.name, parent.parent
-    names = sorted(entry.name for entry in _entries(parent) if entry.is_dir())
+    names = sorted(entry.name for entry in _entries(parent) if _is_dir(entry))
     near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.6)
     if near:
         return f'. Did you mean "{parent / near[0]}"?'
@@ -248,7 +273,7 @@ def find_base(adapter: ModelFolder, *, offline: bool = False) -> str:
             f'adapter "{adapter.given}": {ADAPTER_CONFIG} names no base model.\n'
             f"Name it: tuneval compare BASE --adapter {adapter.given} --data test.jsonl"
         )
-    if Path(recorded).expanduser().is_dir():
+    if _is_dir(_expanded(recorded)):
         return recorded
     if _may_be_hub_id(recorded) and recorded in cached_hub_ids():
         return recorded
@@ -277,7 +302,7 @@ def _offers(recorded: str, adapter: ModelFolder) -> tuple[str, str] | None:
     for name in same + alike:
         return name, f"Your cache holds {name}."
     for parent in (adapter.path.parent, adapter.path.parent.parent):
-        if (parent / parts[-1] / MODEL_CONFIG).is_file():
+        if _is_file(parent / parts[-1] / MODEL_CONFIG):
             return str(parent / parts[-1]), f'There is "{parent / parts[-1]}".'
     return None
 
@@ -321,9 +346,7 @@ def describe(
             "transformers knows the architecture itself."
         )
     adapter_config = _read_json(path / ADAPTER_CONFIG)
-    settings = {
-        key: adapter_config[key] for key in sorted(adapter_config) if key not in _NOT_RECIPE
-    }
+    settings = {key: adapter_config[key] for key in sorted(adapter_config) if key not in NOT_RECIPE}
     settings = {key: _sorted_if_set(value) for key, value in settings.items()}
     adapter_files = (
         _weight_files(path, given, ADAPTER_WEIGHTS, None, allow_pickle_weights)
@@ -362,7 +385,7 @@ def describe(
         dtype=_main_dtype(dtypes or adapter_dtypes),
         disk_bytes=sum(file.stat().st_size for file in (*model_files, *adapter_files)),
         context_length=_context_length(text_config),
-        quantization=_quantization(config),
+        quantization=quantization_of(config),
         has_own_code=bool(own_code),
     )
 
@@ -519,7 +542,8 @@ def _context_length(config: Mapping[str, Any]) -> int | None:
     return None
 
 
-def _quantization(config: Mapping[str, Any]) -> str | None:
+def quantization_of(config: Mapping[str, Any]) -> str | None:
+    """In how many bits a model is stored, from its config: "4-bit", "8-bit" or the method's name."""
     settings = config.get("quantization_config")
     if not isinstance(settings, dict):
         return None
@@ -534,12 +558,21 @@ def _quantization(config: Mapping[str, Any]) -> str | None:
 
 
 def check_adapter_fits(
-    adapter: ModelFolder, base: ModelFolder, *, allow_base_mismatch: bool = False
+    adapter: ModelFolder,
+    base: ModelFolder,
+    *,
+    allow_base_mismatch: bool = False,
+    is_quantised: bool = False,
 ) -> tuple[str, ...]:
     """Hold an adapter's tensors against the modules and layers of a base model.
 
     PEFT loads an adapter whose tensors fit nothing with a warning at most, and then returns the
     base model's answers; here that is an error.
+
+    Parameters
+    ----------
+    is_quantised : bool
+        The base will be quantised as it is loaded, whatever its files hold.
 
     Returns
     -------
@@ -552,7 +585,7 @@ def check_adapter_fits(
         Tensors name modules or layers that the base lacks, or have other shapes; or it was trained
         on a 4-bit base and this one is not (unless ``allow_base_mismatch``).
     """
-    warnings = _quantisation_mismatch(adapter, base, allow_base_mismatch)
+    warnings = () if is_quantised else _quantisation_mismatch(adapter, base, allow_base_mismatch)
     if adapter.adapter_tensors and base.tensors:
         if adapter.adapter_settings.get("peft_type") in PROMPT_LEARNING:
             _check_prompt_width(adapter, base)

@@ -35,35 +35,39 @@ def of_model(folder: ModelFolder) -> str:
     return of_parts({"weights": of_files(folder.weight_files), "config": settings})
 
 
-def of_adapter(folder: ModelFolder) -> str:
-    """Hash of an adapter's tensors and settings (rank and scale change answers too)."""
+def of_adapter(folder: ModelFolder, tensors: Mapping[str, Any] | None = None) -> str:
+    """Hash of an adapter's tensors and settings (rank and scale change answers too).
+
+    ``tensors`` are those of an adapter that exists in memory only.
+    """
     return of_parts(
         {
-            "weights": of_files(folder.adapter_weight_files),
+            "weights": (
+                of_files(folder.adapter_weight_files)
+                if tensors is None
+                else of_tensors(tensors.items())
+            ),
             "settings": dict(folder.adapter_settings),
         }
     )
 
 
-def of_module(model: Any) -> str:
-    """Hash of a model that exists in memory only."""
+def of_tensors(tensors: Iterable[tuple[str, Any]]) -> str:
+    """Hash of named tensors that exist in memory only."""
+    import torch
+
     digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
+    for name, tensor in sorted(tensors, key=lambda entry: entry[0]):
         digest.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(_bytes()).numpy().data)
+        flat = tensor.detach().cpu().contiguous().flatten()
+        digest.update(flat.view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def _bytes() -> Any:
-    import torch
-
-    return torch.uint8
-
-
-def versions() -> dict[str, str]:
-    """Versions of the packages that compute the answers."""
+def versions(*more: str) -> dict[str, str]:
+    """Versions of the packages that compute the answers, ``more`` among them."""
     found = {}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *more):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

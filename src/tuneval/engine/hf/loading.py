@@ -8,8 +8,12 @@ from __future__ import annotations
 import contextlib
 import inspect
 import pickle  # only for its error: pickles are read with weights_only
+import shutil
+import tempfile
 import warnings
+import weakref
 from collections.abc import Iterator, Mapping
+from logging import ERROR, getLogger
 from typing import Any
 
 import torch
@@ -17,6 +21,8 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from tuneval.engine.hf.describe import ModelFolder, doubles, is_pickle
+from tuneval.engine.hf.held import adapter_path
+from tuneval.engine.hf.placement import Placement, in_words
 from tuneval.errors import AdapterError, BackendUnavailable, VariantError, gather
 
 SMALL_MODEL = 50_000_000
@@ -42,9 +48,11 @@ class Network:
     that the head runs only on rows that are scored; otherwise the model's own forward is called.
     """
 
-    def __init__(self, model: Any, *, device: str) -> None:
+    def __init__(self, model: Any, *, device: str, bits: str | None = None) -> None:
         self.model = model
         self.device = device
+        self.bits = bits
+        """In how many bits its weights are held, None where they are whole."""
         self.is_split = False
         self.can_pad = True
         self.can_pad_left = True
@@ -86,7 +94,7 @@ class Network:
         """Find out whether body and head may be called apart, and whether rows may be padded."""
         ids = torch.tensor([probe], device=self.device)
         expected = self.logits(ids)
-        bound = 1e-4 if expected.dtype == torch.float32 and self._is_exact() else 5e-2
+        bound = 1e-4 if self.is_exact else 5e-2
         try:
             rows = self.head(self.hidden(ids, None, use_cache=False).last_hidden_state)
             self.is_split = rows.shape == expected.shape and _near(rows, expected, bound)
@@ -116,8 +124,32 @@ class Network:
         logits: Tensor = output.logits[1].float()
         return logits
 
-    def _is_exact(self) -> bool:
-        return next(self.model.parameters()).dtype in (torch.float32, torch.float64)
+    @contextlib.contextmanager
+    def without_outliers(self) -> Iterator[None]:
+        """Let 8-bit products treat each row by itself, so that a check sees the mask's work alone."""
+        states = [
+            module.state
+            for module in self.model.modules()
+            if self.bits == "8-bit" and hasattr(getattr(module, "state", None), "threshold")
+        ]
+        before = [state.threshold for state in states]
+        for state in states:
+            state.threshold = 0.0
+        try:
+            yield
+        finally:
+            for state, threshold in zip(states, before, strict=True):
+                state.threshold = threshold
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a row's numbers depend on its neighbours by float32 rounding alone.
+
+        Not in half precision, and not in 8 bits, where bitsandbytes looks for outliers over all
+        rows of a batch. Its 4-bit weights are unpacked to the dtype of the products.
+        """
+        is_wide = self.model.dtype in (torch.float32, torch.float64)
+        return is_wide and self.bits in (None, "4-bit")
 
 
 def _near(a: Tensor, b: Tensor, bound: float) -> bool:
@@ -131,13 +163,25 @@ class Weights:
     The base is the model with every adapter off; its own tensors are never changed.
     """
 
-    def __init__(self, model: Any, folder: ModelFolder | None, *, device: str, name: str) -> None:
+    def __init__(
+        self,
+        model: Any,
+        folder: ModelFolder | None,
+        *,
+        device: str,
+        name: str,
+        bits: str | None = None,
+        peft: Any = None,
+    ) -> None:
         self.folder = folder
         self.name = name
         self.device = device
         self.model = model
-        self.network = Network(model, device=device)
-        self.n_parameters = sum(p.numel() for p in model.parameters())
+        self.network = Network(model, device=device, bits=bits)
+        # Packed weights hold fewer numbers than the model has.
+        self.n_parameters = (
+            sum(p.numel() for p in model.parameters()) if bits is None else model.num_parameters()
+        )
         self._originals: dict[str, nn.Module] = {}
         self._peft: Any = None
         self._peft_type: str | None = None
@@ -147,7 +191,21 @@ class Weights:
         """Folder of the adapter that is on."""
         self._probes: list[list[int]] = []
         self._base_logits: list[Tensor] = []
-        _refuse_touched(model, name)
+        self._give_back: contextlib.ExitStack | None = None
+        """For a PEFT model given in memory: puts back what was on when it came."""
+        if bits == "4-bit":
+            _keep_unpacked(model)
+        if peft is None:
+            _refuse_touched(model, name)
+        else:
+            self._take(peft)
+
+    @property
+    def spread_over(self) -> str:
+        """Where the parts of a model lie that does not fit on one device; "" where it does."""
+        places = getattr(self.model, "hf_device_map", None) or {}
+        lone = len(set(map(str, places.values()))) < 2 and "disk" not in places.values()
+        return "" if lone else in_words(places)
 
     # --------------------------------------------------------------------------------- the base
 
@@ -155,13 +213,30 @@ class Weights:
         """Keep the base's logits on the probes, before any adapter has come near it."""
         self._probes = probes
         with torch.inference_mode():
-            self.network.check(probes[0])
+            with self.network.without_outliers():
+                self.network.check(probes[0])
             self._base_logits = [self._probe(ids) for ids in probes]
 
     def _probe(self, ids: list[int]) -> Tensor:
         return self.network.logits(torch.tensor([ids], device=self.device)).cpu()
 
     # --------------------------------------------------------------------------------- adapters
+
+    def _take(self, peft: Any) -> None:
+        """Work with a PEFT model that was given in memory; the base is it with adapters off."""
+        self._give_back = contextlib.ExitStack()
+        self._give_back.callback(_restore_gradients, peft, _gradients(peft))
+        self._give_back.callback(peft.train, peft.training)
+        name = peft.active_adapter
+        self._peft, self._peft_type = peft, str(peft.peft_config[name].peft_type)
+        self._attached[str(adapter_path(name))] = name
+        self._give_back.callback(self._set_on, name)
+        peft.eval()
+        self._set_layers(enabled=False)
+
+    def _set_on(self, name: str) -> None:
+        self._set_layers(enabled=True)
+        self._peft.set_adapter(name)
 
     def switch(self, adapter: ModelFolder | None) -> Network:
         """Turn one adapter on, or all of them off; nothing to do where that is so already.
@@ -179,8 +254,7 @@ class Weights:
             self._set_layers(enabled=False)
         else:
             name = self._attached[wanted]
-            self._set_layers(enabled=True)
-            self._peft.set_adapter(name)
+            self._set_on(name)
             if _needs_own_forward(self._peft.peft_config[name]):
                 self.network.own_forward = self._peft
         self._active = wanted
@@ -206,6 +280,11 @@ class Weights:
         """
         if str(adapter.path) in self._attached:
             return
+        if self._give_back is not None:
+            raise AdapterError(
+                f'adapter "{adapter.given}": "{self.name}" was given in memory with an adapter of '
+                "its own, so no other is attached to it.\nGive the base as a folder."
+            )
         from peft import PeftConfig, PeftModelForCausalLM
 
         config = PeftConfig.from_pretrained(str(adapter.path))
@@ -213,6 +292,8 @@ class Weights:
         kind = str(config.peft_type)
         if self._peft is not None and (kind != self._peft_type or _needs_own_forward(config)):
             self.detach()
+        if self.spread_over:
+            _refuse_on_spread(adapter, config, self.name, self.spread_over)
         state = _adapter_tensors(adapter)
         whole = _claim_whole_modules(config, state, self.model, adapter)
         name = f"t{len(self._attached)}"  # names of the user's may hold dots or PEFT's prefixes
@@ -226,6 +307,8 @@ class Weights:
                     self._peft_type = kind
                 else:
                     self._peft.add_adapter(name, config)
+                if self.spread_over:
+                    _give_memory(self._peft, name)
                 _resize_copies(self._peft, name, whole)
                 self._load(adapter, state, name)
         except (ValueError, KeyError, RuntimeError, TypeError) as error:
@@ -303,7 +386,13 @@ class Weights:
                 )
 
     def detach(self) -> None:
-        """Take every adapter off and put the base's own modules back, the very same objects."""
+        """Take every adapter off and put the base's own modules back, the very same objects.
+
+        A PEFT model that was given in memory goes back as it came.
+        """
+        if self._give_back is not None:
+            self._give_back.close()
+            self._give_back = None
         if not self._originals:
             return
         for name, module in list(self._originals.items()):
@@ -315,6 +404,16 @@ class Weights:
         self._originals = {}
         self._active = None
         self.network.own_forward = None
+
+
+def _gradients(model: Any) -> dict[str, bool]:
+    return {name: p.requires_grad for name, p in model.named_parameters()}
+
+
+def _restore_gradients(model: Any, wanted: Mapping[str, bool]) -> None:
+    """PEFT decides anew which parameters are trained whenever adapters are switched."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(wanted[name])
 
 
 def _same_logits(a: Tensor, b: Tensor) -> bool:
@@ -348,6 +447,18 @@ def _why_inert(adapter: ModelFolder) -> str:
     return ""
 
 
+def _keep_unpacked(model: Any) -> None:
+    """Keep bitsandbytes from rearranging 4-bit weights in place on processors with AVX512-BF16.
+
+    Release 0.50 turns them back wrongly whenever anybody asks for a state dict, as PEFT does when
+    it loads an adapter: the base would answer differently from then on (measured). Its packed
+    products also round to bfloat16 and refuse some shapes.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
+
+
 def _refuse_touched(model: Any, name: str) -> None:
     """A base given as an object may have been changed by PeftModel.from_pretrained."""
     try:
@@ -359,7 +470,8 @@ def _refuse_touched(model: Any, name: str) -> None:
         raise AdapterError(
             f'the model given for "{name}" carries adapter layers (first: {touched[0]}): '
             "PeftModel.from_pretrained changes the base in place, so both would answer as the "
-            "adapter.\nGive a freshly loaded base and the adapter's folder."
+            "adapter.\nGive the PEFT model under the adapter's name, too; or a freshly loaded base "
+            "and the adapter's folder."
         )
 
 
@@ -430,6 +542,38 @@ def _claim_whole_modules(
     return whole
 
 
+def _refuse_on_spread(adapter: ModelFolder, config: Any, base: str, places: str) -> None:
+    """Only a plain LoRA can be put beside weights that come and go."""
+    tensors = adapter.adapter_tensors
+    is_plain = str(config.peft_type).endswith("LORA") and not getattr(config, "use_dora", False)
+    if is_plain and all(".lora_A." in key or ".lora_B." in key for key in tensors):
+        return
+    raise AdapterError(
+        f'adapter "{adapter.given}" cannot be attached to "{base}", which does not fit into memory '
+        f"as a whole ({places}): only a plain LoRA can.\n"
+        "Free memory, use a narrower dtype, or merge it and compare the merged folder with --full."
+    )
+
+
+def _give_memory(peft: Any, name: str) -> None:
+    """Put a LoRA's tensors where its products run.
+
+    PEFT puts them beside the base's, which are placeholders while they lie elsewhere; it would then
+    answer with whatever stood in memory.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for module in peft.modules():
+        if not isinstance(module, BaseTunerLayer):
+            continue
+        base: Any = module.get_base_layer()
+        hook = getattr(base, "_hf_hook", None)
+        device = getattr(hook, "execution_device", None) or base.weight.device
+        for layers in (getattr(module, "lora_A", {}), getattr(module, "lora_B", {})):
+            if name in layers and layers[name].weight.is_meta:
+                layers[name].to_empty(device=device)
+
+
 def _resize_copies(peft: Any, name: str, whole: Mapping[str, tuple[int, ...]]) -> None:
     """Give the adapter's own copies the stored size; the base's modules stay as they are."""
     modules = dict(peft.base_model.model.named_modules())
@@ -482,9 +626,17 @@ def load_weights(
     device: str,
     dtype: str,
     trust_remote_code: bool = False,
-    device_map: str | None = None,
+    bits: str | None = None,
+    placement: Placement = Placement(),  # noqa: B008 - frozen
 ) -> Weights:
     """Load a whole model, every tensor of it from its files.
+
+    Parameters
+    ----------
+    bits : str or None
+        "8-bit" or "4-bit": hold it so, by bitsandbytes, unless it is stored quantised.
+    placement : Placement
+        On which devices.
 
     Raises
     ------
@@ -493,6 +645,29 @@ def load_weights(
     BackendUnavailable
         The weights are quantised and the package for that is not installed.
     """
+    options: dict[str, Any] = {"device_map": placement.device_map}
+    if bits is not None and folder.quantization is None:
+        options["quantization_config"] = _bitsandbytes(bits, dtype)
+    with contextlib.ExitStack() as undo:
+        if placement.is_spread:
+            offloaded = tempfile.mkdtemp(prefix="tuneval-")
+            undo.callback(shutil.rmtree, offloaded, ignore_errors=True)
+            options |= {"max_memory": placement.max_memory, "offload_folder": offloaded}
+        model, info = _read_model(folder, dtype, trust_remote_code, options)
+        _refuse_random(folder, info)
+        if placement.device_map is None and bits is None:
+            model = model.to(device)
+        model.eval()
+        model.requires_grad_(False)
+        weights = Weights(model, folder, device=device, name=folder.given, bits=bits)
+        weakref.finalize(weights, undo.pop_all().close)
+    return weights
+
+
+def _read_model(
+    folder: ModelFolder, dtype: str, trust_remote_code: bool, options: Mapping[str, Any]
+) -> tuple[Any, Mapping[str, Any]]:
+    """The model of a folder, and what transformers says of its tensors."""
     from transformers import AutoModelForCausalLM
 
     has_pickles = any(is_pickle(file) for file in folder.weight_files)
@@ -507,7 +682,7 @@ def load_weights(
                 local_files_only=True,
                 trust_remote_code=trust_remote_code,
                 output_loading_info=True,
-                device_map=device_map,
+                **options,
             )
     except ImportError as error:
         raise BackendUnavailable(
@@ -533,12 +708,20 @@ def load_weights(
             f'"{folder.given}" cannot be loaded ({type(error).__name__}: {lines[0]}).\n'
             f'Check config.json (model_type "{folder.model_type}") against the weight files.'
         ) from error
-    _refuse_random(folder, info)
-    if device_map is None and folder.quantization is None:
-        model = model.to(device)
-    model.eval()
-    model.requires_grad_(False)
-    return Weights(model, folder, device=device, name=folder.given)
+    return model, info
+
+
+def _bitsandbytes(bits: str, dtype: str) -> Any:
+    """Settings of bitsandbytes: LLM.int8 as it is used everywhere, or NF4 as in QLoRA."""
+    from transformers import BitsAndBytesConfig
+
+    if bits == "8-bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+    )
 
 
 def _refuse_random(folder: ModelFolder, info: Mapping[str, Any]) -> None:
@@ -567,9 +750,13 @@ def _without_bars() -> Iterator[None]:
     verbosity = logging.get_verbosity()
     logging.disable_progress_bar()
     logging.set_verbosity_error()
+    spreading = getLogger("accelerate.big_modeling")
+    level = spreading.level
+    spreading.setLevel(ERROR)  # that a model does not fit is said in the facts
     try:
         yield
     finally:
+        spreading.setLevel(level)
         logging.set_verbosity(verbosity)
         if was_on:
             logging.enable_progress_bar()

@@ -9,7 +9,7 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -56,8 +56,9 @@ def score(
     token_budget: int,
     max_rows: int,
     known: Collection[int] = (),
+    can_expand: bool = False,
 ) -> Iterator[tuple[int, WindowScore]]:
-    """Score windows through the packed trie, or in padded batches where there is no trie.
+    """Score windows through the packed trie; else by prefix expansion; else in padded batches.
 
     What runs together is planned over all windows; those in ``known`` are not yielded.
 
@@ -66,6 +67,9 @@ def score(
     int, WindowScore
         Index into ``windows`` and its score, in no particular order.
     """
+    if tree is None and can_expand:
+        yield from _score_expanded(network, windows, token_budget, max_rows, known)
+        return
     if tree is None:
         yield from score_padded(
             network, windows, token_budget=token_budget, max_rows=max_rows, known=known
@@ -107,6 +111,35 @@ def score(
         yield rest[place], result
 
 
+def _score_expanded(
+    network: Network,
+    windows: Sequence[Window],
+    token_budget: int,
+    max_rows: int,
+    known: Collection[int],
+) -> Iterator[tuple[int, WindowScore]]:
+    """Score by prefix expansion; where memory runs out, what is left in padded batches."""
+    from tuneval.engine.hf.prefix import score_branches
+
+    left = set(range(len(windows)))
+    limits = {"token_budget": token_budget, "max_rows": max_rows}
+    try:
+        for index, result in score_branches(network, windows, **limits, known=known):
+            left.discard(index)
+            yield index, result
+        return
+    except (RuntimeError, MemoryError) as error:
+        if not memory.is_out_of_memory(error):
+            raise
+        memory.release(network.device)
+    rest = sorted(left)
+    done = {place for place, index in enumerate(rest) if index in known}
+    for place, result in score_padded(
+        network, [windows[index] for index in rest], **limits, known=done
+    ):
+        yield rest[place], result
+
+
 def score_tree(
     tree: Tree, windows: Sequence[Window], size: int, *, known: Collection[int] = ()
 ) -> Iterator[tuple[int, WindowScore]]:
@@ -120,7 +153,7 @@ def score_tree(
     int, WindowScore
         Index into ``windows`` and its score, as soon as its last token has been pushed.
     """
-    trie = build_trie([window.ids[:-1] for window in windows])
+    trie = _trie_of(windows)
     nodes, targets, starts = _targets(trie, windows)
     by_node = np.argsort(nodes, kind="stable")
     sorted_nodes = nodes[by_node]
@@ -144,7 +177,15 @@ def score_tree(
             if index in known:
                 continue
             span = slice(starts[index], starts[index + 1])
-            yield index, _finite(logprobs[span].tolist(), bool(greedy[span].all()), seconds)
+            yield index, finite(logprobs[span].tolist(), bool(greedy[span].all()), seconds)
+
+
+def _trie_of(windows: Sequence[Window]) -> Trie:
+    """The tree of all that windows put in; those that differ in their last token put in the same."""
+    inputs: dict[tuple[int, ...], int] = {}
+    places = [inputs.setdefault(window.ids[:-1], len(inputs)) for window in windows]
+    trie = build_trie(list(inputs))
+    return replace(trie, leaf=trie.leaf[np.array(places, dtype=np.int64)])
 
 
 def _missing_nodes(
@@ -262,7 +303,7 @@ def _halving(
     if scored is not None:
         seconds = (time.perf_counter() - started) / max(1, len(scored))
         for index, (logprobs, is_greedy) in scored:
-            yield index, _finite(logprobs, is_greedy, seconds)
+            yield index, finite(logprobs, is_greedy, seconds)
         return
     memory.release(network.device)
     if len(batch) == 1:
@@ -274,7 +315,8 @@ def _halving(
     yield from _halving(network, batch[middle:], windows)
 
 
-def _finite(logprobs: list[float], is_greedy: bool, seconds: float) -> WindowScore:
+def finite(logprobs: list[float], is_greedy: bool, seconds: float) -> WindowScore:
+    """The score of a window, or the problem that its numbers are not finite."""
     if all(abs(value) < float("inf") for value in logprobs):  # False for nan too
         return WindowScore(tuple(logprobs), is_greedy, seconds)
     return WindowScore(

@@ -22,8 +22,19 @@ def free_bytes(device: str) -> int:
     limit = _cgroup_bytes("memory.max")
     used = _cgroup_bytes("memory.current")
     if limit is not None and used is not None:
-        free = min(free, max(0, limit - used))
+        # Pages of files that were read count as used, but go as soon as memory is wanted.
+        free = min(free, max(0, limit - used + _cgroup_cache()))
     return free
+
+
+def _cgroup_cache() -> int:
+    """Bytes of the group that only cache files."""
+    try:
+        lines = (_CGROUP / "memory.stat").read_text().splitlines()
+    except OSError:
+        return 0
+    found = (line.split() for line in lines)
+    return sum(int(value) for name, value in found if name == "inactive_file")
 
 
 def _cgroup_bytes(name: str) -> int | None:

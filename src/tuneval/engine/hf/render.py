@@ -19,6 +19,8 @@ DEFAULT_CONTEXT_LENGTH = 2048
 """Where a config says nothing; the length that lm-evaluation-harness assumes too."""
 
 _N_SAMPLED = 16
+_N_ENCODED = 2048
+"""Texts that are encoded at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Renderer:
         self.context_length = context_length
         self._template = template
         self._bos = _leading_specials(tokenizer)
+        self._ints: dict[int, int] = {}
 
     # ---------------------------------------------------------------------------------- scoring
 
@@ -76,15 +79,20 @@ class Renderer:
             self._pair(prompt, request.continuation or "", is_chat=is_chat)
             for (prompt, is_chat), request in zip(prompts, requests, strict=True)
         ]
-        encoded = self._encode_pairs([(context, rest) for context, rest, _ in pairs])
-        scorings = []
-        for context, rest, is_chat in pairs:
-            if not context:
-                ids, n_context = self._after_nothing(encoded[rest])
-            else:
-                ids, n_context = self._split(encoded, context, rest, is_chat=is_chat)
-            scorings.append(_windows(ids, n_context, self.context_length))
-        return scorings
+        # Neighbours share their context, so that texts need to be held for a while only.
+        order = sorted(range(len(pairs)), key=lambda index: pairs[index][0])
+        found: dict[int, Scoring] = {}
+        for start in range(0, len(order), _N_ENCODED):
+            block = order[start : start + _N_ENCODED]
+            encoded = self._encode_pairs([pairs[index][:2] for index in block])
+            for index in block:
+                context, rest, is_chat = pairs[index]
+                if not context:
+                    ids, n_context = self._after_nothing(encoded[rest])
+                else:
+                    ids, n_context = self._split(encoded, context, rest, is_chat=is_chat)
+                found[index] = _windows(ids, n_context, self.context_length)
+        return [found[index] for index in range(len(pairs))]
 
     def _pair(self, context: str, rest: str, *, is_chat: bool) -> tuple[str, str, bool]:
         """Move the context's trailing white space to the continuation, where tokens keep it.
@@ -215,12 +223,19 @@ class Renderer:
             return {}
         backend = getattr(self.tokenizer, "backend_tokenizer", None)
         if backend is None:
-            ids = self.tokenizer(distinct, add_special_tokens=False, verbose=False)["input_ids"]
-            return dict(zip(distinct, ids, strict=True))
+            slow = self.tokenizer(distinct, add_special_tokens=False, verbose=False)
+            return dict(zip(distinct, slow["input_ids"], strict=True))
         backend.no_truncation()
         backend.no_padding()
-        encodings = backend.encode_batch_fast(distinct, add_special_tokens=False)
-        return {text: found.ids for text, found in zip(distinct, encodings, strict=True)}
+        ids: dict[str, list[int]] = {}
+        share = self._ints.setdefault
+        # The tokenizer's own records are far larger than ids, and each list has integers of its own.
+        for start in range(0, len(distinct), _N_ENCODED):
+            texts_here = distinct[start : start + _N_ENCODED]
+            found = backend.encode_batch_fast(texts_here, add_special_tokens=False)
+            for text, encoding in zip(texts_here, found, strict=True):
+                ids[text] = [share(number, number) for number in encoding.ids]
+        return ids
 
 
 def _last_word(text: str) -> str:

@@ -5,6 +5,7 @@ A plan is plain data that can be tested anywhere. Not for: running anything.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -97,20 +98,20 @@ def build_trie(sequences: Sequence[Sequence[int]]) -> Trie:
 
     Sequences are sorted; what neighbours share at the front becomes one path.
     """
-    arrays = [np.asarray(ids, dtype=">i8") for ids in sequences]
-    keys = [array.tobytes() for array in arrays]  # big-endian bytes sort as token lists do
+    # Big-endian bytes sort as token lists do, and are read in place.
+    keys = [np.asarray(ids, dtype=">i4").tobytes() for ids in sequences]
     order = sorted(range(len(keys)), key=keys.__getitem__)
-    total = sum(map(len, arrays))
-    tokens, depth, parent, end = (np.empty(total, dtype=np.int64) for _ in range(4))
-    leaf = np.full(len(arrays), -1, dtype=np.int64)
-    path = np.full(max(map(len, arrays), default=0) + 1, -1, dtype=np.int64)
-    previous = np.empty(0, dtype=">i8")
-    n = 0
-    for index in order:
-        ids = arrays[index]
-        shared = _n_shared(previous, ids)
+    common = [0, *(_n_shared(_ids(keys[a]), _ids(keys[b])) for a, b in itertools.pairwise(order))]
+    n_nodes = sum(map(len, keys)) // 4 - sum(common)
+    longest = max(map(len, keys), default=0) // 4
+    tokens, depth, parent, end = (np.empty(n_nodes, dtype=np.int64) for _ in range(4))
+    leaf = np.full(len(keys), -1, dtype=np.int64)
+    path = np.full(longest + 1, -1, dtype=np.int64)
+    n_before = n = 0
+    for index, shared in zip(order, common, strict=False):
+        ids = _ids(keys[index])
         # What hung below the fork is complete now.
-        end[path[shared : len(previous)]] = n - 1
+        end[path[shared:n_before]] = n - 1
         fresh = len(ids) - shared
         if fresh:
             places = np.arange(n, n + fresh)
@@ -121,9 +122,13 @@ def build_trie(sequences: Sequence[Sequence[int]]) -> Trie:
             n += fresh
         if len(ids):
             leaf[index] = path[len(ids) - 1]
-        previous = ids
-    end[path[: len(previous)]] = n - 1
-    return Trie(tokens[:n].copy(), depth[:n].copy(), parent[:n].copy(), end[:n].copy(), leaf)
+        n_before = len(ids)
+    end[path[:n_before]] = n - 1
+    return Trie(tokens, depth, parent, end, leaf)
+
+
+def _ids(key: bytes) -> NDArray[np.signedinteger]:
+    return np.frombuffer(key, dtype=">i4")
 
 
 def _none() -> Numbers:

@@ -486,7 +486,6 @@ def _has_right_slots(tree: Tree, paths: list[list[int]], network: Network) -> bo
 def _is_near(rows: Tensor, path: list[int], network: Network) -> bool:
     """Whether rows are the last logits of a plain forward of a path."""
     right = network.logits(torch.tensor([path], device=network.device))[0, -len(rows) :]
-    is_exact = network.model.dtype in (torch.float32, torch.float64)
     scale = float(right.abs().max().clamp(min=1.0))
-    bound = (_CHECKED if is_exact else _CHECKED_HALF) * scale
+    bound = (_CHECKED if network.is_exact else _CHECKED_HALF) * scale
     return bool(torch.isfinite(rows).all()) and float((rows - right).abs().max()) <= bound
