@@ -21,7 +21,7 @@ Decision = Literal["better", "worse", "equivalent", "undecided"]
 PROMPT_FORMAT = "~prompt format"
 """Key in the inputs of a twin that is asked in another prompt format; its value is one of
 ``PROMPT_FORMATS``. No column of a file is called so."""
-PROMPT_FORMATS = ("one line", "capitals", "dashes", "wide")
+PROMPT_FORMATS = ("line breaks", "capitals", "dashes", "wide")
 """Ways to word a prompt beside the run's own; see ``tasks/formats.py``."""
 Unit = Literal["share", "points", "nats", "bits", "perplexity", "number"]
 """``share`` lives on [0, 1] and is printed times 100; ``points`` is already on 0 to 100."""

@@ -129,7 +129,10 @@ def _words(
         str, _option(HOW, "another metric decides", metavar="NAME", rare=True)
     ] = "auto",
     perturb: Annotated[
-        str, _option(HOW, "changed inputs too, e.g. typos:medium,long", metavar="NAME[:LEVEL],..")
+        str,
+        _option(
+            HOW, "changed inputs too, e.g. typos,long:2x,gender", metavar="NAME[:LEVEL|FILE],.."
+        ),
     ] = "none",
     robustness: Annotated[
         bool, _option(HOW, "the standard suite of changed inputs", "--robustness")
@@ -295,10 +298,10 @@ def _metrics(names: list[str], primary: str) -> dict[str, Any]:
 
 def _perturbations(named: str, is_suite: bool) -> list[str]:
     """Those named, and with --robustness the standard suite."""
-    from tuneval.perturbations import STANDARD_SUITE
+    from tuneval.perturbations import STANDARD
 
     own = [] if named == "none" else _listed(named)
-    return list(dict.fromkeys([*own, *(STANDARD_SUITE if is_suite else ())]))
+    return list(dict.fromkeys([*own, *([STANDARD] if is_suite else [])]))
 
 
 def _judge(model: str | None, url: str | None) -> dict[str, Any] | None:

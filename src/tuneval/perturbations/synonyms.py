@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,17 @@ def synonyms(word: str) -> tuple[str, ...]:
     return tuple(
         s for s in found if s != word and re.fullmatch(r"[a-z]+", s) and s not in NEGATIONS
     )
+
+
+def has_wordnet() -> bool:
+    """Are nltk and the WordNet data here?"""
+    if find_spec("nltk") is None:
+        return False
+    try:
+        _wordnet()
+    except ConfigError:
+        return False
+    return True
 
 
 @lru_cache(maxsize=1)
