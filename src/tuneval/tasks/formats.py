@@ -33,14 +33,17 @@ def restyled(template: str, name: str) -> str:
     if not any(re.search(r"[^\W\d_]", piece) for piece in pieces[::2]):
         pieces = [BARE[0], "".join(pieces).strip(), BARE[1]]
     style = _STYLES[name]
+    if style is _spaces and not any("\n" in piece for piece in pieces[::2]):
+        style = _breaks
     # Odd pieces are places; they are the case's.
     return "".join(piece if n % 2 else style(piece) for n, piece in enumerate(pieces))
 
 
-def _line_breaks(fixed: str) -> str:
-    """Spaces for line breaks; where there are none, line breaks for spaces beside a place."""
-    if "\n" in fixed:
-        return re.sub(r"\s*\n\s*", " ", fixed)
+def _spaces(fixed: str) -> str:
+    return re.sub(r"\s*\n\s*", " ", fixed)
+
+
+def _breaks(fixed: str) -> str:
     return re.sub(r"^ | $", "\n", fixed)
 
 
@@ -57,7 +60,7 @@ def _wide(fixed: str) -> str:
 
 
 _STYLES: Mapping[str, Callable[[str], str]] = dict(
-    zip(PROMPT_FORMATS, (_line_breaks, _capitals, _dashes, _wide), strict=True)
+    zip(PROMPT_FORMATS, (_spaces, _capitals, _dashes, _wide), strict=True)
 )
 
 
