@@ -54,7 +54,7 @@ def join(spec: RunSpec, case_sets: Sequence[CaseSet], read_cases: Reader) -> Joi
             left.append(file)
             notes.append(note)
         else:
-            section = _section(file, described[at])
+            section = _section(file, described[at], sets[at])
             described.append(section)
             sets.append(replace(read_cases(section), is_exploratory=True))
             notes.append(
@@ -85,24 +85,32 @@ def _first_judged(case_sets: Sequence[CaseSet]) -> int:
 
 def _read(file: str, described: CasesSpec, cases: CaseSet) -> CaseSet:
     """Read a file the way the test file was read."""
-    columns = described.columns or cases.columns
     return read(
         file,
-        columns={key: columns[key] for key in ("input", "reference") if key in columns}
-        if set(columns) <= {"input", "reference", "id"}
-        else None,
+        columns=_columns(described, cases),
         task=cases.task,
         labels=described.labels or cases.labels,
         allow_duplicate_ids=True,
     )
 
 
-def _section(file: str, like: CasesSpec) -> CasesSpec:
+def _columns(described: CasesSpec, cases: CaseSet) -> Mapping[str, str]:
+    """Input and reference of the test file, where naming them says all that its layout says."""
+    columns = described.columns or cases.columns
+    if set(columns) <= {"input", "reference", "id", "cluster", "group"}:
+        return {key: columns[key] for key in ("input", "reference") if key in columns}
+    return {}
+
+
+def _section(file: str, like: CasesSpec, cases: CaseSet) -> CasesSpec:
     return like.model_copy(
         update={
             "file": file,
             "benchmark": None,
             "name": f"{_stem(file)} (adversarial)",
+            "task": cases.task,
+            "labels": like.labels or cases.labels,
+            "columns": _columns(like, cases),
             "limit": None,
             "exploratory": True,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -286,9 +287,9 @@ def test_false_alarms(clean: float, kept: float) -> None:
         n_brittle += len(brittle)
         n_brittle_runs += bool(brittle)
         n_suggested += "suggest" in found.of("lora", "drops against base").sentence
-    print(
+    sys.stdout.write(
         f"clean {clean}, kept {kept}: brittle {n_brittle / (2 * RUNS):.3f} a kind, "
-        f"{n_brittle_runs / RUNS:.3f} a run of two kinds, difference {n_suggested / RUNS:.3f}"
+        f"{n_brittle_runs / RUNS:.3f} a run of two kinds, difference {n_suggested / RUNS:.3f}\n"
     )
     assert n_brittle / (2 * RUNS) <= MOST
     assert n_suggested / RUNS <= MOST
