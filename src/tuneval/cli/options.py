@@ -131,7 +131,7 @@ def _words(
     perturb: Annotated[
         str,
         _option(
-            HOW, "changed inputs too, e.g. typos,long:2x,gender", metavar="NAME[:LEVEL|FILE],.."
+            HOW, "changed inputs too, e.g. typos,long:2x,gender", metavar="NAME[:LEVEL],.."
         ),
     ] = "none",
     robustness: Annotated[
