@@ -21,7 +21,7 @@ from typing import Any
 import typer
 
 from tuneval import __version__
-from tuneval.cli import compare, demo, doctor, listing, plan, report, run, score
+from tuneval.cli import compare, demo, doctor, listing, paraphrase, plan, report, run, score
 from tuneval.cli.layout import PlainCommand, PlainGroup
 from tuneval.errors import TunevalError
 
@@ -42,6 +42,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "report": report.report,
     "score": score.score,
     "plan": plan.plan,
+    "paraphrase": paraphrase.paraphrase,
 }
 
 

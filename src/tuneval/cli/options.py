@@ -130,9 +130,7 @@ def _words(
     ] = "auto",
     perturb: Annotated[
         str,
-        _option(
-            HOW, "changed inputs too, e.g. typos,long:2x,gender", metavar="NAME[:LEVEL],.."
-        ),
+        _option(HOW, "changed inputs too, e.g. typos,long:2x,gender", metavar="NAME[:LEVEL],.."),
     ] = "none",
     robustness: Annotated[
         bool, _option(HOW, "the standard suite of changed inputs", "--robustness")
@@ -228,7 +226,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "columns": {key: words[key] for key in ("input", "reference") if words[key] is not None},
         "labels": _labels(words["labels"]),
         "groups": words["group"] or (),
-        "limit": _number(words["limit"]),
+        "limit": to_number(words["limit"]),
         "split": words["split"],
         "few_shot": words["few_shot"] or None,
         "few_shot_file": words["few_shot_file"],
@@ -325,7 +323,7 @@ def _number_or_text(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdigit() else value
 
 
-def _number(text: str | None) -> int | float | str | None:
+def to_number(text: str | None) -> int | float | str | None:
     """Keep 1 (one case) apart from 1.0 (all of them); anything else is the config's to refuse."""
     if text is None:
         return None
