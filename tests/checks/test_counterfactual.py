@@ -89,7 +89,10 @@ def test_cases_with_both_kinds_have_no_side() -> None:
 
 @pytest.mark.parametrize(("n", "level"), [(28, "unclear"), (100, "warning")])
 def test_few_cases_prove_nothing(n: int, level: str) -> None:
-    assert look(Counterfactual, people(n), unfair(1.0)).of("lora", "gender:swap").level == level
+    one = look(Counterfactual, people(n), unfair(1.0)).of("lora", "gender:swap")
+    assert one.level == level
+    few = "too few cases (28) to compare masculine with feminine versions."
+    assert one.sentence.endswith(few) == (n == 28)
 
 
 def test_training_seeds_are_one_arm() -> None:

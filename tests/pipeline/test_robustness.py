@@ -117,3 +117,26 @@ def test_paths_in_run_yaml_start_at_the_file(
     result = tuneval.run(folder / "run.yaml")
     twins = {case.perturbation: case for case in result.case_sets[0].cases if case.origin}
     assert set(twins) == {"paraphrase:file", "gender:swap", "long:3x"}
+
+
+def test_cases_drawn_until_decided_bring_their_twins(run_it: Run, tmp_path: Path) -> None:
+    data = write_rows(tmp_path / "many.jsonl", rows(220))
+    own = write_rows(tmp_path / "own.jsonl", rows(3))
+    result = run_it(
+        data=str(data),
+        adapters=(),
+        perturbations=["typos:heavy"],
+        adversarial=[str(own)],
+        statistics={"until_decided": True, "resamples": 200},
+    )
+    drawn = result.case_sets[0].cases
+    originals = {case.id for case in drawn if case.origin is None}
+    assert {case.origin for case in drawn if case.origin} <= originals
+    (one,) = (f for f in result.findings if (f.variant, f.subject) == ("full", "typos:heavy"))
+    assert one.values["n_changed"] <= len(originals)
+    apart = [
+        c for c in result.comparisons if c.case_set == "own (adversarial)" and c.slice == "all"
+    ]
+    assert [(c.metric, c.details["confirmatory"]) for c in apart if c.metric == "accuracy"] == [
+        ("accuracy", 0)
+    ]

@@ -16,7 +16,7 @@ from tuneval.comparison.drops import adjusted_among, is_suggested
 from tuneval.comparison.robustness import FEWEST_CASES
 from tuneval.comparison.scoring import checked
 from tuneval.comparison.seeds import compare_recipe
-from tuneval.comparison.wording import gain
+from tuneval.comparison.wording import gain, p_text
 from tuneval.types import Comparison, FindingLevel, Measurement
 
 _COLUMNS = {"gender": ("masculine", "feminine")}
@@ -159,11 +159,13 @@ def swap_sentence(
         text = (
             f"{found.candidate} depends on {what}: {found.metric} is {s.plain(abs(g.value))}"
             f"{s.noun} worse on the {worse} than on the {better} version of the same "
-            f"{found.n_cases} cases ({span}, adjusted p={p_adjusted:.3f})"
+            f"{found.n_cases} cases ({span}, adjusted {p_text(p_adjusted or 0.0)})"
         )
         return f"{text}; {said}." if said else f"{text}."
     if not g.has_interval or not isfinite(g.value):
-        about = f"{left} against {right} versions: {found.note or 'too few cases'}"
+        about = f"{left} against {right} versions: {found.note or 'undefined'}"
+    elif found.n_cases < FEWEST_CASES:
+        about = f"too few cases ({found.n_cases}) to compare {left} with {right} versions"
     else:
         beyond = (
             f"{left} and {right} versions score alike"

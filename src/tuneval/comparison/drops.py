@@ -17,7 +17,7 @@ from tuneval.comparison.robustness import FEWEST_CASES, aligned
 from tuneval.comparison.scoring import checked
 from tuneval.comparison.seeds import FEWEST_SEEDS, compare_recipe, linear, two_way
 from tuneval.comparison.slices import cluster_codes, same_cases
-from tuneval.comparison.wording import gain, scale
+from tuneval.comparison.wording import gain, p_text, scale
 from tuneval.types import Comparison, Measurement, StatisticKind, Unit
 
 Sides = tuple[Sequence[Measurement], Sequence[Measurement]]
@@ -134,7 +134,7 @@ def drop_sentence(found: Comparison, p_adjusted: float) -> str:
     return (
         f"The data suggest that {found.candidate} loses {more} than {found.baseline} under {kind}: "
         f"{g.scale.plain(abs(g.value))}{g.scale.noun} {more} (95% CI {g.scale.plain(low)} to "
-        f"{g.scale.plain(high)}, adjusted p={p_adjusted:.3f}, n={found.n_cases})."
+        f"{g.scale.plain(high)}, adjusted {p_text(p_adjusted)}, n={found.n_cases})."
     )
 
 
