@@ -317,3 +317,19 @@ def test_swapped_passages_still_hold_the_answer() -> None:
     assert len(twins) + n_unchanged == 1000
     for twin in twins:
         assert all(span in str(twin.inputs["context"]) for span in twin.references)
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "robustness.md"
+SHOWN = re.compile(r"^\| `(\w+)` \|.*\| (\w+): `([^`]+)` \|$", re.MULTILINE)
+
+
+def test_the_documentation_shows_what_happens() -> None:
+    page = DOCS.read_text(encoding="utf-8")
+    text = re.search(r"^Of `([^`]+)`:$", page, re.MULTILINE)
+    assert text is not None
+    shown = SHOWN.findall(page)
+    assert {name for name, _, _ in shown} == {*TEXTS, *SWAPS}
+    for name, level, expected in shown:
+        (twin,), _ = perturb([Case("test.jsonl:1", {"text": text[1]})], name, level, 0)
+        assert twin.inputs["text"] == expected
+    assert {name for name in PERTURBATIONS if f"| `{name}` |" in page} == set(PERTURBATIONS)
