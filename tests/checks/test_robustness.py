@@ -173,7 +173,7 @@ def test_cut_inputs_are_counted() -> None:
         cut = case.perturbation is not None and number(case) < 7
         return Prediction(case.id, label=case.references[0], is_truncated=cut)
 
-    one = look(Robustness, with_twins("long:max"), answer).of("lora", "long:max")
+    one = look(Robustness, with_twins("long:max"), answer, [BASE, *SEEDS]).of("lora", "long:max")
     assert one.values["n_truncated"] == 7
     assert one.sentence.endswith(" 7 of its inputs were cut to fit the context.")
 

@@ -70,7 +70,7 @@ def _judged(twins: Twins, arm: str, change: Comparison) -> Finding:
     )
     changed = twins.changed(arm, kind)
     n_cut = sum(
-        own[n].is_truncated for own in twins.predictions(arm) for n in twins.positions[kind]
+        any(own[n].is_truncated for own in twins.predictions(arm)) for n in twins.positions[kind]
     )
     values: dict[str, float | None] = {
         "n_changed": change.n_cases,
@@ -80,7 +80,7 @@ def _judged(twins: Twins, arm: str, change: Comparison) -> Finding:
         "right_to_wrong": flips.right_to_wrong if flips else None,
         "wrong_to_right": flips.wrong_to_right if flips else None,
         "consistency": 1 - float(np.mean(changed)) if changed[0] else None,
-        "n_truncated": n_cut / len(changed),
+        "n_truncated": n_cut,
     }
     known = _finite(values)
     cut = f" {n_cut} of its inputs were cut to fit the context." if n_cut else ""
