@@ -45,11 +45,13 @@ def join(spec: RunSpec, case_sets: Sequence[CaseSet], read_cases: Reader) -> Joi
     _refuse_equal_names(spec.adversarial)
     described, sets, notes, left = list(spec.cases), list(case_sets), [], []
     for file in spec.adversarial:
-        at = _first_judged(sets)
+        at = _first_file(described, sets)
         own = _read(file, described[at], sets[at])
         if any(ORIGIN in case.inputs for case in own.cases):
-            whole = read_cases(described[at].model_copy(update={"limit": None}))
-            twins, note = _twins(own, sets[at], whole if described[at].limit else sets[at])
+            whole = sets[at]
+            if described[at].limit is not None:
+                whole = read_cases(described[at].model_copy(update={"limit": None}))
+            twins, note = _twins(own, sets[at], whole)
             sets[at] = replace(sets[at], cases=(*sets[at].cases, *twins))
             left.append(file)
             notes.append(note)
@@ -76,9 +78,9 @@ def _stem(file: str) -> str:
     return Path(file).name.partition(".")[0].replace("=", "-")
 
 
-def _first_judged(case_sets: Sequence[CaseSet]) -> int:
-    for at, cases in enumerate(case_sets):
-        if not cases.is_guard and not cases.is_exploratory:
+def _first_file(described: Sequence[CasesSpec], case_sets: Sequence[CaseSet]) -> int:
+    for at, (section, cases) in enumerate(zip(described, case_sets, strict=True)):
+        if section.file is not None and not cases.is_guard and not cases.is_exploratory:
             return at
     raise ConfigError("--adversarial needs a test file to go with: give --data FILE.")
 
