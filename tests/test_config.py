@@ -22,7 +22,7 @@ cases:
     columns: {input: text, reference: label}
     groups: [writer]
 metrics: {primary: accuracy, also: [f1_macro]}
-perturbations: [typos, {name: long, level: heavy}, "typos:light"]
+perturbations: [typos, {name: long, factor: 3}, "typos:light", "paraphrase:p.jsonl"]
 statistics: {resamples: 500}
 """
 
@@ -37,10 +37,11 @@ def test_reads_what_the_documentation_shows(tmp_path: Path) -> None:
     spec = RunSpec.from_yaml(written(tmp_path, GOOD))
     assert spec.variants[1].adapter == (str(tmp_path / "seed0"), str(tmp_path / "seed1"))
     assert spec.variants[2].model == "org/full", "not a path that is here: stays a hub id"
-    assert [(one.name, one.level) for one in spec.perturbations] == [
-        ("typos", "medium"),
-        ("long", "heavy"),
-        ("typos", "light"),
+    assert [(one.name, one.level, one.options) for one in spec.perturbations] == [
+        ("typos", None, {}),
+        ("long", None, {"factor": 3}),
+        ("typos", "light", {}),
+        ("paraphrase", None, {"file": str(tmp_path / "p.jsonl")}),
     ]
     assert spec.statistics.resamples == 500
 

@@ -44,7 +44,7 @@ Predictions = Mapping[str, Sequence[Prediction]]
 @dataclass(slots=True)
 class Assessment:
     """What was found on one case set. ``confirmatory`` comparisons are those that a verdict may
-    rest on (primary metric, all cases); the others only suggest."""
+    rest on (primary metric, all cases of a set that is not exploratory); the others suggest."""
 
     scores: list[Score] = field(default_factory=list)
     confirmatory: list[Comparison] = field(default_factory=list)
@@ -53,6 +53,8 @@ class Assessment:
     per_class: list[PerClass] = field(default_factory=list)
     flips: list[Flips] = field(default_factory=list)
     case_scores: dict[str, tuple[float | None, ...]] = field(default_factory=dict)
+    measured: dict[str, dict[str, Measurement]] = field(default_factory=dict)
+    """Rows of the primary metric: slice -> variant name -> Measurement."""
 
     def demote(self) -> None:
         """Let no verdict rest on it."""
@@ -137,7 +139,11 @@ def assess(
             }
             for slice_, positions in chosen_slices.items()
         }
+        if metric is chosen[0]:
+            found.measured = measured
         for slice_, by_variant in measured.items():
+            if is_swap(slice_):
+                continue  # shows whether answers stay, not a score to compare
             of_slice = _Slice(cases, slice_, slices[slice_], metric, settings)
             found.scores += [
                 _signed(of_slice.score(arm, rows[arm], by_variant), cases) for arm in rows
@@ -146,7 +152,7 @@ def assess(
                 of_slice.compare(left, right, rows, by_variant, predictions)
                 for left, right in pairs(rows, baseline)
             ]
-            is_confirmatory = slice_ == "all" and metric is chosen[0]
+            is_confirmatory = slice_ == "all" and metric is chosen[0] and not cases.is_exploratory
             (found.confirmatory if is_confirmatory else found.exploratory).extend(comparisons)
         if metric is chosen[0]:
             clean = _Slice(cases, "all", slices["all"], metric, settings)
@@ -470,6 +476,17 @@ def is_missing(prediction: Prediction) -> bool:
     return problem is not None and not problem.startswith("unparsed")
 
 
+def is_swap(kind: str) -> bool:
+    """Does a kind of twin ("gender:swap") exchange words about people? Such twins show whether the
+    answer stays; keeping 90% of the score would be no excuse."""
+    return kind.endswith(":swap")
+
+
+def answered(cases: CaseSet, predictions: Predictions) -> dict[str, list[int]]:
+    """Positions of the cases that count: slice name -> those that every variant could answer."""
+    return _slices(cases, _unanswered(predictions))
+
+
 def _slices(cases: CaseSet, left_out: frozenset[int]) -> dict[str, list[int]]:
     """Slice name -> positions: all original cases, each group value, each kind of perturbation.
 
@@ -528,7 +545,7 @@ def _robustness(
             clusters=clean.clusters,
         )
         for kind in kinds
-        if kind is not None
+        if kind is not None and not is_swap(kind)
         for arm, members in rows.items()
     ]
 

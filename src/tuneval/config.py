@@ -66,11 +66,13 @@ class CasesSpec(_Strict):
     """One test file (or data set folder or hub id), or one benchmark ("mmlu:anatomy").
 
     ``guard``: measures what the base could do before; judged by the rule of forgetting.
+    ``exploratory``: scored and compared, but no verdict rests on it.
     """
 
     file: str | None = None
     benchmark: str | None = None
     guard: bool = False
+    exploratory: bool = False
     name: str | None = None
     task: str = "auto"
     columns: Mapping[str, str] = Field(default_factory=dict)
@@ -118,16 +120,25 @@ def _metrics(value: Any) -> Any:
 
 
 class PerturbationSpec(_Strict):
-    """One way to change the inputs."""
+    """One way to change the inputs. ``options`` are settings of its own; they may also stand beside
+    ``name``: {name: long, factor: 3}."""
 
     name: str
-    level: str = "medium"
+    level: str | None = None
+    options: Mapping[str, Any] = Field(default_factory=dict)
 
 
 def _perturbation(value: Any) -> Any:
+    """ "NAME", "NAME:LEVEL" or "NAME:FILE"; of a mapping every further key is an option."""
     if isinstance(value, str):
-        name, _, level = value.partition(":")
-        return {"name": name, **({"level": level} if level else {})}
+        name, _, word = value.partition(":")
+        if "/" in word or Path(word).suffix in {*_DATA_SUFFIXES, ".yaml", ".yml"}:
+            return {"name": name, "options": {"file": word}}
+        return {"name": name, "level": word or None}
+    if isinstance(value, Mapping):
+        own = {key: one for key, one in value.items() if key not in PerturbationSpec.model_fields}
+        rest = {key: one for key, one in value.items() if key not in own}
+        return {**rest, "options": {**(rest.get("options") or {}), **own}} if own else value
     return value
 
 
@@ -436,6 +447,12 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
         )
         for case in spec.cases
     )
+    perturbations = tuple(
+        one.model_copy(update={"options": {**one.options, "file": path_of(one.options["file"])}})
+        if isinstance(one.options.get("file"), str)
+        else one
+        for one in spec.perturbations
+    )
     judge = spec.judge
     if judge is not None and judge.backend == "hf":
         judge = judge.model_copy(update={"model": place(judge.model)})
@@ -448,6 +465,7 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
             "ood": tuple(str(place(file)) for file in spec.ood),
             "benchmark_data": spec.benchmark_data and path_of(spec.benchmark_data),
             "judge": judge,
+            "perturbations": perturbations,
         }
     )
     output = spec.output.model_copy(update={"dir": path_of(spec.output.dir)})

@@ -109,7 +109,7 @@ class Drawing:
         note = f"estimate from {self.n_drawn} of {len(self.order)} items"
         read = self.predictions()
         positions = range(len(self.drawn().cases))
-        found.confirmatory = [
+        looks = [
             replace(
                 one,
                 details={
@@ -120,6 +120,18 @@ class Drawing:
             )
             for one in self.looks
         ]
+        if self.cases.is_exploratory:
+            fixed = {(one.baseline, one.candidate, one.metric, one.slice) for one in looks}
+            found.exploratory = [
+                *looks,
+                *(
+                    one
+                    for one in found.exploratory
+                    if (one.baseline, one.candidate, one.metric, one.slice) not in fixed
+                ),
+            ]
+        else:
+            found.confirmatory = looks
         if self.n_drawn < len(self.order):
             found.scores = [
                 replace(one, note="; ".join(filter(None, (one.note, note)))) for one in found.scores

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tuneval import checks, judging, metrics, registry, tasks
+from tuneval import checks, judging, metrics, perturbations, registry, tasks
 from tuneval.assess import Predictions, assess, choose_metrics, conclude, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.comparison import Settings
@@ -25,7 +25,6 @@ from tuneval.engine.answer import answer
 from tuneval.engine.journal import Journal
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
-from tuneval.perturbations import label_words, perturb
 from tuneval.resolve import Plan, resolve
 from tuneval.run_folder import (
     answers_home,
@@ -252,25 +251,31 @@ def lap(
 def with_perturbed_twins(plan: Plan) -> Plan:
     """Add the changed twins of every case, as the spec asks."""
     notes = list(plan.notes)
-    case_sets = []
-    for cases in plan.case_sets:
-        twins: list[Case] = []
-        # A guard is asked whether it got worse, not whether it was ever robust.
-        for one in () if cases.is_guard else plan.spec.perturbations:
-            changed, n_unchanged = perturb(
-                cases.cases,
-                one.name,
-                one.level,
+    twins: dict[str, list[Case]] = {cases.name: [] for cases in plan.case_sets}
+    for one in plan.spec.perturbations:
+        kind = perturbations.make(one.name, one.options)
+        for cases in plan.case_sets:
+            # A guard is asked whether it got worse, not whether it was ever robust.
+            if cases.is_guard or cases.is_exploratory:
+                continue
+            changed, n_unchanged = perturbations.apply(
+                kind,
+                [case for case in cases.cases if case.origin is None],
+                str(one.level),
                 plan.spec.statistics.perturbation_seed,
-                protected=label_words(cases.labels or ()),
+                protected=perturbations.label_words(cases.labels or ()),
             )
-            twins += changed
+            twins[cases.name] += changed
             if n_unchanged:
                 notes.append(
                     f"{cases.name}: {one.name} left {n_unchanged} cases unchanged: dropped"
                 )
-        case_sets.append(replace(cases, cases=(*cases.cases, *twins)))
-    return replace(plan, case_sets=tuple(case_sets), notes=tuple(notes))
+        if hasattr(kind, "remarks"):
+            notes += kind.remarks()
+    case_sets = tuple(
+        replace(cases, cases=(*cases.cases, *twins[cases.name])) for cases in plan.case_sets
+    )
+    return replace(plan, case_sets=case_sets, notes=tuple(notes))
 
 
 def build_task(

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from tuneval import registry
+from tuneval import adversarial, perturbations, registry
 from tuneval.benchmarks import Loaded, Place
 from tuneval.benchmarks.load import load as load_benchmark
 from tuneval.benchmarks.source import place_of
 from tuneval.bridges import BRIDGES
-from tuneval.config import CasesSpec, RunSpec, VariantSpec
+from tuneval.config import CasesSpec, PerturbationSpec, RunSpec, VariantSpec
 from tuneval.data.code_problems import read_problems
 from tuneval.data.read import read
 from tuneval.data.select import take
@@ -35,7 +35,6 @@ from tuneval.engine.hf.describe import (
     find_base,
 )
 from tuneval.errors import AdapterError, ConfigError, TunevalError, VariantError
-from tuneval.perturbations import PERTURBATIONS
 from tuneval.report import REPORTS
 from tuneval.tasks import TASKS
 from tuneval.types import CaseSet, TrainingLog, Variant, VariantKind
@@ -379,6 +378,10 @@ def resolve(
             benchmarks[loaded.cases.name] = loaded
             read_sets.append(loaded.cases)
     case_sets = tuple(read_sets)
+    if len(case_sets) == len(spec.cases):
+        with _gathering(faults):
+            spec, case_sets, more = adversarial.join(spec, case_sets, read_cases)
+            notes += more
     with _gathering(faults):
         _names_are_unique(case_sets)
     notes += [f"{cases.name}: {note}" for cases in case_sets for note in cases.notes]
@@ -388,6 +391,8 @@ def resolve(
     for one in spec.variants:
         with _gathering(faults):
             variants += _variants_of(one, base, spec, folders, notes, in_memory)
+    with _gathering(faults):
+        spec = _with_perturbations(spec, case_sets, folders)
     logs = {}
     for variant in variants:
         with _gathering(faults):
@@ -421,7 +426,6 @@ def _names_are_known(spec: RunSpec, in_memory: Mapping[str, Any]) -> None:
     """Refuse now what would only be looked up after the models have answered."""
     chosen: list[tuple[str, Mapping[str, str], str]] = [
         ("backends", BACKENDS, spec.backend.kind),
-        *(("perturbations", PERTURBATIONS, one.name) for one in spec.perturbations),
         *(("report", REPORTS, name) for name in spec.output.reports),
         *(("tasks", TASKS, one.task) for one in spec.cases if one.task != "auto"),
     ]
@@ -429,10 +433,6 @@ def _names_are_known(spec: RunSpec, in_memory: Mapping[str, Any]) -> None:
         known = registry.names(table, room=room)
         if name not in known:
             raise ConfigError(f"{room}: {registry.unknown(name, known)}")
-    for one in spec.perturbations:
-        levels = registry.load(PERTURBATIONS, one.name, room="perturbations").levels
-        if one.level not in levels:
-            raise ConfigError(f"perturbation {one.name}: {registry.unknown(one.level, levels)}")
     device, _, number = spec.backend.device.partition(":")
     if device not in DEVICES or (number and not number.isdigit()):
         raise ConfigError(
@@ -455,6 +455,38 @@ def _names_are_known(spec: RunSpec, in_memory: Mapping[str, Any]) -> None:
     if strangers:
         names = [one.name for one in spec.variants]
         raise ConfigError(f"models in memory: {registry.unknown(strangers[0], names)}")
+
+
+def _with_perturbations(
+    spec: RunSpec, case_sets: Sequence[CaseSet], folders: Mapping[str, ModelFolder]
+) -> RunSpec:
+    """Spell out the suite, levels and settings of the changed inputs, and try to make each one."""
+    found: dict[str, PerturbationSpec] = {}
+    for one in _spelled_out(spec.perturbations, case_sets):
+        level, options = perturbations.understand(one.name, one.level, one.options)
+        made = perturbations.make(one.name, options)
+        lengths = [folder.context_length for folder in folders.values() if folder.context_length]
+        if getattr(made, "fills_context", None) == level and lengths:
+            options.setdefault("context_tokens", min(lengths))
+        if "file" in options:
+            options["file"] = _absolute(options["file"])
+        key = f"{one.name}:{made.label(level) if hasattr(made, 'label') else level}"
+        spelled = PerturbationSpec(name=one.name, level=level, options=options)
+        if found.setdefault(key, spelled) != spelled:
+            raise ConfigError(f"perturbation {key} is given twice with different settings.")
+    return spec.model_copy(update={"perturbations": tuple(found.values())})
+
+
+def _spelled_out(
+    given: Sequence[PerturbationSpec], case_sets: Sequence[CaseSet]
+) -> Iterator[PerturbationSpec]:
+    for one in given:
+        if one.name != perturbations.STANDARD:
+            yield one
+            continue
+        for word in perturbations.standard_suite(case for own in case_sets for case in own.cases):
+            name, _, level = word.partition(":")
+            yield PerturbationSpec(name=name, level=level)
 
 
 def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
@@ -486,10 +518,13 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
             for one in spec.variants
         )
     output = spec.output.model_copy(update={"dir": str(Path(spec.output.dir).absolute())})
-    data = spec.benchmark_data and _absolute(spec.benchmark_data)
-    return spec.model_copy(
-        update={"cases": cases, "variants": variants, "output": output, "benchmark_data": data}
-    )
+    files = {
+        "adversarial": tuple(_absolute(file) for file in spec.adversarial),
+        "ood": tuple(_absolute(file) for file in spec.ood),
+        "train_data": spec.train_data and _absolute(spec.train_data),
+        "benchmark_data": spec.benchmark_data and _absolute(spec.benchmark_data),
+    }
+    return spec.model_copy(update={"cases": cases, "variants": variants, "output": output, **files})
 
 
 def _absolute(place: str) -> str:
@@ -519,7 +554,7 @@ def read_cases(spec: CasesSpec) -> CaseSet:
     if cases.task == "complete_code":
         # Problems need their tests in a form that the grader takes; their reader checks them, too.
         cases = take(read_problems(spec.file), spec.limit)
-    return replace(cases, is_guard=spec.guard)
+    return replace(cases, is_guard=spec.guard, is_exploratory=spec.exploratory)
 
 
 OF_FILES = ("task", "columns", "labels", "groups", "few_shot_file", "skip_bad_rows", "split")

@@ -51,6 +51,10 @@ def identify(plan: Plan, signatures: Sequence[str]) -> str:
     for described, cases in zip(content["cases"], plan.case_sets, strict=True):
         described["file"] = cases.sha256 + cases.signature  # what is in it, not where it lies
     content["asked"] = list(signatures)
+    twins = [case for cases in plan.case_sets for case in cases.cases if case.origin is not None]
+    if twins:  # made from files whose name says nothing, and by rules that may change
+        content["twins"] = hashlib.blake2b(repr(twins).encode(), digest_size=8).hexdigest()
+        content["adversarial"] = len(content["adversarial"])
     text = json.dumps(content, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 

@@ -18,6 +18,11 @@ SCHEMA_VERSION = 1
 
 VariantKind = Literal["base", "adapter", "full", "judge"]
 Decision = Literal["better", "worse", "equivalent", "undecided"]
+PROMPT_FORMAT = "~prompt format"
+"""Key in the inputs of a twin that is asked in another prompt format; its value is one of
+``PROMPT_FORMATS``. No column of a file is called so."""
+PROMPT_FORMATS = ("line breaks", "capitals", "dashes", "wide")
+"""Ways to word a prompt beside the run's own; see ``tasks/formats.py``."""
 Unit = Literal["share", "points", "nats", "bits", "perplexity", "number"]
 """``share`` lives on [0, 1] and is printed times 100; ``points`` is already on 0 to 100."""
 StatisticKind = Literal["proportion", "mean", "corpus", "ranks"]
@@ -79,6 +84,7 @@ class CaseSet:
     ``skipped`` the rows left out by ``--skip-bad-rows``, one sentence each. ``is_guard``: measures what the
     base could do before the fine-tune; judged for forgetting, not for better or worse. ``signature``: for a
     benchmark, all that makes its number comparable (prompt version, revision, checksum, shots).
+    ``is_exploratory``: scored and compared like any other, but no verdict rests on it.
     """
 
     name: str
@@ -94,6 +100,7 @@ class CaseSet:
     skipped: tuple[str, ...] = ()
     is_guard: bool = False
     signature: str = ""
+    is_exploratory: bool = False
 
 
 @dataclass(frozen=True, slots=True)

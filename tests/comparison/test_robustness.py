@@ -45,6 +45,11 @@ def test_support(right, found):
     assert result.difference == pytest.approx(right - 0.95)
 
 
+@pytest.mark.parametrize(("n", "found"), [(29, "unclear"), (30, "robust")])
+def test_few_cases_that_all_stay_right_prove_nothing(n, found):
+    assert support(judged([shares(n, 1)], [shares(n, 1, "p")])) == found
+
+
 def test_copies_of_a_case_are_averaged():
     rng = np.random.default_rng(0)
     clean = [shares(50, 0.9)]

@@ -22,6 +22,7 @@ from tuneval.comparison.verdict import (
 )
 from tuneval.types import (
     Comparison,
+    Finding,
     Interval,
     LearningCurve,
     TrainingLog,
@@ -376,6 +377,10 @@ def brittle(name="lora", high=-0.02):
     )
 
 
+def warned_brittle(name="lora", level="warning"):
+    return Finding("robustness", name, "test", "long", level, "is brittle.", flag="BRITTLE")
+
+
 def forgot(value=-3.0, high=-1.0):
     return made(value, value - 3, high, case_set="mmlu")
 
@@ -388,21 +393,27 @@ def forgot(value=-3.0, high=-1.0):
         ([SAME], {}, "NO CHANGE", "equivalent"),
         ([DONT_KNOW], {}, "INCONCLUSIVE", "undecided"),
         ([BETTER], {"learning_curves": [RISING]}, "BETTER, WITH WARNINGS", "better"),
-        ([BETTER], {"robustness_findings": [brittle()]}, "BETTER, WITH WARNINGS", "better"),
-        ([BETTER, brittle()], {}, "BETTER, WITH WARNINGS", "better"),
+        ([BETTER], {"findings": [warned_brittle()]}, "BETTER, WITH WARNINGS", "better"),
+        ([BETTER, brittle()], {}, "BETTER", "better"),
+        (
+            [BETTER, made(-9, -12, -6, case_set="hard", details={"confirmatory": 0.0})],
+            {},
+            "BETTER",
+            "better",
+        ),
         ([BETTER, forgot()], {"general": ["mmlu"]}, "BETTER, WITH WARNINGS", "better"),
         ([DONT_KNOW], {"learning_curves": [RISING]}, "OVERFIT", "undecided"),
-        ([SAME], {"robustness_findings": [brittle()]}, "BRITTLE", "equivalent"),
+        ([SAME], {"findings": [warned_brittle()]}, "BRITTLE", "equivalent"),
         ([DONT_KNOW, forgot()], {"general": ["mmlu"]}, "FORGOT", "undecided"),
         (
             [DONT_KNOW],
-            {"learning_curves": [RISING], "robustness_findings": [brittle()]},
+            {"learning_curves": [RISING], "findings": [warned_brittle()]},
             "OVERFIT, BRITTLE",
             "undecided",
         ),
         ([WORSE], {"learning_curves": [RISING]}, "WORSE", "worse"),
-        ([BETTER], {"robustness_findings": [brittle("base")]}, "BETTER", "better"),
-        ([BETTER], {"robustness_findings": [brittle(high=0.01)]}, "BETTER", "better"),
+        ([BETTER], {"findings": [warned_brittle("base")]}, "BETTER", "better"),
+        ([BETTER], {"findings": [warned_brittle(level="clear")]}, "BETTER", "better"),
         ([BETTER, replace(SAME, case_set="b")], {}, "BETTER", "better"),
         ([BETTER, replace(DONT_KNOW, case_set="b")], {}, "BETTER", "better"),
         ([BETTER, replace(WORSE, case_set="b")], {}, "MIXED", "undecided"),
@@ -477,7 +488,7 @@ def test_table_9_6(comparison, text):
     ],
 )
 def test_table_9_3(low, high, text):
-    from tuneval.comparison.verdict import robustness_sentence
+    from tuneval.comparison.robustness import robustness_sentence
 
     finding = brittle(high=high)
     finding = replace(finding, details={**finding.details, "kept_low": low})

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
 from shared import shared_path, shared_rows
 from tuneval.errors import ConfigError
-from tuneval.perturbations import PERTURBATIONS, label_words, perturb
+from tuneval.perturbations import (
+    PERTURBATIONS,
+    label_words,
+    perturb,
+    standard_suite,
+    understand,
+)
 from tuneval.registry import load
 from tuneval.types import Case, Message
 
 TEXTS = ("casing", "long", "typos")
+SWAPS = ("gender", "first_names")
 KINDS = [
     (name, level)
-    for name in (*TEXTS, "choice_order")
+    for name in (*TEXTS, *SWAPS, "choice_order", "format")
     for level in load(PERTURBATIONS, name, room="perturbations").levels
 ]
 TEXT_KINDS = [(name, level) for name, level in KINDS if name in TEXTS]
@@ -37,6 +47,7 @@ MIXED = [
     Case("t:5", {"instruction": "Summarise the message below.", "input": "Something broke here."},
          ("broken",)),
     Case("t:6", {"prompt": "def function():\n", "test": "assert function()"}),
+    Case("t:7", {"text": "Emily told John about her parcel."}, ("delivery",)),
 ]  # fmt: skip
 
 
@@ -84,7 +95,7 @@ def test_seeds_kinds_and_levels_differ() -> None:
     texts = {
         tuple(twin.inputs["text"] for twin in perturb(MIXED[:1], name, level, seed)[0])
         for seed in (0, 1)
-        for name, level in (("typos", "heavy"), ("long", "light"), ("long", "medium"))
+        for name, level in (("typos", "heavy"), ("long", "2x"), ("long", "4x"))
     }
     assert len(texts) == 6
 
@@ -93,11 +104,12 @@ def test_seeds_kinds_and_levels_differ() -> None:
     ("name", "level", "options", "expected"),
     [
         ("typo", "light", {}, 'perturbations: there is no "typo" (did you mean "typos"?)'),
-        ("typos", "ligth", {}, 'typos: as a level there is no "ligth" (did you mean "light"?).'),
-        ("long", "light", {"factor": 1}, 'long: factor "1" must be above 1.'),
+        ("typos", "ligth", {}, 'perturbation typos: there is no "ligth" (did you mean "light"?)'),
+        ("long", "light", {"factor": 1}, 'long: factor "1" must be a number above 1.'),
         ("long", "light", {"factr": 3},
          "perturbation long: Long.__init__() got an unexpected keyword argument 'factr'"),
         ("paraphrase", "file", {}, "paraphrase: needs a file with id and text."),
+        ("gender", "swop", {}, 'perturbation gender: there is no "swop" (did you mean "swap"?)'),
     ],
 )  # fmt: skip
 def test_what_the_user_can_mend(
@@ -106,6 +118,34 @@ def test_what_the_user_can_mend(
     with pytest.raises(ConfigError) as caught:
         perturb(MIXED, name, level, 0, **options)
     assert str(caught.value).startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "expected"),
+    [
+        ("typos", None, ("medium", {})),
+        ("choice_order", None, ("all", {})),
+        ("format", None, ("all", {})),
+        ("gender", None, ("swap", {})),
+        ("long", None, ("2x", {})),
+        ("long", "medium", ("4x", {})),
+        ("long", "heavy", ("max", {})),
+        ("long", "3x", ("2x", {"factor": 3.0})),
+        ("long", "2.5x", ("2x", {"factor": 2.5})),
+    ],
+)
+def test_what_stands_after_the_colon(
+    name: str, word: str | None, expected: tuple[str, dict[str, object]]
+) -> None:
+    assert understand(name, word, {}) == expected
+
+
+def test_the_standard_suite(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuneval.perturbations.synonyms.has_wordnet", lambda: False)
+    assert standard_suite(MIXED[:1]) == ("casing:medium", "typos:medium", "long:4x")
+    assert standard_suite(MIXED)[-1] == "choice_order:all"
+    monkeypatch.setattr("tuneval.perturbations.synonyms.has_wordnet", lambda: True)
+    assert standard_suite(MIXED[:1])[-1] == "synonyms:medium"
 
 
 def test_label_words() -> None:
@@ -136,6 +176,9 @@ def sentences() -> list[Case]:
     return cases
 
 
+PEOPLE = " Then John and Emily, his sister, wrote to her."
+"""Appended for swaps, which need people."""
+
 LEAST_CHANGED = {("typos", "light"): 350, ("typos", "medium"): 700, ("casing", "light"): 300}
 """Of 1,000: short texts often have no word due at a low share, and SST-2 has no capital letters."""
 
@@ -165,6 +208,25 @@ def test_kept_in_a_thousand_real_sentences(
         assert kept_pieces(before, words) == kept_pieces(after, words)
     again = {twin.id: twin for twin in perturb(cases[::-7], name, level, 0, words)[0]}
     assert again == {twin.id: twin for twin in twins if twin.id in again}
+
+
+@pytest.mark.parametrize("name", SWAPS)
+def test_swaps_keep_the_same_in_a_thousand_real_sentences(
+    name: str, real: tuple[list[Case], frozenset[str]]
+) -> None:
+    cases, words = real
+    cases = [replace(c, inputs={"text": str(c.inputs["text"]) + PEOPLE}) for c in cases]
+    by_id = {case.id: case for case in cases}
+    twins, n_unchanged = perturb(cases, name, "swap", 0, words)
+    assert (len(twins), n_unchanged) == (1000, 0)
+    for twin in twins:
+        before, after = str(by_id[twin.origin or ""].inputs["text"]), str(twin.inputs["text"])
+        assert kept_pieces(before, words) == kept_pieces(after, words)
+        assert len(before.split()) == len(after.split())
+    back = {
+        t.origin: t for t in perturb([replace(t, origin=None) for t in twins], name, "swap", 0)[0]
+    }
+    assert len(back) == 1000
 
 
 def test_choices_of_real_questions_keep_their_answer() -> None:
@@ -213,3 +275,61 @@ def test_synonyms_without_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.setattr(synonyms, "_wordnet", absent)
     with pytest.raises(ConfigError, match="needs the WordNet data"):
         perturb([replace(MIXED[0], inputs={"text": "unheard wonder"})], "synonyms", "heavy", 0)
+
+
+@lru_cache
+def questions() -> tuple[Case, ...]:
+    with gzip.open(shared_path("squad", "dev_v1.1_subset.json.gz"), "rt") as stream:
+        articles = json.load(stream)["data"]
+    found = [
+        Case(
+            one["id"],
+            {"context": passage["context"], "question": one["question"]},
+            tuple(answer["text"] for answer in one["answers"]),
+        )
+        for article in articles
+        for passage in article["paragraphs"]
+        for one in passage["qas"]
+    ]
+    return tuple(found[:1000])
+
+
+@pytest.mark.parametrize(
+    ("name", "level"), [("typos", "heavy"), ("casing", "heavy"), ("long", "max")]
+)
+def test_answer_spans_of_a_thousand_real_questions_stay(name: str, level: str) -> None:
+    cases = questions()
+    by_id = {case.id: case for case in cases}
+    twins, _ = perturb(cases, name, level, 0)
+    assert len(twins) > 300
+    for twin in twins:
+        case = by_id[twin.origin or ""]
+        assert twin.inputs["context"] == case.inputs["context"]
+        for span in case.references:
+            before, after = (str(one.inputs["question"]).lower() for one in (case, twin))
+            word = rf"(?<!\w){re.escape(span.lower())}(?!\w)"
+            assert len(re.findall(word, before)) <= len(re.findall(word, after))
+
+
+def test_swapped_passages_still_hold_the_answer() -> None:
+    twins, n_unchanged = perturb(questions(), "gender", "swap", 0)
+    assert len(twins) > 50
+    assert len(twins) + n_unchanged == 1000
+    for twin in twins:
+        assert all(span in str(twin.inputs["context"]) for span in twin.references)
+
+
+DOCS = Path(__file__).parents[2] / "docs" / "robustness.md"
+SHOWN = re.compile(r"^\| `(\w+)` \|.*\| (\w+): `([^`]+)` \|$", re.MULTILINE)
+
+
+def test_the_documentation_shows_what_happens() -> None:
+    page = DOCS.read_text(encoding="utf-8")
+    text = re.search(r"^Of `([^`]+)`:$", page, re.MULTILINE)
+    assert text is not None
+    shown = SHOWN.findall(page)
+    assert {name for name, _, _ in shown} == {*TEXTS, *SWAPS}
+    for name, level, expected in shown:
+        (twin,), _ = perturb([Case("test.jsonl:1", {"text": text[1]})], name, level, 0)
+        assert twin.inputs["text"] == expected
+    assert {name for name in PERTURBATIONS if f"| `{name}` |" in page} == set(PERTURBATIONS)

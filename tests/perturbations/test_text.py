@@ -12,7 +12,7 @@ from tuneval.errors import DataError
 from tuneval.perturbations import perturb
 from tuneval.perturbations.casing import careless
 from tuneval.perturbations.lengthen import FACTORS, SENTENCES
-from tuneval.perturbations.paraphrase import Paraphrase, objection
+from tuneval.perturbations.paraphrase import Paraphrase, objection, unlikeness
 from tuneval.perturbations.text import NEGATIONS, kept
 from tuneval.perturbations.typos import NEIGHBOURS, misspelt
 from tuneval.types import Case
@@ -142,18 +142,18 @@ def test_padding(level: str) -> None:
 
 def test_padding_with_a_factor_of_ones_own_and_a_protected_word() -> None:
     cases = [Case("t:1", {"text": "one two three four five six seven eight"})]
-    (twin,), _ = perturb(cases, "long", "light", 0, ["door", "Window"], factor=1.5)
+    (twin,), _ = perturb(cases, "long", "2x", 0, ["door", "Window"], factor=1.5)
     added = str(twin.inputs["text"]).replace(str(cases[0].inputs["text"]), "")
     assert added
     assert not {"door", "window"} & set(added.lower().replace(".", "").split())
     words = {word for s in SENTENCES for word in s.lower().strip(".").split()}
-    assert perturb(cases, "long", "light", 0, words) == ((), 1)
+    assert perturb(cases, "long", "2x", 0, words) == ((), 1)
 
 
 def test_a_prompt_keeps_its_end() -> None:
     prompt = "Message: where is my parcel today, please?\nTopic:"
     for n in range(20):
-        (twin,), _ = perturb([Case(f"t:{n}", {"prompt": prompt})], "long", "medium", 0)
+        (twin,), _ = perturb([Case(f"t:{n}", {"prompt": prompt})], "long", "4x", 0)
         assert str(twin.inputs["prompt"]).endswith(prompt)
 
 
@@ -201,6 +201,47 @@ def test_paraphrases_from_a_file(tmp_path: Path, name: str) -> None:
     assert reader.refused == ["t:2: other numbers"]
 
 
+def test_what_of_a_paraphrase_file_was_not_used(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    rows = [("t:1", "Where can it be?"), ("u-7", "Box 8 has come."), ("t:9", "x"), ("t:2", "Box 9")]
+    path.write_text("".join(json.dumps({"id": a, "text": b}) + "\n" for a, b in rows))
+    cases = [
+        Case("t:1", {"text": "Where is it?"}),
+        Case("t:2", {"text": "The box 8 came.", "id": "u-7"}),
+    ]
+    reader = Paraphrase(path)
+    for case in cases:
+        assert len(reader.perturb(case, "file", generator(), frozenset())) == 1 - (case.id == "t:2")
+    assert reader.remarks() == (
+        'p.jsonl: 2 ids name no case of this run (first: "u-7")',
+        "p.jsonl: 1 paraphrases refused (first: t:2: other numbers)",
+    )
+    with pytest.raises(DataError, match='no id names a case of this run \\(first: "t:1"\\)'):
+        Paraphrase(path).remarks()
+
+
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        ("Where is my parcel, please?", None),
+        ("Zebras sleep", "too far from the text (chrF below 30)"),
+        ("Where is my parcel today, please", "too near to the text (chrF above 95)"),
+    ],
+)
+def test_likeness_of_machine_paraphrases(other: str, why: str | None) -> None:
+    assert unlikeness("Where is my parcel today, please?", other) == why
+
+
+def test_max_fills_the_context() -> None:
+    text = "one two three four five six seven eight"
+    (twin,), _ = perturb([Case("t:1", {"text": text})], "long", "max", 0, context_tokens=400)
+    n = len(str(twin.inputs["text"]))
+    assert 0.5 * 400 * 3 < n < 400 * 3, "characters, at three a token"
+    assert twin.perturbation == "long:max"
+    (tenfold,), _ = perturb([Case("t:1", {"text": text})], "long", "10x", 0)
+    assert tenfold.perturbation == "long:10x"
+
+
 def test_faulty_paraphrase_files(tmp_path: Path) -> None:
     path = tmp_path / "p.jsonl"
     path.write_text('{"id": "t:1", "text": "x"}\n{"id": 2}\nnonsense\n', encoding="utf-8")
@@ -236,14 +277,15 @@ EXACT = (
             1: "Could somebody explain why the paymentt failed yesetrday?",
             2: "Write to help@example.com or visitt https://example.com/help please.",
         }),
-        ("long", "light", {
-            0: "I still have not received my refund for order 1234. The radio was on in the next "
-               "room. A pencil rolled across the desk.",
-            1: "The street was quiet at that hour. Could somebody explain why the payment failed "
-               "yesterday? A clock on the wall kept ticking.",
-            2: "The road runs past the old mill. Write to help@example.com or visit "
-               "https://example.com/help please.",
+        ("long", "2x", {
+            0: "The newspaper lay folded on the chair. The lamp stood next to the shelf. I still "
+               "have not received my refund for order 1234.",
+            1: "Some birds were sitting on the fence. Could somebody explain why the payment "
+               "failed yesterday? A clock on the wall kept ticking.",
+            2: "Write to help@example.com or visit https://example.com/help please. The sun had "
+               "come up a little while before.",
         }),
+        ("gender", "swap", {}),
         ("casing", "heavy", {
             0: "i  still have  not received  my  refund   for   order   1234.",
             1: "could  somebody   explain why the   payment failed   yesterday",

@@ -64,6 +64,8 @@ class Check(Protocol):
 
 
 CHECKS = {
+    "robustness": "tuneval.checks.robustness:Robustness",
+    "counterfactual": "tuneval.checks.counterfactual:Counterfactual",
     "contamination": "tuneval.checks.contamination:Contamination",
     "memorisation": "tuneval.checks.memorisation:LearntByHeart",
     "training gap": "tuneval.checks.training_gap:TrainingGap",

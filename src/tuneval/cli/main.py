@@ -21,7 +21,7 @@ from typing import Any
 import typer
 
 from tuneval import __version__
-from tuneval.cli import compare, demo, doctor, listing, plan, report, run, score, split
+from tuneval.cli import compare, demo, doctor, listing, paraphrase, plan, report, run, score, split
 from tuneval.cli.layout import PlainCommand, PlainGroup
 from tuneval.errors import TunevalError
 
@@ -43,6 +43,7 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "score": score.score,
     "plan": plan.plan,
     "split": split.split,
+    "paraphrase": paraphrase.paraphrase,
 }
 
 

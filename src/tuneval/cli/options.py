@@ -129,7 +129,8 @@ def _words(
         str, _option(HOW, "another metric decides", metavar="NAME", rare=True)
     ] = "auto",
     perturb: Annotated[
-        str, _option(HOW, "changed inputs too, e.g. typos:medium,long", metavar="NAME[:LEVEL],..")
+        str,
+        _option(HOW, "changed inputs too, e.g. typos,long:2x,gender", metavar="NAME[:LEVEL],.."),
     ] = "none",
     robustness: Annotated[
         bool, _option(HOW, "the standard suite of changed inputs", "--robustness")
@@ -233,7 +234,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "columns": {key: words[key] for key in ("input", "reference") if words[key] is not None},
         "labels": _labels(words["labels"]),
         "groups": words["group"] or (),
-        "limit": _number(words["limit"]),
+        "limit": to_number(words["limit"]),
         "split": words["split"],
         "few_shot": words["few_shot"] or None,
         "few_shot_file": words["few_shot_file"],
@@ -309,10 +310,10 @@ def _metrics(names: list[str], primary: str) -> dict[str, Any]:
 
 def _perturbations(named: str, is_suite: bool) -> list[str]:
     """Those named, and with --robustness the standard suite."""
-    from tuneval.perturbations import STANDARD_SUITE
+    from tuneval.perturbations import STANDARD
 
     own = [] if named == "none" else _listed(named)
-    return list(dict.fromkeys([*own, *(STANDARD_SUITE if is_suite else ())]))
+    return list(dict.fromkeys([*own, *([STANDARD] if is_suite else [])]))
 
 
 def _judge(model: str | None, url: str | None) -> dict[str, Any] | None:
@@ -336,7 +337,7 @@ def _number_or_text(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdigit() else value
 
 
-def _number(text: str | None) -> int | float | str | None:
+def to_number(text: str | None) -> int | float | str | None:
     """Keep 1 (one case) apart from 1.0 (all of them); anything else is the config's to refuse."""
     if text is None:
         return None

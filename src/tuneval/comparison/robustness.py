@@ -7,7 +7,9 @@ never the test: a fall from 95 to 60 would pass against a base of 65).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from math import isfinite
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,14 +18,25 @@ from tuneval.comparison import mean as means
 from tuneval.comparison import resampling as again
 from tuneval.comparison.paired import Finding, to_comparison
 from tuneval.comparison.resampling import Floats
-from tuneval.comparison.scoring import Codes, checked, value_of
+from tuneval.comparison.scoring import Codes, checked, kind_of, value_of
 from tuneval.comparison.seeds import FEWEST_SEEDS, linear, two_way
 from tuneval.comparison.slices import cluster_codes, same_cases
+from tuneval.comparison.wording import scale
 from tuneval.errors import MetricError, gather
 from tuneval.types import Comparison, Measurement
 
 KEEPS = 0.9
 """Share of the clean score that a robust variant keeps."""
+
+FEWEST_CASES = 30
+"""With fewer changed cases nothing is judged: at exactly 90% all of 29 stay right in 5% of runs, and
+then no spread is left to doubt it by."""
+
+_ADVICE = {
+    "choice_order": "Shuffle the choices in the training data.",
+    "format": "Vary the prompt format in the training data.",
+    "adversarial": "Add cases of that kind to the training data.",
+}
 
 
 def judge_robustness(
@@ -66,7 +79,7 @@ def judge_robustness(
     MetricError
         A perturbed case has no clean original among the measured.
     """
-    a, b, codes = _aligned(clean, perturbed, metric, origins, clusters)
+    a, b, codes, _ = aligned(clean, perturbed, metric, origins, clusters)
     n = a.shape[1]
     ends = [float(np.mean([value_of(metric, rows) for rows in side])) for side in (a, b)]
     found = Finding("one-sided bound on perturbed - 0.9 clean")
@@ -103,14 +116,24 @@ def _estimate(values: Floats, codes: Codes | None) -> means.Estimate:
     return found.estimate if len(values) >= FEWEST_SEEDS else found.cases
 
 
-def _aligned(
+class Aligned(NamedTuple):
+    """Rows of clean cases and of their copies (averaged), shape (n_seeds, n_cases, n_sums); the
+    clusters and ids of these cases."""
+
+    clean: Floats
+    perturbed: Floats
+    codes: Codes | None
+    case_ids: tuple[str, ...]
+
+
+def aligned(
     clean: Sequence[Measurement],
     perturbed: Sequence[Measurement],
     metric: Statistic,
     origins: Mapping[str, str],
     clusters: Sequence[str | None] | None,
-) -> tuple[Floats, Floats, Codes | None]:
-    """Rows of clean cases and of their copies (averaged), shape (n_seeds, n_cases, n_sums)."""
+) -> Aligned:
+    """Put clean cases beside their copies, and leave out cases without a value on either side."""
     if len(clean) != len(perturbed):
         raise MetricError(
             f"{len(clean)} clean and {len(perturbed)} perturbed measurements: "
@@ -137,16 +160,67 @@ def _aligned(
         again.summed(checked(same_cases(perturbed[0], one)), owner) / n_copies for one in perturbed
     ]
     a, b = np.stack(x), np.stack(y)
+    ids = np.array(clean[0].case_ids, dtype=object)[used]
     if metric.statistic in {"proportion", "mean"}:
         has_value = (a[:, :, 1] > 0).all(axis=0) & (b[:, :, 1] > 0).all(axis=0)
-        a, b = a[:, has_value], b[:, has_value]
+        a, b, ids = a[:, has_value], b[:, has_value], ids[has_value]
         codes = None if codes is None else np.unique(codes[has_value], return_inverse=True)[1]
-    return a, b, codes
+    return Aligned(a, b, codes, tuple(ids))
 
 
 def support(comparison: Comparison) -> str:
     """ "brittle", "robust" or "unclear" of a Comparison made by ``judge_robustness``."""
     low, high = (comparison.details.get(end) for end in ("kept_low", "kept_high"))
-    if low is None or high is None:
+    if low is None or high is None or comparison.n_cases < FEWEST_CASES:
         return "unclear"
     return "brittle" if high < 0 else "robust" if low > 0 else "unclear"
+
+
+def robustness_sentence(found: Comparison, metric: str) -> str:
+    """Sentence of table 9.3 for a comparison made by ``judge_robustness``."""
+    d, s, kind = found.details, scale(found.unit), found.slice
+    if "ratio" not in d:
+        return f"{metric} under {kind}: {found.note or 'undefined'}."
+    ratio = f"{d['ratio']:.0%}"
+    supported = support(found)
+    if supported == "brittle":
+        verb = "falls" if found.higher_is_better else "rises"
+        advice = _ADVICE.get(kind.partition(":")[0], f"Add {kind} examples to the training data.")
+        return (
+            f"{found.candidate} is brittle: {metric} {verb} from {s.plain(d['clean'])} to "
+            f"{s.plain(d['perturbed'])} under {kind} ({ratio} of clean). {advice}"
+        )
+    if supported == "robust":
+        return f"{found.candidate} keeps {ratio} of its clean {metric} under {kind}."
+    return (
+        f"{ratio} of clean {metric} under {kind}: too few examples ({found.n_cases}) to say "
+        "whether that is below 90%."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FlipRates:
+    """Shares of the right answers that became wrong and of the wrong ones that became right; nan
+    where there was no right (or wrong) answer to begin with."""
+
+    right_to_wrong: float
+    wrong_to_right: float
+
+
+def flip_rates(
+    clean: Sequence[Measurement],
+    perturbed: Sequence[Measurement],
+    metric: Statistic,
+    origins: Mapping[str, str],
+) -> FlipRates | None:
+    """How often being right changed, each copy and each training seed counted alike.
+
+    Returns None for metrics that are not right or wrong. Parameters as in ``judge_robustness``.
+    """
+    a, b, _, _ = aligned(clean, perturbed, metric, origins, None)
+    if not a.size or kind_of(metric, a.reshape(-1, a.shape[2])) != "proportion":
+        return None
+    x, y = a[:, :, 0], b[:, :, 0]
+    with np.errstate(invalid="ignore"):
+        broken, mended = np.sum(x * (1 - y)) / np.sum(x), np.sum((1 - x) * y) / np.sum(1 - x)
+    return FlipRates(float(broken), float(mended))

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from math import inf, isfinite, isnan
 from typing import Literal
 
-from tuneval.comparison import power, robustness
+from tuneval.comparison import power
 from tuneval.comparison.exact import clopper_pearson
 from tuneval.comparison.overfitting import is_training_unfinished
 from tuneval.comparison.preference import UNRELIABLE_BIAS
@@ -71,7 +71,6 @@ def decide(
     scores: Sequence[Score] = (),
     facts: Sequence[VariantFacts] = (),
     learning_curves: Sequence[LearningCurve] = (),
-    robustness_findings: Sequence[Comparison] = (),
     general: Collection[str] = (),
     findings: Sequence[Finding] = (),
     invalid: Sequence[str] = (),
@@ -83,7 +82,7 @@ def decide(
     ----------
     comparisons : sequence of Comparison
         As ``adjust`` returns them. Those of a case set's primary metric on slice "all" decide.
-        Comparisons of a variant with itself are taken as ``robustness_findings``.
+        Those of exploratory case sets (``details["confirmatory"]`` 0) decide nothing.
     variants : sequence of Variant
         Names in comparisons are variant names or recipe names.
     primary_metrics : mapping
@@ -92,8 +91,6 @@ def decide(
         Only to warn of undefined or unreliable scores of primary metrics.
     facts : sequence of VariantFacts
         ``settings["r"]`` of an adapter goes into the advice to raise the rank.
-    robustness_findings : sequence of Comparison
-        From ``judge_robustness``.
     general : collection of str
         Case sets that measure general ability: they count for forgetting, not for better or worse.
     findings : sequence of Finding
@@ -118,13 +115,11 @@ def decide(
         arms(variants), facts, learning_curves, scores, metric_labels or {}, tuple(general)
     )
     case.warned = [one for one in findings if one.level == "warning"]
-    own = [c for c in comparisons if c.baseline == c.candidate]
-    case.robustness = [*own, *robustness_findings]
     pairs: dict[tuple[str, str], list[Comparison]] = {}
     for c in comparisons:
         if c.slice == "all" and c.baseline != c.candidate:
             is_primary = primary_metrics.get(c.case_set) == c.metric
-            if is_primary:
+            if is_primary and c.details.get("confirmatory", 1.0):
                 pairs.setdefault((c.baseline, c.candidate), []).append(c)
     faults = [
         *invalid,
@@ -182,7 +177,6 @@ class _Case:
         self.scores = scores
         self.labels = labels
         self.general = general
-        self.robustness: list[Comparison] = []
         self.warned: list[Finding] = []
 
     def members(self, name: str) -> tuple[Variant, ...]:
@@ -527,28 +521,6 @@ def forgetting(comparison: Comparison, bench: str) -> str:
     return ""
 
 
-def robustness_sentence(finding: Comparison, metric: str) -> str:
-    """Sentence of table 9.3 for a comparison made by ``judge_robustness``."""
-    d, s, kind = finding.details, scale(finding.unit), finding.slice
-    if "ratio" not in d:
-        return f"{metric} under {kind}: {finding.note or 'undefined'}."
-    ratio = f"{d['ratio']:.0%}"
-    support = robustness.support(finding)
-    if support == "brittle":
-        verb = "falls" if finding.higher_is_better else "rises"
-        return (
-            f"{finding.candidate} is brittle: {metric} {verb} from {s.plain(d['clean'])} to "
-            f"{s.plain(d['perturbed'])} under {kind} ({ratio} of clean). Add {kind} examples to "
-            "the training data."
-        )
-    if support == "robust":
-        return f"{finding.candidate} keeps {ratio} of its clean {metric} under {kind}."
-    return (
-        f"{ratio} of clean {metric} under {kind}: too few examples ({finding.n_cases}) to say "
-        "whether that is below 90%."
-    )
-
-
 def _tuned_against_base(
     case: _Case, group: Sequence[Comparison], faults: Sequence[str]
 ) -> tuple[Verdict, list[_Reading], list[str]]:
@@ -571,10 +543,6 @@ def _tuned_against_base(
         if curve.is_overfitted:
             warnings.append(curve.finding)
             flags.append("OVERFIT")
-    for finding in case.robustness:
-        if finding.candidate == candidate and robustness.support(finding) == "brittle":
-            warnings.append(robustness_sentence(finding, case.label(finding.metric)))
-            flags.append("BRITTLE")
     for one in case.warned:
         if one.variant in ("", candidate, *(member.name for member in case.members(candidate))):
             warnings.append(one.sentence)

@@ -48,6 +48,11 @@ def scale(unit: Unit) -> Scale:
     return _SCALES[unit]
 
 
+def p_text(p: float) -> str:
+    """ "p=0.012", or "p<0.001" below that."""
+    return f"p={p:.3f}" if p >= 0.001 else "p<0.001"
+
+
 @dataclass(frozen=True, slots=True)
 class Gain:
     """A comparison read as improvement of the candidate (positive is better), in shown units.

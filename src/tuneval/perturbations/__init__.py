@@ -1,17 +1,17 @@
 """Case + random generator -> changed Cases. The right answer stays; no models.
 
-A perturbation changes the main text of a case (see ``text.main_text``) or the order of its choices
-and keeps everything a label-preserving change must keep: digits, URLs, e-mail addresses, code,
-negations, label words, spans that are the reference.
+A perturbation changes the main text of a case (see ``text.main_text``), the order of its choices or
+the wording of its prompt, and keeps everything a label-preserving change must keep: digits, URLs,
+e-mail addresses, code, negations, label words, spans that are the reference.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,9 +19,21 @@ from tuneval.errors import ConfigError
 from tuneval.registry import load, unknown
 from tuneval.types import Case
 
+SWAP = "swap"
+"""Level of perturbations that exchange words about people. What they show is whether the answer
+stays, never whether 90% of the score does."""
+
+STANDARD = "standard"
+"""Word for the suite that ``standard_suite`` chooses."""
+
 
 class Perturbation(Protocol):
-    """One way to change an input without changing its right answer."""
+    """One way to change an input without changing its right answer.
+
+    A class may offer besides: ``aliases`` (other word -> level), ``understand(level)`` (settings
+    that a word after the colon stands for, None where it stands for none) and, on the instance,
+    ``remarks()`` (sentences for the user once all cases were changed).
+    """
 
     name: str
     levels: tuple[str, ...]
@@ -39,14 +51,77 @@ class Perturbation(Protocol):
 PERTURBATIONS = {
     "casing": "tuneval.perturbations.casing:Casing",
     "choice_order": "tuneval.perturbations.choice_order:ChoiceOrder",
+    "first_names": "tuneval.perturbations.first_names:FirstNames",
+    "format": "tuneval.perturbations.prompt_format:PromptFormat",
+    "gender": "tuneval.perturbations.gender:Gender",
     "long": "tuneval.perturbations.lengthen:Long",
     "paraphrase": "tuneval.perturbations.paraphrase:Paraphrase",
     "synonyms": "tuneval.perturbations.synonyms:Synonyms",
     "typos": "tuneval.perturbations.typos:Typos",
 }
 
-STANDARD_SUITE = ("casing:medium", "typos:medium", "long:medium")
-"""What ``--robustness`` tries: it needs no file and no word list, and fits any text."""
+
+def standard_suite(cases: Iterable[Case]) -> tuple[str, ...]:
+    """What ``--robustness`` tries: needs no file and fits any text.
+
+    The order of choices joins where some case has choices, synonyms where the WordNet data are.
+    """
+    from tuneval.perturbations.synonyms import has_wordnet
+
+    has_choices = any("choices" in case.inputs for case in cases)
+    return (
+        "casing:medium",
+        "typos:medium",
+        "long:4x",
+        *(["choice_order:all"] if has_choices else []),
+        *(["synonyms:medium"] if has_wordnet() else []),
+    )
+
+
+def understand(
+    name: str, level: str | None, options: Mapping[str, Any]
+) -> tuple[str, dict[str, Any]]:
+    """Read what stands after a perturbation's name: a level, another word for one, or a setting.
+
+    Returns
+    -------
+    level : str
+        One of the kind's own, by default "medium" or else its first.
+    options : dict
+
+    Raises
+    ------
+    ConfigError
+        No such perturbation, or a word that it does not know.
+    """
+    kind = load(PERTURBATIONS, name, room="perturbations")
+    levels: tuple[str, ...] = kind.levels
+    if level is None:
+        level = "medium" if "medium" in levels else levels[0]
+    aliases: Mapping[str, str] = getattr(kind, "aliases", {})
+    level = aliases.get(level, level)
+    if level in levels:
+        return level, dict(options)
+    meant = kind.understand(level) if hasattr(kind, "understand") else None
+    if meant is None:
+        raise ConfigError(f"perturbation {name}: {unknown(level, [*levels, *aliases])}")
+    return meant[0], {**meant[1], **options}
+
+
+def make(name: str, options: Mapping[str, Any] | None = None) -> Perturbation:
+    """Build a perturbation; one that reads a file reads it here.
+
+    Raises
+    ------
+    ConfigError, DataError
+        No such perturbation or option, or a file that cannot be used.
+    """
+    maker = load(PERTURBATIONS, name, room="perturbations")
+    try:
+        made: Perturbation = maker(**(options or {}))
+    except TypeError as error:
+        raise ConfigError(f"perturbation {name}: {error}.") from error
+    return made
 
 
 def perturb(
@@ -57,6 +132,33 @@ def perturb(
     protected: Iterable[str] = (),
     **options: object,
 ) -> tuple[tuple[Case, ...], int]:
+    """Make the perturbed twins of cases: `make`, then `apply`.
+
+    Parameters
+    ----------
+    name : str
+        A name of ``PERTURBATIONS`` or of another package's entry point.
+    level : str
+        One of the perturbation's ``levels``, or another word that `understand` knows.
+    **options
+        Settings of the perturbation itself, e.g. ``factor=3`` for "long".
+
+    Raises
+    ------
+    ConfigError
+        No such perturbation, level or option.
+    """
+    level, options = understand(name, level, options)
+    return apply(make(name, options), cases, level, perturbation_seed, protected)
+
+
+def apply(
+    kind: Perturbation,
+    cases: Sequence[Case],
+    level: str,
+    perturbation_seed: int,
+    protected: Iterable[str] = (),
+) -> tuple[tuple[Case, ...], int]:
     """Make the perturbed twins of cases.
 
     Each case has its own generator, seeded with blake2b(seed | kind | level | case id): neither the
@@ -64,14 +166,8 @@ def perturb(
 
     Parameters
     ----------
-    name : str
-        A name of ``PERTURBATIONS`` or of another package's entry point.
-    level : str
-        One of the perturbation's ``levels``.
     protected : iterable of str
         Words never to be touched, in any case; for labels see `label_words`.
-    **options
-        Settings of the perturbation itself, e.g. ``factor=3`` for "long".
 
     Returns
     -------
@@ -80,33 +176,17 @@ def perturb(
         the case, ``perturbation`` "KIND:LEVEL", ``cluster`` that of the case or else its id.
     n_unchanged : int
         Cases without a twin, because nothing could be changed.
-
-    Raises
-    ------
-    ConfigError
-        No such perturbation, level or option.
     """
-    kind = _make(name, options)
-    if level not in kind.levels:
-        raise ConfigError(f"{name}: as a level {unknown(level, kind.levels)}.")
     words = frozenset(word.lower() for word in protected)
+    label = kind.label(level) if hasattr(kind, "label") else level
     twins: list[Case] = []
     n_unchanged = 0
     for case in cases:
-        random = generator(perturbation_seed, name, level, case.id)
+        random = generator(perturbation_seed, kind.name, label, case.id)
         made = kind.perturb(case, level, random, words)
-        twins += _identified(case, f"{name}:{level}", made)
+        twins += identified(case, f"{kind.name}:{label}", made)
         n_unchanged += not made
     return tuple(twins), n_unchanged
-
-
-def _make(name: str, options: dict[str, object]) -> Perturbation:
-    maker = load(PERTURBATIONS, name, room="perturbations")
-    try:
-        made: Perturbation = maker(**options)
-    except TypeError as error:
-        raise ConfigError(f"perturbation {name}: {error}.") from error
-    return made
 
 
 def generator(perturbation_seed: int, kind: str, level: str, case_id: str) -> np.random.Generator:
@@ -117,7 +197,8 @@ def generator(perturbation_seed: int, kind: str, level: str, case_id: str) -> np
     )
 
 
-def _identified(case: Case, perturbation: str, made: Sequence[Case]) -> list[Case]:
+def identified(case: Case, perturbation: str, made: Sequence[Case]) -> list[Case]:
+    """Give twins of a case their ids and tie them to it."""
     several = len(made) > 1
     return [
         replace(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -10,9 +12,17 @@ from tuneval.errors import ConfigError
 from tuneval.perturbations.text import is_prompt, rewritten
 from tuneval.types import Case
 
-FACTORS = {"light": 2.0, "medium": 4.0, "heavy": 8.0}
-"""Length in words, as a multiple of the original. No tokenizer lives here, so "heavy" is a multiple
-as well and not the context length of a model; the engine records what it had to cut."""
+FACTORS = {"2x": 2.0, "4x": 4.0}
+"""Length in words, as a multiple of the original."""
+
+MAX_FACTOR = 8.0
+"""Level "max" where no context length is known."""
+
+CHARACTERS_PER_TOKEN = 3.0
+"""Few, so that "max" stays inside the context: tokenizers of English need four or more on average."""
+
+SHARE_OF_CONTEXT = 0.75
+"""What "max" fills; the rest is for instructions, examples and the answer."""
 
 SENTENCES = (
     "The sun had come up a little while before.",
@@ -46,33 +56,59 @@ SENTENCES = (
 class Long:
     """Pad the text with neutral sentences; the text itself stays whole.
 
+    Levels are multiples of the length in words ("2x", "4x", any other "3x"); "max" fills the
+    smallest context of the variants, as far as characters tell. What a model had to cut all the
+    same is recorded by the engine and counted.
+
     Parameters
     ----------
     factor : float or None
         Length in words as a multiple of the original, in place of the level's own.
+    context_tokens : int or None
+        Context length that "max" fills; `tuneval.resolve` knows it where model folders say it.
     """
 
     name = "long"
-    levels = tuple(FACTORS)
+    levels = (*FACTORS, "max")
+    aliases: Mapping[str, str] = {"light": "2x", "medium": "4x", "heavy": "max"}
+    fills_context = "max"
 
-    def __init__(self, factor: float | None = None) -> None:
-        if factor is not None and not factor > 1:
-            raise ConfigError(f'long: factor "{factor}" must be above 1.')
+    def __init__(self, factor: float | None = None, context_tokens: int | None = None) -> None:
+        if factor is not None and not (isinstance(factor, int | float) and factor > 1):
+            raise ConfigError(f'long: factor "{factor}" must be a number above 1.')
         self.factor = factor
+        self.context_tokens = context_tokens
+
+    @classmethod
+    def understand(cls, word: str) -> tuple[str, dict[str, Any]] | None:
+        """Take "3x" for a factor of 3."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)x", word)
+        return ("2x", {"factor": float(found[1])}) if found else None
+
+    def label(self, level: str) -> str:
+        """Name the level after the factor that is in force."""
+        return level if self.factor is None else f"{self.factor:g}x"
 
     def perturb(
         self, case: Case, level: str, random: np.random.Generator, protected: frozenset[str]
     ) -> tuple[Case, ...]:
         """Return the padded twin, or nothing where every sentence holds a protected word."""
-        factor = self.factor or FACTORS[level]
         neutral = [s for s in SENTENCES if not _words(s) & protected]
         if not neutral:
             return ()
 
         def pad(text: str) -> str:
+            factor = self.factor or self._factor(level, text)
             return padded(text, factor, random, neutral, before_only=is_prompt(case))
 
         return rewritten(case, pad)
+
+    def _factor(self, level: str, text: str) -> float:
+        if level in FACTORS:
+            return FACTORS[level]
+        if self.context_tokens is None or not text:
+            return MAX_FACTOR
+        return SHARE_OF_CONTEXT * CHARACTERS_PER_TOKEN * self.context_tokens / len(text)
 
 
 def padded(

@@ -19,6 +19,8 @@ from tuneval.perturbations.text import NEGATIONS, main_text, with_main_text
 from tuneval.types import Case
 
 LENGTH_RATIO = (0.5, 2.0)
+CHRF_RANGE = (30, 95)
+SAME = "the same text"
 
 
 class Paraphrase:
@@ -30,8 +32,8 @@ class Paraphrase:
     Parameters
     ----------
     file : str or Path
-        .jsonl or .csv with the columns ``id`` (id of a case) and ``text``. Several rows for one id
-        give several twins.
+        .jsonl or .csv with the columns ``id`` (id of a case, or what its own column ``id`` says)
+        and ``text``. Several rows for one id give several twins.
     """
 
     name = "paraphrase"
@@ -41,20 +43,24 @@ class Paraphrase:
         if file is None:
             raise ConfigError(
                 "paraphrase: needs a file with id and text.\n"
-                "Write one with tuneval paraphrase, look it through, and give it as file."
+                "Write one with tuneval paraphrase, look it through, and give it: paraphrase:FILE."
             )
+        self.file = Path(file).name
         self.texts = _read(Path(file))
         self.refused: list[str] = []
+        self.met: set[str] = set()
 
     def perturb(
         self, case: Case, level: str, random: np.random.Generator, protected: frozenset[str]
     ) -> tuple[Case, ...]:
         """Return one twin for each accepted paraphrase of the case."""
         text = main_text(case)
-        if text is None:
+        key = case.id if case.id in self.texts else str(case.inputs.get("id", ""))
+        if text is None or key not in self.texts:
             return ()
+        self.met.add(key)
         accepted = []
-        for other in self.texts.get(case.id, ()):
+        for other in self.texts[key]:
             why = objection(text, other)
             if why:
                 self.refused.append(f"{case.id}: {why}")
@@ -62,11 +68,37 @@ class Paraphrase:
                 accepted.append(with_main_text(case, other))
         return tuple(accepted)
 
+    def remarks(self) -> tuple[str, ...]:
+        """Say what of the file was not used.
+
+        Raises
+        ------
+        DataError
+            Nothing was: the file belongs to other cases.
+        """
+        strangers = [case_id for case_id in self.texts if case_id not in self.met]
+        if not self.met:
+            raise DataError(
+                f'{self.file}: no id names a case of this run (first: "{strangers[0]}").\n'
+                "An id is that of a case (FILE:LINE), or what the case's own column id says."
+            )
+        found = []
+        if strangers:
+            found.append(
+                f"{self.file}: {len(strangers)} ids name no case of this run "
+                f'(first: "{strangers[0]}")'
+            )
+        if self.refused:
+            found.append(
+                f"{self.file}: {len(self.refused)} paraphrases refused (first: {self.refused[0]})"
+            )
+        return tuple(found)
+
 
 def objection(text: str, other: str) -> str | None:
     """Say why ``other`` cannot be taken for a paraphrase of ``text``, None if it can."""
     if other.split() == text.split():
-        return "the same text"
+        return SAME
     if Counter(re.findall(r"\d+", text)) != Counter(re.findall(r"\d+", other)):
         return "other numbers"
     if _n_negations(text) != _n_negations(other):
@@ -75,6 +107,19 @@ def objection(text: str, other: str) -> str | None:
     if not LENGTH_RATIO[0] <= ratio <= LENGTH_RATIO[1]:
         return f"{ratio:.1f} times as long"
     return None
+
+
+def unlikeness(text: str, other: str) -> str | None:
+    """Say by chrF why a machine's paraphrase is no paraphrase, None if it may be one.
+
+    For paraphrases that a model wrote; what a person wrote is not held to it.
+    """
+    from sacrebleu.metrics import CHRF
+
+    score = CHRF().sentence_score(other, [text]).score
+    if score < CHRF_RANGE[0]:
+        return f"too far from the text (chrF below {CHRF_RANGE[0]})"
+    return f"too near to the text (chrF above {CHRF_RANGE[1]})" if score > CHRF_RANGE[1] else None
 
 
 def _n_negations(text: str) -> int:
@@ -91,6 +136,8 @@ def _read(path: Path) -> dict[str, list[str]]:
                 texts.setdefault(case_id, []).append(text)
             case _:
                 faults.append(f'line {line}: "id" and "text" must both be text')
+    if not texts and not faults:
+        raise DataError(f"{path.name} is empty: it holds no paraphrase.")
     if faults:
         headline = f"{path.name}: {len(faults)} paraphrases cannot be read."
         raise DataError(gather(headline, faults, "Mend the lines."))

@@ -9,8 +9,8 @@ from functools import lru_cache
 
 from tuneval.types import Case, Message
 
-_LETTER = "A-Za-zÀ-ÖØ-öø-ɏ"
-WORD = re.compile(f"[{_LETTER}]+(?:['’][{_LETTER}]+)*")
+LETTER = "A-Za-zÀ-ÖØ-öø-ɏ"
+WORD = re.compile(f"[{LETTER}]+(?:['’][{LETTER}]+)*")
 """A word in Latin letters, inner apostrophes included. Other scripts are left alone: a swapped
 letter there is not the slip that a Latin keyboard makes."""
 

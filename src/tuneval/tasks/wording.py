@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from tuneval.errors import ConfigError
+from tuneval.tasks.formats import format_of, restyled, with_places
 from tuneval.tasks.options import one_of, text_or_none
 from tuneval.types import Case, Message
 
@@ -191,11 +192,15 @@ class Wording:
             told = (Message("system", BETWEEN_TURNS.join(parts)),)
         shown: list[Message] = []
         for example, answer in self._shown_to(case):
-            shown += (turn for turn in self._own_turns(example) if turn.role != "system")
+            turns = self._own_turns(example, format_of(case))
+            shown += (turn for turn in turns if turn.role != "system")
             shown.append(Message("assistant", answer))
         return (*told, *shown, *(turn for turn in own if turn.role != "system"))
 
-    def _own_turns(self, case: Case) -> tuple[Message, ...]:
+    def _own_turns(self, case: Case, style: str | None = None) -> tuple[Message, ...]:
+        style = style or format_of(case)
+        if style is not None:
+            return self._restyled_turns(case, style)
         if self.template is not None:
             return (Message("user", fill(self.template, case.inputs)),)
         messages = case.inputs.get("messages")
@@ -207,6 +212,16 @@ class Wording:
 
     def _shown_to(self, case: Case) -> tuple[tuple[Case, str], ...]:
         return self.examples if self.examples_of is None else self.examples_of(case)
+
+    def _restyled_turns(self, case: Case, style: str) -> tuple[Message, ...]:
+        """The turns in another prompt format; of a chat only its last turn is worded anew."""
+        messages = case.inputs.get("messages")
+        if self.template is None and isinstance(messages, tuple) and messages:
+            last = fill(restyled("{turn}", style), {"turn": messages[-1].content})
+            return (*messages[:-1], Message(messages[-1].role, last))
+        model, values = with_places(case)
+        template = self.question(model) if self.template is None else self.template
+        return (Message("user", fill(restyled(template, style), {**case.inputs, **values})),)
 
     def _before_exact(self, case: Case) -> str:
         told = [] if self.system is None else [self.system]
