@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
+from pathlib import Path
 
 from tuneval.assess import add_slice
 from tuneval.checks import Scene
@@ -24,7 +25,7 @@ MOST_ROWS = 50
 
 @dataclass(frozen=True, slots=True)
 class Contamination:
-    """Overlaps by case set name; ``file`` is the training file as the user gave it."""
+    """Overlaps by case set name; ``file`` is the name of the training file."""
 
     file: str
     n_rows: int
@@ -41,7 +42,7 @@ class Contamination:
             return None
         rows = [text_of(case) for case in training.cases]
         return cls(
-            str(plan.spec.train_data),
+            Path(str(plan.spec.train_data)).name,
             len(rows),
             {
                 cases.name: find_overlap(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from tuneval import tasks
 from tuneval.assess import Predictions
@@ -53,7 +54,7 @@ class LearntByHeart:
         )
         if min(len(training.cases), len(test.cases)) < FEWEST_TEXTS:
             return None
-        return cls(training, test, str(plan.spec.train_data))
+        return cls(training, test, Path(str(plan.spec.train_data)).name)
 
     def look(self, scene: Scene) -> Iterator[Finding]:
         """Ask every variant for the likelihood of every token; judge each arm's seeds apart."""
