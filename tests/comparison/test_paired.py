@@ -161,7 +161,6 @@ def test_details_of_a_binary_comparison():
         SETTINGS,
         case_set="test",
         unparsed=(0.01, 0.0),
-        contaminated=0.02,
     )
     assert (found.baseline, found.candidate, found.case_set) == ("base", "lora", "test")
     assert found.test == "McNemar mid-p"
@@ -170,7 +169,6 @@ def test_details_of_a_binary_comparison():
     assert found.details["discordant_share"] == pytest.approx(0.095)
     assert found.details["cases_needed"] == 361
     assert found.details["unparsed_baseline"] == 0.01
-    assert found.details["contaminated_share"] == 0.02
     assert found.details["margin"] == pytest.approx(0.02)
     assert found.details["interval90_low"] > found.interval.low
     assert found.detectable_difference == pytest.approx(0.0599, abs=1e-4)

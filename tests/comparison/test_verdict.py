@@ -377,6 +377,11 @@ def brittle(name="lora", high=-0.02):
     )
 
 
+LEAKED = Finding(
+    "contamination", "", "test", "train.jsonl", "warning", "6 of 100 cases leaked.", flag="INVALID"
+)
+
+
 def warned_brittle(name="lora", level="warning"):
     return Finding("robustness", name, "test", "long", level, "is brittle.", flag="BRITTLE")
 
@@ -420,8 +425,8 @@ def forgot(value=-3.0, high=-1.0):
         ([SAME, replace(WORSE, case_set="b")], {}, "WORSE", "worse"),
         ([SAME, replace(DONT_KNOW, case_set="b")], {}, "INCONCLUSIVE", "undecided"),
         ([BETTER], {"invalid": ["The variants have different cases."]}, "INVALID", "undecided"),
-        ([made(5, 2, 8, details={"contaminated_share": 0.06})], {}, "INVALID", "undecided"),
-        ([made(5, 2, 8, details={"contaminated_share": 0.05})], {}, "BETTER", "better"),
+        ([BETTER], {"findings": [LEAKED]}, "INVALID", "undecided"),
+        ([BETTER], {"findings": [replace(LEAKED, flag="")]}, "BETTER, WITH WARNINGS", "better"),
         ([made(5, 2, 8, details={"unparsed_baseline": 0.21})], {}, "INVALID", "undecided"),
         ([made(5, 2, 8, details={"unparsed_candidate": 0.1})], {}, "INCONCLUSIVE", "undecided"),
     ],
@@ -432,11 +437,9 @@ def test_table_9_8(comparisons, more, label, decision):
 
 
 def test_an_invalid_run_says_why():
-    verdicts, _ = decided(
-        made(5, 2, 8, details={"contaminated_share": 0.06, "unparsed_candidate": 0.3})
-    )
+    verdicts, _ = decided(made(5, 2, 8, details={"unparsed_candidate": 0.3}), findings=[LEAKED])
     assert verdicts[0].warnings[:2] == (
-        "6% of the cases of test occur in the training data.",
+        LEAKED.sentence,
         "30% of the answers of lora could not be read.",
     )
 

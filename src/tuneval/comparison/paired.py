@@ -55,7 +55,6 @@ def compare(
     slice: str = "all",
     clusters: Sequence[str | None] | None = None,
     unparsed: tuple[float, float] | None = None,
-    contaminated: float | None = None,
 ) -> Comparison:
     """Difference candidate minus baseline with interval, p-value and detectable difference.
 
@@ -69,8 +68,6 @@ def compare(
         One per case, in the baseline's order.
     unparsed : pair of float, optional
         Share of unreadable predictions of baseline and candidate, kept for the verdict.
-    contaminated : float, optional
-        Share of the cases that occur in the training data, kept for the verdict.
 
     Returns
     -------
@@ -81,7 +78,7 @@ def compare(
         difference), ``standard_error``, ``interval90_low``, ``interval90_high`` (its ends are
         one-sided 95% bounds), ``cases_needed`` (for a difference of the observed size),
         ``cases_needed_equivalence``, ``margin``, ``p_equivalence`` (TOST), ``n_clusters``,
-        ``unparsed_baseline``, ``unparsed_candidate``, ``contaminated_share``.
+        ``unparsed_baseline``, ``unparsed_candidate``.
 
     Raises
     ------
@@ -112,8 +109,6 @@ def compare(
     details = {"baseline_value": ends[0], "candidate_value": ends[1], **found.details}
     if unparsed is not None:
         details["unparsed_baseline"], details["unparsed_candidate"] = unparsed
-    if contaminated is not None:
-        details["contaminated_share"] = contaminated
     found.details = details
     return to_comparison(
         found,

@@ -213,7 +213,6 @@ def compare_recipe(
     clusters: Sequence[str | None] | None = None,
     are_paired_seeds: bool = False,
     unparsed: tuple[float, float] | None = None,
-    contaminated: float | None = None,
 ) -> Comparison:
     """Difference of two recipes, each with one or more training seeds, on the same cases.
 
@@ -248,7 +247,6 @@ def compare_recipe(
             slice=slice,
             clusters=clusters,
             unparsed=unparsed,
-            contaminated=contaminated,
         )
         return replace(single, details={**single.details, **n_seeds})
     sides, codes, notes = _aligned([baseline, candidate], metric, clusters)
@@ -270,8 +268,6 @@ def compare_recipe(
     }
     if unparsed is not None:
         found.details["unparsed_baseline"], found.details["unparsed_candidate"] = unparsed
-    if contaminated is not None:
-        found.details["contaminated_share"] = contaminated
     return to_comparison(
         found,
         metric,

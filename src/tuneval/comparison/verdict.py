@@ -39,7 +39,6 @@ ACCEPTABLE_POINTS = 5.0
 FEWEST_DISCORDANT = 20
 UNSURE_UNPARSED = 0.05
 INVALID_UNPARSED = 0.20
-INVALID_CONTAMINATED = 0.05
 
 NO_FULL = "No full fine-tune given: the LoRA gap is unknown."
 UNCONVERGED = "Training had not converged; longer training is the first thing to try."
@@ -215,9 +214,6 @@ class _Case:
 def _invalid(primary: Iterable[Comparison]) -> list[str]:
     faults = []
     for c in primary:
-        share = c.details.get("contaminated_share", 0.0)
-        if share > INVALID_CONTAMINATED:
-            faults.append(f"{share:.0%} of the cases of {c.case_set} occur in the training data.")
         for side, name in (("baseline", c.baseline), ("candidate", c.candidate)):
             unread = c.details.get(f"unparsed_{side}", 0.0)
             if unread > INVALID_UNPARSED:
