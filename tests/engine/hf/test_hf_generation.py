@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tiny_models import SHAPES, build_model, build_tokenizer
 from tuneval.engine.hf.backend import HFBackend
-from tuneval.engine.hf.generation import Job, Reader, Speller, _Row, _row, _sample
+from tuneval.engine.hf.generation import Job, Reader, Speller, _Row, _row, choose
 from tuneval.engine.hf.render import Prompt
 from tuneval.types import Decoding, Request, Variant
 
@@ -141,9 +141,9 @@ def test_draws_follow_the_distribution_within_top_p(n_tokens) -> None:
     shares[[0, 1, n_tokens // 2, n_tokens - 1]] = [0.05, 0.5, 0.15, 0.3]
     logits = torch.tensor(shares).float().log().expand(4000, -1) * 0.5  # at temperature 0.5
     rows = [row(0.75, number) for number in range(4000)]
-    counts = np.bincount(_sample(logits, rows), minlength=n_tokens) / 4000
+    counts = np.bincount(choose(logits, rows), minlength=n_tokens) / 4000
     expected = np.where(shares >= 0.3, shares, 0) / 0.8  # likelier tokens hold 0.8 of the mass
     assert counts == pytest.approx(expected, abs=0.03)
     rows = [row(1.0, number) for number in range(4000)]
-    counts = np.bincount(_sample(logits, rows), minlength=n_tokens) / 4000
+    counts = np.bincount(choose(logits, rows), minlength=n_tokens) / 4000
     assert counts == pytest.approx(shares, abs=0.03)

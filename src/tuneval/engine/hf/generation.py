@@ -472,7 +472,8 @@ def _by_slots(
             elif not slots.has_room(begun):
                 break
             else:
-                slots.add(begun)
+                with torch.inference_mode():
+                    slots.add(begun)
                 active[row.index] = row
             next_ = next(waiting, None)
         if not active:
