@@ -267,7 +267,7 @@ class Cascade:
         self._head = head
         self._n_rows = n_rows
         self._scale = body.width**-0.5
-        self.n_free_tokens = n_tokens
+        self._n_free_tokens = n_tokens
         self._new: list[_Sequence] = []
         self._shelves: list[_Shelf] = []
         self._stems = _Stems()
@@ -278,6 +278,11 @@ class Cascade:
     def n_free(self) -> int:
         """How many rows more are welcome."""
         return self._n_rows - self._n_active - len(self._new)
+
+    @property
+    def n_free_tokens(self) -> int:
+        """How many tokens more can be held, those to come included."""
+        return self._n_free_tokens
 
     @property
     def _n_active(self) -> int:
@@ -296,7 +301,7 @@ class Cascade:
 
     def add(self, row: Begun) -> None:
         """Let a row begin."""
-        self.n_free_tokens -= self._needed(row)
+        self._n_free_tokens -= self._needed(row)
         most = int(row.own[0][0].shape[1]) + row.n_more
         self._new.append(_Sequence(row.key, list(row.own), row.stem_key, most))
         if row.stem_key is not None:
@@ -308,10 +313,10 @@ class Cascade:
         sequence = shelf.sequences[place]
         shelf.remove(place)
         self._shelves = [shelf for shelf in self._shelves if shelf.sequences]
-        self.n_free_tokens += sequence.most
+        self._n_free_tokens += sequence.most
         self._is_seated = False
         if sequence.stem_key is not None:
-            self.n_free_tokens += self._stems.leave(sequence.stem_key)
+            self._n_free_tokens += self._stems.leave(sequence.stem_key)
 
     def order(self) -> list[int]:
         """Names of the rows in the order in which the next step takes and gives them."""

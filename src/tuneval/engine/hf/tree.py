@@ -59,8 +59,13 @@ class Tree(Protocol):
 class Slots(Protocol):
     """Rows under way."""
 
-    n_free: int
-    n_free_tokens: int
+    @property
+    def n_free(self) -> int:
+        """How many rows more are welcome."""
+
+    @property
+    def n_free_tokens(self) -> int:
+        """How many tokens more can be held, those to come included."""
 
     def has_room(self, row: Begun) -> bool:
         """Whether a row more can be held; the first always is."""
@@ -176,7 +181,7 @@ class MaskedSlots:
         # Zeros, for what lies behind a row's end is masked but still multiplied.
         self._rows = -(-n_rows // _ROW_STEP) * _ROW_STEP
         self._n_rows = n_rows
-        self.n_free_tokens = n_rows * length
+        self._n_tokens = n_rows * length
         self.device = like[0][0].device
         self.keys, self.values = (
             [
@@ -192,6 +197,10 @@ class MaskedSlots:
     @property
     def n_free(self) -> int:
         return self._n_rows - len(self._order)
+
+    @property
+    def n_free_tokens(self) -> int:
+        return self._n_tokens  # a free row has room for any
 
     def has_room(self, row: Begun) -> bool:
         return self.n_free > 0
