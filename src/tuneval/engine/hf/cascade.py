@@ -23,9 +23,6 @@ KeysValues = list[tuple[Tensor, Tensor]]
 
 _ROOM = 32
 """Tokens that a shelf can take when it is set up, or an eighth of its length if that is more."""
-_STEP = 8
-_LARGE_STEP = 16
-"""Products are set up anew for each number of rows, so few different ones occur."""
 
 
 @dataclass(slots=True)
@@ -350,17 +347,14 @@ class Cascade:
         """Push one token per row, in the latest order; logits, shape (n, vocabulary)."""
         n, heads = len(ids), self._body.n_kv
         groups, width = self._body.n_heads // heads, self._body.width
-        step = _STEP if n <= 2 * _LARGE_STEP else _LARGE_STEP
-        n_more = -n % step
-        # Rows beyond the last are pushed as well, and attend to nothing.
-        mixed = torch.zeros(((n + n_more) * heads, groups, width))
+        mixed = torch.empty((n * heads, groups, width))
         top, total = torch.empty((n * heads, groups, 1)), torch.empty((n * heads, groups, 1))
         for shelf in self._shelves:
             shelf.stop += 1
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            queries = q[:n].reshape(n * heads, groups, width)
-            k, v = k[:n].reshape(n * heads, width), v[:n].reshape(n * heads, width)
+            queries = q.reshape(n * heads, groups, width)
+            k, v = k.reshape(n * heads, width), v.reshape(n * heads, width)
             low = 0
             for shelf in self._shelves:
                 n_keys = len(shelf.sequences) * heads
@@ -374,13 +368,10 @@ class Cascade:
                     shelf.attend_alone(layer, queries[part], self._scale, mixed[part])
                 low += n_keys
             if self._stems:
-                _merge((top, total, mixed[:low]), self._stems.attend(layer, queries, self._scale))
-            return mixed.view(n + n_more, -1)
+                _merge((top, total, mixed), self._stems.attend(layer, queries, self._scale))
+            return mixed.view(n, -1)
 
-        hidden = self._body.run(
-            torch.tensor(ids + [0] * n_more), torch.tensor(positions + [0] * n_more), attend
-        )
-        return self._head(hidden)[:n]
+        return self._head(self._body.run(torch.tensor(ids), torch.tensor(positions), attend))
 
 
 def _shelved(planned: list[tuple[list[_Sequence], int]]) -> list[_Shelf]:

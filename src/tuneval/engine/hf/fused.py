@@ -8,6 +8,7 @@ own logits. Not for: large models (it keeps copies), other families (``tree.py``
 
 from __future__ import annotations
 
+import bisect
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -19,6 +20,8 @@ from torch.nn import functional
 FAMILIES = {"llama", "mistral", "qwen2", "qwen3"}
 MAX_BYTES = 128 * 2**20
 """Largest copy of the layers' weights that is kept beside the model."""
+_SIZES = (8, 16, 32, 48, 64, 96, 128, 192, 256)
+"""Numbers of rows that products are set up for: each takes megabytes and milliseconds."""
 _ROPE = {"default", "linear", "llama3", "yarn"}
 
 
@@ -41,8 +44,18 @@ class Product:
         """``x @ weight.T + bias``."""
         if self._packed is None:
             return functional.linear(x, _given(self._weight), self._bias)
+        n_more = -len(x) + rounded(len(x))
+        if n_more:
+            x = functional.pad(x, (0, 0, 0, n_more))
         # Sums and activations could go into the same call; those cost more than they spare.
-        return _onednn(x, self._packed, self._bias, "none", [], "")
+        product = _onednn(x, self._packed, self._bias, "none", [], "")
+        return product[: len(product) - n_more]
+
+
+def rounded(n_rows: int) -> int:
+    """The number of rows, that many or some more, that products are set up for."""
+    fitting = bisect.bisect_left(_SIZES, n_rows)
+    return _SIZES[fitting] if fitting < len(_SIZES) else -(-n_rows // _SIZES[-1]) * _SIZES[-1]
 
 
 def _onednn(*arguments: Any) -> Tensor:
@@ -211,9 +224,11 @@ class FusedBody:
         ``attend(layer, q, k, v)`` keeps keys and values and returns the attended rows; q has shape
         (n, heads, width), k and v (n, kv heads, width).
         """
+        n_asked, n = len(ids), rounded(len(ids))
+        # Rows beyond those asked for attend to nothing and are left out in the end.
+        ids, positions = (functional.pad(x, (0, n - n_asked)) for x in (ids, positions))
         x = self.embedding[ids]
         turns = self.turns[positions]
-        n = len(ids)
         n_turned = self.n_heads + self.n_kv
         for number, layer in enumerate(self.layers):
             qkv = layer.qkv.plain(self._normed(x))
@@ -222,14 +237,17 @@ class FusedBody:
             if layer.q_norm is not None and layer.k_norm is not None:
                 turned = self._head_normed(turned, layer.q_norm, layer.k_norm)
             pairs = torch.view_as_complex(turned.reshape(n, n_turned, -1, 2))
-            turned = torch.view_as_real(pairs * turns).flatten(-2)
+            turned = torch.view_as_real(pairs * turns).flatten(-2)[:n_asked]
             mixed = attend(
-                number, turned[:, : self.n_heads], turned[:, self.n_heads :], qkv[:, n_turned:]
+                number,
+                turned[:, : self.n_heads],
+                turned[:, self.n_heads :],
+                qkv[:n_asked, n_turned:],
             )
-            x += layer.out.plain(mixed)
+            x += layer.out.plain(functional.pad(mixed, (0, 0, 0, n - n_asked)))
             gate, up = layer.gate_up.plain(self._normed(x)).chunk(2, dim=-1)
             x += layer.down.plain(functional.silu(gate).mul_(up))
-        hidden: Tensor = self._normed(x) * self.norm
+        hidden: Tensor = self._normed(x[:n_asked]) * self.norm
         return hidden
 
     def _normed(self, x: Tensor) -> Tensor:
