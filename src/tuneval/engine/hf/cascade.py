@@ -8,7 +8,7 @@ together (``schedule.py``), or other passes (``tree.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ from tuneval.engine.hf.schedule import shelves
 KeysValues = list[tuple[Tensor, Tensor]]
 """Per layer keys and values, each of shape (kv heads, tokens, width)."""
 
+_MOST_SHELVES = 6
+"""New rows get shelves of their own; beyond so many all rows are put on shelves anew."""
 _ROOM = 32
 """Tokens that a shelf can take when it is set up, or an eighth of its length if that is more."""
 
@@ -318,17 +320,18 @@ class Cascade:
     def order(self) -> list[int]:
         """Names of the rows in the order in which the next step takes and gives them."""
         is_full = any(shelf.stop == shelf.size for shelf in self._shelves)
-        is_thin = len(self._shelves) > 1 and self._n_active <= self._n_settled // 2
-        if self._new or is_full or is_thin:
-            self._settle()
+        is_thin = self._n_active <= self._n_settled // 2
+        if is_full or len(self._shelves) > (1 if is_thin else _MOST_SHELVES):
+            self._settle([s for shelf in self._shelves for s in shelf.move_out()] + self._new)
+        elif self._new:
+            self._settle(self._new, beside=self._shelves)
         if not self._is_seated:
             self._stems.seat([s.stem_key for shelf in self._shelves for s in shelf.sequences])
             self._is_seated = True
         return [sequence.key for shelf in self._shelves for sequence in shelf.sequences]
 
-    def _settle(self) -> None:
-        """Put rows on shelves by length, with room to grow."""
-        sequences = [s for shelf in self._shelves for s in shelf.move_out()] + self._new
+    def _settle(self, sequences: list[_Sequence], beside: Sequence[_Shelf] = ()) -> None:
+        """Put rows on shelves by length, with room to grow, beside some that stay as they are."""
         self._new, self._shelves = [], []
         # Rows grow until they are put on shelves again; by then they are so much longer.
         lengths = [sequence.length + _ROOM // 2 for sequence in sequences]
@@ -338,9 +341,9 @@ class Cascade:
             left = max(sequence.most - sequence.length for sequence in members)
             longest = max(sequence.length for sequence in members)
             planned.append((members, max(1, min(left, max(_ROOM, longest // 8)))))
-        self._shelves = _shelved(planned)
+        self._shelves = [*beside, *_shelved(planned)]
         self._stems.settle()
-        self._n_settled = len(sequences)
+        self._n_settled = self._n_active
         self._is_seated = False
 
     def step(self, ids: list[int], positions: list[int]) -> Tensor:

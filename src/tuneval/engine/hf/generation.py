@@ -38,6 +38,8 @@ _MAX_REDRAWS = 64
 """A draw outside of top_p is drawn again; after so many the likeliest token is taken."""
 _BLOCK = 128
 """Tokens of the vocabulary that are looked at together."""
+_SHARE = 8
+"""Rows are let in when one part in so many of the room is free."""
 _ROWS = 32
 """Rows of logits that are looked at together: they stay in the processor's cache."""
 
@@ -462,8 +464,10 @@ def _by_slots(
     active: dict[int, _Row] = {}
     n_done = 0
     while next_ is not None or active:
-        # A chunk of prefill is worth its while when a quarter of the room can be filled.
-        is_roomy = slots.n_free >= max(1, n_slots // 4) and slots.n_free_tokens >= n_tokens // 4
+        # Rows are let in by the dozen: to find room for some costs about as much as a step.
+        is_roomy = (
+            slots.n_free >= max(1, n_slots // _SHARE) and slots.n_free_tokens >= n_tokens // _SHARE
+        )
         while next_ is not None and (is_roomy or not active):
             row, begun = next_
             if row.is_ended:
