@@ -153,3 +153,24 @@ def test_samples_of_one_prompt_hold_its_keys_once(network, monkeypatch) -> None:
     decoding = Decoding(max_tokens=6, temperature=0.8, n_completions=40)
     drawn(network, [Job(0, number, prompt, decoding) for number in range(40)])
     assert 100 <= most <= 40 * 6
+
+
+def test_rows_are_moved_seldom(network, monkeypatch) -> None:
+    """Rows of many lengths would be cheapest on many shelves; that must not move them each step."""
+    monkeypatch.setattr(schedule, "_SHELF", 0)
+    moved = 0
+    settle = Cascade._settle
+
+    def counted(self, sequences, beside=()):
+        nonlocal moved
+        moved += 1
+        settle(self, sequences, beside)
+
+    monkeypatch.setattr(Cascade, "_settle", counted)
+    decoding = Decoding(max_tokens=24)
+    jobs = [
+        Job(n, 0, Prompt(tuple(range(8 + n, 20 + 4 * n)), 12 + 3 * n, 24), decoding)
+        for n in range(14)
+    ]
+    drawn(network, jobs)
+    assert 0 < moved <= 8  # rows come in, fewer are left, the self-check

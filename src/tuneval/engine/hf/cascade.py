@@ -22,7 +22,7 @@ KeysValues = list[tuple[Tensor, Tensor]]
 """Per layer keys and values, each of shape (kv heads, tokens, width)."""
 
 _MOST_SHELVES = 6
-"""New rows get shelves of their own; beyond so many all rows are put on shelves anew."""
+"""New rows get shelves of their own, unless there are so many already."""
 _ROOM = 32
 """Tokens that a shelf can take when it is set up, or an eighth of its length if that is more."""
 
@@ -320,8 +320,9 @@ class Cascade:
     def order(self) -> list[int]:
         """Names of the rows in the order in which the next step takes and gives them."""
         is_full = any(shelf.stop == shelf.size for shelf in self._shelves)
-        is_thin = self._n_active <= self._n_settled // 2
-        if is_full or len(self._shelves) > (1 if is_thin else _MOST_SHELVES):
+        is_thin = len(self._shelves) > 1 and self._n_active <= self._n_settled // 2
+        is_split = bool(self._new) and len(self._shelves) >= _MOST_SHELVES
+        if is_full or is_thin or is_split:
             self._settle([s for shelf in self._shelves for s in shelf.move_out()] + self._new)
         elif self._new:
             self._settle(self._new, beside=self._shelves)
