@@ -41,7 +41,7 @@ _BLOCK = 128
 _SHARE = 8
 """Rows are let in when one part in so many of the room is free."""
 _ROWS = 32
-"""Rows of logits that are looked at together: they stay in the processor's cache."""
+"""Rows of logits that are looked at together on CPU: they stay in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +310,9 @@ def advance(row: _Row, token: int, ends: frozenset[int]) -> None:
 def choose(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
     """Draw one token per row, -1 where the logits are not finite. ``logits``: (rows, vocabulary)."""
     tokens: list[int] = []
-    for start in range(0, len(rows), _ROWS):
-        tokens += _choose(logits[start : start + _ROWS], rows[start : start + _ROWS])
+    size = _ROWS if logits.device.type == "cpu" else len(rows)
+    for start in range(0, len(rows), size):
+        tokens += _choose(logits[start : start + size], rows[start : start + size])
     return tokens
 
 
