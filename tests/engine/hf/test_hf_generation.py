@@ -7,11 +7,13 @@ import random
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tiny_models import SHAPES, build_model, build_tokenizer
 from tuneval.engine.hf.backend import HFBackend
-from tuneval.engine.hf.generation import Job, Reader, Speller, _Row, _row, _sample
+from tuneval.engine.hf.generation import Job, Reader, Speller, _Row, _row, can_complete, choose
 from tuneval.engine.hf.render import Prompt
 from tuneval.types import Decoding, Request, Variant
 
@@ -141,9 +143,48 @@ def test_draws_follow_the_distribution_within_top_p(n_tokens) -> None:
     shares[[0, 1, n_tokens // 2, n_tokens - 1]] = [0.05, 0.5, 0.15, 0.3]
     logits = torch.tensor(shares).float().log().expand(4000, -1) * 0.5  # at temperature 0.5
     rows = [row(0.75, number) for number in range(4000)]
-    counts = np.bincount(_sample(logits, rows), minlength=n_tokens) / 4000
+    counts = np.bincount(choose(logits, rows), minlength=n_tokens) / 4000
     expected = np.where(shares >= 0.3, shares, 0) / 0.8  # likelier tokens hold 0.8 of the mass
     assert counts == pytest.approx(expected, abs=0.03)
     rows = [row(1.0, number) for number in range(4000)]
-    counts = np.bincount(_sample(logits, rows), minlength=n_tokens) / 4000
+    counts = np.bincount(choose(logits, rows), minlength=n_tokens) / 4000
     assert counts == pytest.approx(shares, abs=0.03)
+
+
+@pytest.mark.parametrize("n_tokens", [4, 300])
+def test_rows_that_are_not_finite_draw_nothing_and_leave_others_alone(n_tokens) -> None:
+    logits = torch.zeros((5, n_tokens))
+    logits[0, 1], logits[3, 2], logits[4, 3] = float("nan"), float("inf"), 9.0
+    logits[1, n_tokens - 1] = 50.0
+    logits[2] = float("-inf")
+    rows = [row(0.9, number) for number in range(5)]
+    greedy = _row(4, Job(0, 0, Prompt((1, 2), 2, 4), Decoding()), SPELLER)
+    assert choose(logits, [*rows[:4], greedy]) == [-1, n_tokens - 1, -1, -1, 3]
+    assert choose(logits[[4, 1]], [greedy, rows[1]]) == [3, n_tokens - 1]
+
+
+pieces = st.lists(st.text("ab \n", min_size=1, max_size=3), min_size=1, max_size=5)
+
+
+@given(pieces, st.text("ab \n", min_size=1, max_size=4))
+def test_no_token_that_completes_a_stop_string_is_missed(tokens, stop) -> None:
+    is_new = stop in "".join(tokens) and stop not in "".join(tokens[:-1])
+    assert not is_new or can_complete(tokens[-1], (stop,))
+    assert not is_new or can_complete(tokens[-1].lstrip(), (stop,))  # decoders drop a blank
+
+
+@pytest.mark.parametrize(
+    ("token", "stop", "expected"),
+    [
+        ("x", ("\ndef",), False),
+        ("def", ("\ndef",), True),
+        ("fun", ("\ndef",), True),
+        ("if def", ("\ndef",), False),
+        ("def", ("\n#", "\nclass"), False),
+        ("}", ("\n\n",), True),  # blanks come and go
+        ("\ufffd", ("x",), True),
+        ("", ("x",), True),
+    ],
+)
+def test_most_tokens_need_not_be_looked_at(token, stop, expected) -> None:
+    assert can_complete(token, stop) is expected

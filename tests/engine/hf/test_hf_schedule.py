@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuneval.engine.hf.schedule import build_trie, chunks, is_visible, padded_batches
+from tuneval.engine.hf import schedule
+from tuneval.engine.hf.schedule import (
+    build_trie,
+    chunks,
+    is_visible,
+    padded_batches,
+    shelves,
+    stems,
+)
 
 sequences = st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=9), max_size=12)
 
@@ -87,3 +97,65 @@ def test_left_out_chunks_change_nothing_for_the_others(
 def test_nothing_missing_pushes_nothing() -> None:
     trie = build_trie([[1, 2, 3], [1, 2, 4]])
     assert list(chunks(trie, 2, np.array([], dtype=np.int64))) == []
+
+
+def spared(rows: int, depth: int, most: int) -> int:
+    return depth * (rows - -(-rows // most)) - schedule._STEM
+
+
+@given(sequences, st.integers(1, 5), st.integers(0, 6), st.data())
+def test_stems_are_real_beginnings_and_spare_most_reading(
+    given_sequences, most, price, data: st.DataObject
+) -> None:
+    n = len(given_sequences)
+    n_rows = data.draw(st.lists(st.integers(1, 6), min_size=n, max_size=n))
+    trie = build_trie(given_sequences)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(schedule, "_STEM", price)
+        lengths = stems(trie, n_rows, most).tolist()
+        groups: dict[tuple[int, ...], int] = {}
+        for ids, length, rows in zip(given_sequences, lengths, n_rows, strict=True):
+            assert 0 <= length <= len(ids)
+            if length:
+                key = tuple(ids[:length])
+                groups[key] = groups.get(key, 0) + rows
+        found = sum(spared(rows, len(key), most) for key, rows in groups.items())
+
+        def best(prefix: tuple[int, ...]) -> int:
+            """By trying every prefix: share it, or what lies below it."""
+            below = [
+                (ids, rows)
+                for ids, rows in zip(given_sequences, n_rows, strict=True)
+                if tuple(ids[: len(prefix)]) == prefix
+            ]
+            further = {tuple(ids[: len(prefix) + 1]) for ids, _ in below} - {prefix}
+            apart = sum(best(longer) for longer in further)
+            return max(apart, spared(sum(r for _, r in below), len(prefix), most), 0)
+
+        assert found == (best(()) if given_sequences else 0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 400), st.integers(1, 9)), max_size=7))
+def test_shelves_are_the_cheapest(sizes) -> None:
+    lengths, readers = [size[0] for size in sizes], [size[1] for size in sizes]
+    groups = shelves(lengths, readers)
+    assert sorted(place for group in groups for place in group) == list(range(len(sizes)))
+
+    def cost(groups: list[list[int]]) -> int:
+        return sum(
+            len(group)
+            * max(lengths[place] for place in group)
+            * (schedule._READ + max(readers[place] for place in group))
+            + schedule._SHELF
+            for group in groups
+        )
+
+    order = [place for group in groups for place in group]
+    assert [lengths[place] for place in order] == sorted(lengths, reverse=True)
+    cuts = (
+        [0, *inner, len(order)]
+        for n in range(len(order))
+        for inner in itertools.combinations(range(1, len(order)), n)
+    )
+    costs = [cost([order[a:b] for a, b in itertools.pairwise(cut)]) for cut in cuts]
+    assert cost(groups) == min(costs, default=0)

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,15 +19,29 @@ from torch import Tensor
 from torch.nn import functional
 
 from tuneval.engine.hf import memory
+from tuneval.engine.hf.cascade import Begun, KeysValues
 from tuneval.engine.hf.loading import Network
 from tuneval.engine.hf.render import Prompt
-from tuneval.engine.hf.schedule import build_trie, chunks, columns_of, padded_batches
-from tuneval.engine.hf.tree import KeysValues, Slots, Tree
+from tuneval.engine.hf.schedule import (
+    Numbers,
+    Trie,
+    build_trie,
+    chunks,
+    columns_of,
+    padded_batches,
+    stems,
+)
+from tuneval.engine.hf.tree import Slots, Tree
 from tuneval.types import Completion, Decoding
 
 _MAX_REDRAWS = 64
 """A draw outside of top_p is drawn again; after so many the likeliest token is taken."""
 _BLOCK = 128
+"""Tokens of the vocabulary that are looked at together."""
+_SHARE = 8
+"""Rows are let in when one part in so many of the room is free."""
+_ROWS = 32
+"""Rows of logits that are looked at together on CPU: they stay in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,7 @@ class Reader:
         self._speller = speller
         self._anchor = list(prompt[-1:])
         self._stop = tuple(text for text in stop if text)
+        self._may_end = speller.enders(self._stop)
         # A stop string of n bytes spans at most n tokens; a few more for cut characters.
         self._tail = max((len(text.encode()) for text in self._stop), default=0) + 4
 
@@ -91,7 +107,7 @@ class Reader:
 
     def until_stop(self, ids: Sequence[int]) -> str | None:
         """The text before the first stop string, or None where there is none yet."""
-        if not self._stop or not self._speller.may_end(ids[-1], self._stop):
+        if not self._stop or not self._may_end(ids[-1]):
             return None
         tail = self._speller.decode(ids[-self._tail :])
         if not any(text in tail for text in self._stop):
@@ -108,7 +124,7 @@ class Speller:
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
-        self._may_end: dict[tuple[int, tuple[str, ...]], bool] = {}
+        self._enders: dict[tuple[str, ...], Callable[[int], bool]] = {}
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids without special tokens."""
@@ -116,16 +132,29 @@ class Speller:
             return str(self._backend.decode(list(ids), skip_special_tokens=True))
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def may_end(self, token: int, stop: tuple[str, ...]) -> bool:
-        """Whether a token can hold the last character of a stop string. True where unsure."""
-        key = (token, stop)
-        known = self._may_end.get(key)
-        if known is None:
-            text = self.decode([token])
-            is_unsure = not text or "\ufffd" in text
-            known = is_unsure or any(s[-1] in text or s[-1].isspace() for s in stop)
-            self._may_end[key] = known
-        return known
+    def enders(self, stop: tuple[str, ...]) -> Callable[[int], bool]:
+        """A test whether a token can complete one of these stop strings. True where unsure."""
+        if stop not in self._enders:
+            self._enders[stop] = cache(lambda token: can_complete(self.decode([token]), stop))
+        return self._enders[stop]
+
+
+def can_complete(token: str, stop: Sequence[str]) -> bool:
+    """Whether a token's text can hold the last character of a stop string.
+
+    Then the string lies within the token, or the token begins with the end of the string. Blanks
+    at the front of a token come and go with what stands before it, and cut characters say nothing.
+    """
+    if not token or "\ufffd" in token:
+        return True
+    bare = token.lstrip()
+    spellings = (token, bare, f" {bare}")
+    return any(
+        text[-1].isspace()
+        or any(text in spelling for spelling in spellings)
+        or any(bare.startswith(text[start:].lstrip()) for start in range(1, len(text)))
+        for text in stop
+    )
 
 
 def stream(job: Job) -> np.random.Generator:
@@ -280,74 +309,81 @@ def advance(row: _Row, token: int, ends: frozenset[int]) -> None:
 
 def choose(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
     """Draw one token per row, -1 where the logits are not finite. ``logits``: (rows, vocabulary)."""
-    best = _argmax(logits)
-    is_fine = torch.isfinite(logits.amax(dim=-1)) & ~torch.isnan(logits.sum(dim=-1))
-    tokens = torch.where(is_fine, best, -1).tolist()
-    sampled = [
-        index
-        for index, row in enumerate(rows)
-        if row.job.decoding.temperature > 0
-        and tokens[index] >= 0
-        and row.finish_reason is None
-        and row.problem is None
-    ]
-    if sampled:
-        drawn = _sample(logits[sampled], [rows[index] for index in sampled])
-        for index, token in zip(sampled, drawn, strict=True):
-            tokens[index] = token
+    tokens: list[int] = []
+    size = _ROWS if logits.device.type == "cpu" else len(rows)
+    for start in range(0, len(rows), size):
+        tokens += _choose(logits[start : start + size], rows[start : start + size])
     return tokens
 
 
-def _argmax(logits: Tensor) -> Tensor:
-    """The first likeliest token per row, by blocks where that divides (five times faster on CPU)."""
-    n_rows, n_tokens = logits.shape
+def _choose(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
+    blocks = _blocked(logits, float("-inf"))
+    top, block = blocks.amax(dim=-1).max(dim=-1)
+    is_sampled = [row.job.decoding.temperature > 0 and not row.is_ended for row in rows]
+    if all(is_sampled):
+        best = torch.zeros_like(block)
+    else:  # the first likeliest token; by blocks that is five times faster on CPU
+        inside = blocks[torch.arange(len(rows), device=logits.device), block].argmax(dim=-1)
+        best = block * _BLOCK + inside
+    tokens: list[int] = torch.where(torch.isfinite(top), best, -1).tolist()
+    sampled = [place for place, token in enumerate(tokens) if token >= 0 and is_sampled[place]]
+    if sampled:
+        chosen = slice(None) if len(sampled) == len(rows) else sampled
+        drawn = _sample(logits[chosen], top[chosen], [rows[place] for place in sampled])
+        for place, token in zip(sampled, drawn, strict=True):
+            tokens[place] = token
+    return tokens
+
+
+def _blocked(numbers: Tensor, filling: float) -> Tensor:
+    """Rows in blocks of the vocabulary, shape (rows, blocks, numbers)."""
+    n_rows, n_tokens = numbers.shape
     if n_tokens % _BLOCK:
-        return logits.argmax(dim=-1)
-    blocks = logits.reshape(n_rows, -1, _BLOCK)
-    block = blocks.amax(dim=-1).argmax(dim=-1)
-    rows = torch.arange(n_rows, device=logits.device)
-    return block * _BLOCK + blocks[rows, block].argmax(dim=-1)
+        numbers = functional.pad(numbers, (0, -n_tokens % _BLOCK), value=filling)
+    return numbers.view(n_rows, -1, _BLOCK)
 
 
-def _sample(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
+def _sample(logits: Tensor, top: Tensor, rows: Sequence[_Row]) -> list[int]:
     """Draw from the whole distribution, and again while the draw lies outside of top_p.
 
     A token is inside iff the mass of strictly likelier tokens is below top_p; so nothing is
-    sorted. The draw goes by blocks first and then within one, which spares a sum over the whole
-    vocabulary.
+    sorted. The draw goes by blocks first and then within one, which spares a running sum over the
+    whole vocabulary. ``top``: the largest logit of each row.
     """
     warmth = torch.tensor([row.job.decoding.temperature for row in rows], device=logits.device)
     top_p = torch.tensor([row.job.decoding.top_p for row in rows], device=logits.device)
-    shares = (logits / warmth[:, None]).softmax(dim=-1)
-    drawn = shares.argmax(dim=-1)
-    left = torch.arange(len(rows), device=logits.device)
+    shares = _blocked((logits - top[:, None]).div_(warmth[:, None]).exp_(), 0)
+    drawn = torch.zeros(len(rows), dtype=torch.long, device=logits.device)
+    left: list[int] = list(range(len(rows)))
     for _ in range(_MAX_REDRAWS):
-        points = [rows[index].stream.random() for index in left.tolist()]
-        tokens, is_inside = _draw(shares[left], points, top_p[left])
-        drawn[left[is_inside]] = tokens[is_inside]
-        left = left[~is_inside]
-        if not len(left):
+        points = [rows[place].stream.random() for place in left]
+        chosen = slice(None) if len(left) == len(rows) else left
+        tokens, is_inside = _draw(shares[chosen], points, top_p[chosen])
+        drawn[chosen] = tokens
+        left = [place for place, done in zip(left, is_inside.tolist(), strict=True) if not done]
+        if not left:
             break
+    if left:
+        drawn[left] = shares[left].flatten(1).argmax(dim=-1)
     return drawn.tolist()
 
 
 def _draw(shares: Tensor, points: Sequence[float], top_p: Tensor) -> tuple[Tensor, Tensor]:
-    """One draw per row, and whether it lies inside of top_p. ``shares``: (rows, vocabulary)."""
-    n_rows, n_tokens = shares.shape
-    padded = functional.pad(shares, (0, -n_tokens % _BLOCK)).view(n_rows, -1, _BLOCK)
-    blocks = padded.sum(dim=-1, dtype=torch.float64)
-    ends = blocks.cumsum(dim=-1)
-    point = torch.tensor(points, dtype=torch.float64, device=shares.device) * ends[:, -1]
-    block = torch.searchsorted(ends, point[:, None], right=True).clamp(max=ends.shape[1] - 1)
-    rest = point[:, None] - (ends.gather(1, block) - blocks.gather(1, block))
-    row = torch.arange(n_rows, device=shares.device)
-    inner = padded[row, block[:, 0]].to(torch.float64).cumsum(dim=-1)
-    place = torch.searchsorted(inner, rest, right=True).clamp(max=_BLOCK - 1)
-    tokens = (block * _BLOCK + place)[:, 0].clamp(max=n_tokens - 1)
-    share = shares[row, tokens][:, None]
-    likelier = (shares * (shares > share)).sum(dim=-1, dtype=torch.float64)
-    is_inside = (share[:, 0] > 0) & ((top_p >= 1.0) | (likelier < top_p * ends[:, -1]))
-    return tokens, is_inside
+    """One draw per row, and whether it lies inside of top_p. ``shares``: (rows, blocks, tokens)."""
+    n_rows, n_blocks, _ = shares.shape
+    sums = shares.sum(dim=-1).double()
+    ends = sums.cumsum(dim=-1)
+    total = ends[:, -1:]
+    point = torch.tensor(points, dtype=torch.float64, device=shares.device)[:, None] * total
+    block = torch.searchsorted(ends, point, right=True).clamp_(max=n_blocks - 1)
+    rest = point - (ends.gather(1, block) - sums.gather(1, block))
+    row = torch.arange(n_rows, device=shares.device)[:, None]
+    inner = shares[row, block][:, 0].double().cumsum(dim=-1)
+    place = torch.searchsorted(inner, rest, right=True).clamp_(max=_BLOCK - 1)
+    share = shares[row, block, place]
+    likelier = shares.where(shares > share[:, :, None], 0).sum(dim=(1, 2))
+    is_inside = (share[:, 0] > 0) & ((top_p >= 1.0) | (likelier < top_p * total[:, 0]))
+    return (block * _BLOCK + place)[:, 0], is_inside
 
 
 def _row(index: int, job: Job, speller: Speller) -> _Row:
@@ -384,13 +420,15 @@ def generate(
         longest = max(
             (len(jobs[i].prompt.ids) + jobs[i].prompt.max_tokens for i in left), default=1
         )
-        n_slots = max(1, min(max_rows, token_budget // longest, len(left)))
+        n_slots = max(1, min(max_rows, len(left)))
         apart: list[int] = []
         while left and n_slots > 0:
             done: set[int] = set()
             rows = [_row(index, jobs[index], speller) for index in left]
             try:
-                for row, drawn in _by_slots(tree, rows, n_slots, longest, end_tokens):
+                with torch.inference_mode():
+                    slots = tree.slots(n_slots, longest, max(token_budget, longest))
+                for row, drawn in _by_slots(tree, slots, rows, end_tokens):
                     done.add(row.index)
                     if drawn.problem is None:
                         yield row.index, drawn
@@ -401,6 +439,7 @@ def generate(
                     raise
                 memory.release(network.device)
                 n_slots //= 2
+                token_budget //= 2
             left = [index for index in left if index not in done]
         left += apart
     rest = generate_padded(
@@ -416,83 +455,106 @@ def generate(
 
 
 def _by_slots(
-    tree: Tree, rows: Sequence[_Row], n_slots: int, length: int, ends: frozenset[int]
+    tree: Tree, slots: Slots, rows: Sequence[_Row], ends: frozenset[int]
 ) -> Iterator[tuple[_Row, Drawn]]:
     """Prefill prompts as one prefix tree, decode in slots, refill slots as rows end."""
     started = time.perf_counter()
-    with torch.inference_mode():
-        slots = tree.slots(n_slots, length)
-    waiting = _prefilled(tree, rows, ends)
-    active: list[_Row] = []
-    is_open = True
+    n_slots, n_tokens = slots.n_free, slots.n_free_tokens
+    waiting = _prefilled(tree, rows, n_slots, ends)
+    next_ = next(waiting, None)
+    active: dict[int, _Row] = {}
     n_done = 0
-    while is_open or active:
-        # A chunk of prefill is worth its while when a quarter of the slots can take it.
-        if is_open and n_slots - len(active) >= max(1, n_slots // 4):
-            while len(active) < n_slots:
-                ready = next(waiting, None)
-                if ready is None:
-                    is_open = False
-                    break
-                row, keys_values = ready
-                if row.is_ended:
-                    n_done += 1
-                    yield row, finish(row, (time.perf_counter() - started) / n_done)
-                    continue
+    while next_ is not None or active:
+        # Rows are let in by the dozen: to find room for some costs about as much as a step.
+        is_roomy = (
+            slots.n_free >= max(1, n_slots // _SHARE) and slots.n_free_tokens >= n_tokens // _SHARE
+        )
+        while next_ is not None and (is_roomy or not active):
+            row, begun = next_
+            if row.is_ended:
+                n_done += 1
+                yield row, finish(row, (time.perf_counter() - started) / n_done)
+            elif not slots.has_room(begun):
+                break
+            else:
                 with torch.inference_mode():
-                    slots.fill(len(active), keys_values)
-                active.append(row)
+                    slots.add(begun)
+                active[row.index] = row
+            next_ = next(waiting, None)
         if not active:
             continue
-        _step(tree, slots, active, ends)
-        for slot in reversed(range(len(active))):
-            row = active[slot]
-            if not row.is_ended:
-                continue
-            last = active.pop()
-            if last is not row:
-                active[slot] = last
-            with torch.inference_mode():
-                slots.leave(slot, len(active), is_dirty=row.problem is not None)
+        for row in _step(slots, active, ends):
+            del active[row.index]
             n_done += 1
             yield row, finish(row, (time.perf_counter() - started) / n_done)
 
 
+@torch.inference_mode()
+def _step(slots: Slots, active: dict[int, _Row], ends: frozenset[int]) -> list[_Row]:
+    """Draw one token more for every row; those that end leave."""
+    rows = [active[key] for key in slots.order()]
+    ids = [row.ids[-1] for row in rows]
+    positions = [len(row.job.prompt.ids) + len(row.ids) - 1 for row in rows]
+    logits = slots.step(ids, positions)
+    for row, token in zip(rows, choose(logits, rows), strict=True):
+        advance(row, token, ends)
+    ended = [row for row in rows if row.is_ended]
+    for row in ended:
+        slots.remove(row.index, is_dirty=row.problem is not None)
+    return ended
+
+
 def _prefilled(
-    tree: Tree, rows: Sequence[_Row], ends: frozenset[int]
-) -> Iterator[tuple[_Row, KeysValues]]:
+    tree: Tree, rows: Sequence[_Row], n_slots: int, ends: frozenset[int]
+) -> Iterator[tuple[_Row, Begun]]:
     """Rows with their first token drawn, and the keys and values of their prompts."""
     by_prompt: dict[tuple[int, ...], list[_Row]] = {}
     for row in rows:
         by_prompt.setdefault(row.job.prompt.ids, []).append(row)
     prompts = list(by_prompt)
     trie = build_trie(prompts)
+    n_shared = np.zeros(len(prompts), dtype=np.int64)
+    if tree.shares_stems:
+        n_shared = stems(trie, [len(sharing) for sharing in by_prompt.values()], n_slots)
     order = np.argsort(trie.leaf, kind="stable")
     leaves = trie.leaf[order]
+    stem: tuple[int | None, KeysValues] = (None, [])
     tree.begin()
     for chunk in chunks(trie, tree.chunk_size):
         low, high = np.searchsorted(leaves, [chunk.start, chunk.stop])
         with torch.inference_mode():
             hidden = tree.push(trie, chunk)
+            places = order[low:high].tolist()
+            if not places:
+                continue
+            logits = tree.head(hidden[torch.from_numpy(leaves[low:high] - chunk.start)])
             ready = []
-            for place in order[low:high].tolist():
-                leaf = int(trie.leaf[place])
+            for place, last in zip(places, logits, strict=True):
                 sharing = by_prompt[prompts[place]]
-                logits = tree.head(hidden[leaf - chunk.start][None]).expand(len(sharing), -1)
-                keys_values = tree.keys_values(columns_of(trie, chunk, leaf))
-                for row, token in zip(sharing, choose(logits, sharing), strict=True):
-                    if row.job.prompt.max_tokens > 0:
+                columns = columns_of(trie, chunk, int(trie.leaf[place]))
+                stem = _stem_of(tree, trie, place, columns, int(n_shared[place]), stem)
+                own = tree.keys_values(columns[n_shared[place] :])
+                drawn = choose(last.expand(len(sharing), -1), sharing)
+                for row, token in zip(sharing, drawn, strict=True):
+                    n_more = row.job.prompt.max_tokens
+                    if n_more > 0:
                         advance(row, token, ends)
                     else:
                         row.finish_reason = "length"
-                    ready.append((row, keys_values))
+                    ready.append((row, Begun(row.index, *stem, own, n_more)))
         yield from ready
 
 
-@torch.inference_mode()
-def _step(tree: Tree, slots: Slots, active: list[_Row], ends: frozenset[int]) -> None:
-    ids = [row.ids[-1] for row in active]
-    positions = [len(row.job.prompt.ids) + len(row.ids) - 1 for row in active]
-    logits = tree.head(slots.step(ids, positions))
-    for row, token in zip(active, choose(logits, active), strict=True):
-        advance(row, token, ends)
+def _stem_of(
+    tree: Tree,
+    trie: Trie,
+    place: int,
+    columns: Numbers,
+    n_shared: int,
+    latest: tuple[int | None, KeysValues],
+) -> tuple[int | None, KeysValues]:
+    """Name, keys and values of what a prompt shares with others; those before it, if the same."""
+    if not n_shared:
+        return None, []
+    key = int(trie.path(int(trie.leaf[place]))[n_shared - 1])
+    return latest if latest[0] == key else (key, tree.keys_values(columns[:n_shared]))

@@ -196,3 +196,128 @@ def is_visible(trie: Trie, chunk: Chunk, window: int | None = None) -> NDArray[n
     if window is not None:
         visible &= trie.depth[rows] - trie.depth[columns] < window
     return visible
+
+
+# ------------------------------------------------------------------------- rows that are under way
+
+_STEM = 128
+"""What a shared beginning costs by itself, in keys that could be read meanwhile."""
+_READ, _SHELF = 5, 3300
+"""What reading a key from memory costs, and starting on another shelf; one product of a query with
+a key that is at hand is 1."""
+
+
+def stems(trie: Trie, n_rows: Sequence[int], most: int) -> Numbers:
+    """How many tokens at the front of each sequence are kept once for all rows that share them.
+
+    A row reads one shared beginning at most. Chosen are those that spare most reading: at each
+    fork, either what lies above it is shared by all rows below, or they share longer beginnings
+    among fewer.
+
+    Parameters
+    ----------
+    n_rows : sequence of int
+        How many rows go on from each sequence of the trie.
+    most : int
+        Most rows that are under way together: more of them read the beginning once each time.
+
+    Returns
+    -------
+    int64 array, shape (n_sequences,)
+        0 where a row keeps all keys of its own.
+    """
+    nodes, places = np.unique(trie.leaf, return_inverse=True)
+    below = np.zeros(len(nodes), dtype=np.int64)
+    np.add.at(below, places, np.asarray(n_rows, dtype=np.int64))
+    forks = _forks(trie, nodes)
+    # Parents stand before what hangs below them, so one pass backwards and one forwards do.
+    order = sorted(forks)
+    rows = dict.fromkeys(order, 0) | dict(zip(nodes.tolist(), below.tolist(), strict=True))
+    best = dict.fromkeys(order, 0)
+    is_shared = dict.fromkeys(order, False)
+    for node in reversed(order):
+        n_reads = -(-rows[node] // most)
+        spared = (int(trie.depth[node]) + 1) * (rows[node] - n_reads) - _STEM
+        # Rows that end here, above longer ones, share nothing with those unless this is taken.
+        if spared > best[node]:
+            best[node], is_shared[node] = spared, True
+        above = forks[node]
+        if above >= 0:
+            best[above] += best[node]
+            rows[above] += rows[node]
+    shared: dict[int, int] = {-1: 0}
+    for node in order:
+        above = shared[forks[node]]
+        shared[node] = above or (int(trie.depth[node]) + 1 if is_shared[node] else 0)
+    found = np.array([shared[node] for node in nodes.tolist()], dtype=np.int64)
+    return found[places] if len(nodes) else _none()
+
+
+def _forks(trie: Trie, nodes: Numbers) -> dict[int, int]:
+    """The given nodes and those where paths to them part, each with the next of them above it."""
+    numbers = np.arange(trie.n_nodes)
+    run = np.maximum.accumulate(np.where(trie.parent == numbers - 1, 0, numbers))
+    above: dict[int, int] = {}
+    open_: list[int] = []  # the forks on the path down to the latest node
+    for node in nodes[nodes >= 0].tolist():
+        last = -1
+        while open_ and trie.end[open_[-1]] < node:
+            last = open_.pop()
+        fork = _meeting(trie, run, last, node)
+        if fork >= 0 and (not open_ or open_[-1] != fork):
+            above[fork] = open_[-1] if open_ else -1
+            above[last] = fork
+            open_.append(fork)
+        above[node] = open_[-1] if open_ else -1
+        open_.append(node)
+    return above
+
+
+def _meeting(trie: Trie, run: Numbers, a: int, b: int) -> int:
+    """The last node on both paths, for ``a`` before ``b`` and not above it; -1 if there is none.
+
+    ``run``: for each node the first one of the unforked stretch that it lies on or ends.
+    """
+    while a >= 0:
+        start = int(run[a])
+        if trie.end[start] >= b:
+            inside = np.searchsorted(-trie.end[start : a + 1], -b, side="right")
+            return start + int(inside) - 1
+        a = int(trie.parent[start])
+    return -1
+
+
+def shelves(lengths: Sequence[int], readers: Sequence[int]) -> list[list[int]]:
+    """Group sequences of keys of similar length, each group padded to its longest.
+
+    The cheapest way to cut the sequences, sorted by length, into groups: padding costs time, and
+    so does each group.
+
+    Parameters
+    ----------
+    lengths, readers : sequences of int
+        Length of each sequence of keys, and how many rows read it.
+
+    Returns
+    -------
+    list of list of int
+        Places in ``lengths``, each exactly once, longest first.
+    """
+    order = sorted(range(len(lengths)), key=lambda place: (-lengths[place], place))
+    longest = np.array([lengths[place] for place in order], dtype=np.int64)
+    read = np.array([readers[place] for place in order], dtype=np.int64)
+    # costs[n]: the least cost of the first n; a group begins at its longest.
+    costs = np.zeros(len(order) + 1, dtype=np.int64)
+    begins = np.zeros(len(order) + 1, dtype=np.int64)
+    for n in range(1, len(order) + 1):
+        most = np.maximum.accumulate(read[:n][::-1])[::-1]
+        group = np.arange(n, 0, -1) * longest[:n] * (_READ + most) + _SHELF
+        total = costs[:n] + group
+        begins[n] = int(total.argmin())
+        costs[n] = total[begins[n]]
+    groups: list[list[int]] = []
+    n = len(order)
+    while n:
+        groups.append(order[int(begins[n]) : n])
+        n = int(begins[n])
+    return groups[::-1]

@@ -17,12 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from tuneval.engine.hf.cascade import Begun, Cascade, KeysValues
 from tuneval.engine.hf.fused import FusedBody, Product, effective_weight, fits
 from tuneval.engine.hf.loading import Network
 from tuneval.engine.hf.schedule import Chunk, Trie, build_trie, chunks, is_visible
-
-KeysValues = list[tuple[Tensor, Tensor]]
-"""Per layer keys and values, each of shape (kv heads, tokens, width)."""
 
 _CHECKED = 3e-5
 """Largest difference from a plain forward, as a share of the largest logit, in float32."""
@@ -39,6 +37,8 @@ class Tree(Protocol):
     head_rows: int
     longest: int | None
     can_generate: bool
+    shares_stems: bool
+    """Whether rows under way can read keys that they share from one place."""
 
     def begin(self) -> None:
         """Forget all keys and values."""
@@ -52,21 +52,35 @@ class Tree(Protocol):
     def keys_values(self, columns: NDArray[np.int64]) -> KeysValues:
         """Keys and values of columns (path, then chunk) of the latest push."""
 
-    def slots(self, n: int, length: int) -> Slots:
-        """Room for ``n`` rows of up to ``length`` tokens that grow one token at a time."""
+    def slots(self, n_rows: int, length: int, n_tokens: int) -> Slots:
+        """Room for rows of up to ``length`` tokens each, and ``n_tokens`` in all."""
 
 
 class Slots(Protocol):
-    """Rows under way, in slots 0 to n without a gap."""
+    """Rows under way."""
 
-    def fill(self, slot: int, keys_values: KeysValues) -> None:
-        """Begin a row with the keys and values of its prompt."""
+    @property
+    def n_free(self) -> int:
+        """How many rows more are welcome."""
+
+    @property
+    def n_free_tokens(self) -> int:
+        """How many tokens more can be held, those to come included."""
+
+    def has_room(self, row: Begun) -> bool:
+        """Whether a row more can be held; the first always is."""
+
+    def add(self, row: Begun) -> None:
+        """Let a row begin."""
+
+    def order(self) -> list[int]:
+        """Names of the rows in the order in which the next step takes and gives them."""
 
     def step(self, ids: list[int], positions: list[int]) -> Tensor:
-        """Push one token per row; hidden rows, shape (n, hidden)."""
+        """Push one token per row, in the latest order; logits, shape (n, vocabulary)."""
 
-    def leave(self, slot: int, last: int, *, is_dirty: bool) -> None:
-        """End a row: the row of slot ``last`` moves into its place."""
+    def remove(self, key: int, *, is_dirty: bool) -> None:
+        """End a row; ``is_dirty`` where its numbers were not finite."""
 
 
 class FusedTree:
@@ -82,6 +96,7 @@ class FusedTree:
     # products get slow. Logits of 64 rows stay in the cache between product and softmax.
     chunk_size = 192
     head_rows = 64
+    shares_stems = True
 
     def __init__(self, network: Network, adapter: str | None) -> None:
         model = network.model
@@ -135,8 +150,8 @@ class FusedTree:
             for keys, values in zip(self._keys, self._values, strict=True)
         ]
 
-    def slots(self, n: int, length: int) -> Slots:
-        return FusedSlots(self.body, n, length)
+    def slots(self, n_rows: int, length: int, n_tokens: int) -> Slots:
+        return Cascade(self.body, self.head, n_rows, n_tokens)
 
     def _keep(self, n_path: int) -> None:
         """Move the columns that the chunk before left over to the front."""
@@ -159,39 +174,58 @@ class FusedTree:
             buffers[:] = grown
 
 
-class _SlotBuffers:
-    """Keys and values of all slots, one buffer per layer."""
+class MaskedSlots:
+    """Slots over a transformers decoder, through a cache that writes at a place of each row's."""
 
-    def __init__(self, n: int, length: int, shapes: list[tuple[int, int]], like: Tensor) -> None:
+    def __init__(self, tree: MaskedTree, n_rows: int, length: int, like: KeysValues) -> None:
         # Zeros, for what lies behind a row's end is masked but still multiplied.
-        self._rows = -(-n // _ROW_STEP) * _ROW_STEP
-        self.length = length
-        self.device = like.device
+        self._rows = -(-n_rows // _ROW_STEP) * _ROW_STEP
+        self._n_rows = n_rows
+        self._n_tokens = n_rows * length
+        self.device = like[0][0].device
         self.keys, self.values = (
-            [like.new_zeros((self._rows, heads, length, width)) for heads, width in shapes]
-            for _ in range(2)
+            [
+                part[n].new_zeros((self._rows, len(part[n]), length, part[n].shape[2]))
+                for part in like
+            ]
+            for n in range(2)
         )
-        self._columns = torch.arange(length, device=like.device)
+        self._columns = torch.arange(length, device=self.device)
+        self._tree = tree
+        self._order: list[int] = []
 
-    def fill(self, slot: int, keys_values: KeysValues) -> None:
-        for number, (keys, values) in enumerate(keys_values):
+    @property
+    def n_free(self) -> int:
+        return self._n_rows - len(self._order)
+
+    @property
+    def n_free_tokens(self) -> int:
+        return self._n_tokens  # a free row has room for any
+
+    def has_room(self, row: Begun) -> bool:
+        return self.n_free > 0
+
+    def add(self, row: Begun) -> None:
+        slot = len(self._order)
+        self._order.append(row.key)
+        for number, (keys, values) in enumerate(row.own):
             self.keys[number][slot, :, : keys.shape[1]] = keys
             self.values[number][slot, :, : values.shape[1]] = values
 
-    def leave(self, slot: int, last: int, *, is_dirty: bool) -> None:
+    def remove(self, key: int, *, is_dirty: bool) -> None:
+        slot = self._order.index(key)
+        last_key = self._order.pop()
+        last = len(self._order)
+        if slot != last:
+            self._order[slot] = last_key
         for buffer in (*self.keys, *self.values):
             if slot != last:
                 buffer[slot] = buffer[last]
             if is_dirty:
                 buffer[last] = 0
 
-    def rounded(self, ids: list[int], positions: list[int]) -> tuple[Tensor, Tensor]:
-        """Ids and positions filled up to few different sizes: products are set up per size."""
-        n_more = min(-len(ids) % _ROW_STEP, self._rows - len(ids))
-        return (
-            torch.tensor(ids + [0] * n_more, device=self.device),
-            torch.tensor(positions + [0] * n_more, device=self.device),
-        )
+    def order(self) -> list[int]:
+        return list(self._order)
 
     def visible(self, positions: Tensor, stop: int, window: int | None = None) -> Tensor:
         """Which columns each row may attend to, shape (rows, stop)."""
@@ -206,47 +240,11 @@ class _SlotBuffers:
         self.keys[layer][rows, :, positions] = k
         self.values[layer][rows, :, positions] = v
 
-
-class FusedSlots(_SlotBuffers):
-    """Slots over our own forward pass."""
-
-    def __init__(self, body: FusedBody, n: int, length: int) -> None:
-        shapes = [(body.n_kv, body.width)] * len(body.layers)
-        super().__init__(n, length, shapes, body.embedding)
-        self._body = body
-
     def step(self, ids: list[int], positions: list[int]) -> Tensor:
-        tokens, places = self.rounded(ids, positions)
-        n, stop = len(tokens), max(positions) + 1
-        rows = torch.arange(n)
-        mask = torch.zeros((n, 1, 1, stop))
-        mask.masked_fill_(~self.visible(places, stop)[:, None, None], float("-inf"))
-        groups = self._body.n_heads // self._body.n_kv
-
-        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            self.write(layer, rows, places, k, v)
-            # Heads that share keys are rows of one query, so that keys are read once.
-            mixed = functional.scaled_dot_product_attention(
-                q.reshape(n, self._body.n_kv, groups, -1),
-                self.keys[layer][:n, :, :stop],
-                self.values[layer][:n, :, :stop],
-                attn_mask=mask,
-            )
-            return mixed.reshape(n, -1)
-
-        return self._body.run(tokens, places, attend)[: len(ids)]
-
-
-class MaskedSlots(_SlotBuffers):
-    """Slots over a transformers decoder, through a cache that writes at a place of each row's."""
-
-    def __init__(self, tree: MaskedTree, n: int, length: int, like: KeysValues) -> None:
-        shapes = [(keys.shape[0], keys.shape[2]) for keys, _ in like]
-        super().__init__(n, length, shapes, like[0][0])
-        self._tree = tree
-
-    def step(self, ids: list[int], positions: list[int]) -> Tensor:
-        tokens, places = self.rounded(ids, positions)
+        # Few different sizes: products are set up per size.
+        n_more = min(-len(ids) % _ROW_STEP, self._rows - len(ids))
+        tokens = torch.tensor(ids + [0] * n_more, device=self.device)
+        places = torch.tensor(positions + [0] * n_more, device=self.device)
         stop = max(positions) + 1
         output = self._tree.network.body(
             input_ids=tokens[:, None],
@@ -257,11 +255,10 @@ class MaskedSlots(_SlotBuffers):
             past_key_values=_slot_cache(self, places, stop),
             use_cache=True,
         )
-        hidden: Tensor = output.last_hidden_state[: len(ids), 0]
-        return hidden
+        return self._tree.head(output.last_hidden_state[: len(ids), 0])
 
 
-def _slot_cache(slots: _SlotBuffers, places: Tensor, stop: int) -> Any:
+def _slot_cache(slots: MaskedSlots, places: Tensor, stop: int) -> Any:
     """What a transformers decoder takes for a cache, for one step."""
     from transformers import DynamicCache
 
@@ -286,6 +283,7 @@ class MaskedTree:
 
     name = "packed trie"
     head_rows = 256
+    shares_stems = False
 
     def __init__(self, network: Network, window: int | None) -> None:
         self.network = network
@@ -341,13 +339,15 @@ class MaskedTree:
             (layer.keys[0][:, index], layer.values[0][:, index]) for layer in self._cache.layers
         ]
 
-    def slots(self, n: int, length: int) -> Slots:
+    def slots(self, n_rows: int, length: int, n_tokens: int) -> Slots:
         columns = np.zeros(1, dtype=np.int64)
         if not self._cache or not self._cache.layers:  # shapes are known after a first token
             trie = build_trie([[0]])
             self.begin()
             self.push(trie, next(chunks(trie, 1)))
-        return MaskedSlots(self, n, length, self.keys_values(columns))
+        # A row has room for the longest, whatever it needs.
+        n_rows = max(1, min(n_rows, n_tokens // length))
+        return MaskedSlots(self, n_rows, length, self.keys_values(columns))
 
     def _masks(self, trie: Trie, chunk: Chunk) -> Any:
         device = self.network.device
@@ -456,27 +456,39 @@ def _is_right(tree: Tree, network: Network, n_tokens: int) -> bool:
         if not _is_near(found[torch.from_numpy(trie.path(int(leaf)))], path, network):
             return False
     try:
-        tree.can_generate = _has_right_slots(tree, paths, network)
+        tree.can_generate = _has_right_slots(tree, paths, len(stem), network)
     except (ValueError, AttributeError, RuntimeError, TypeError, KeyError, IndexError):
         tree.can_generate = False
     return True
 
 
-def _has_right_slots(tree: Tree, paths: list[list[int]], network: Network) -> bool:
+def _has_right_slots(tree: Tree, paths: list[list[int]], n_shared: int, network: Network) -> bool:
     """Let rows of different lengths grow by a few tokens and hold them against plain forwards."""
-    slots = tree.slots(len(paths), max(map(len, paths)) + 1)
-    for slot, path in enumerate(paths):
+    longest = max(map(len, paths)) + 1
+    slots = tree.slots(len(paths), longest, len(paths) * longest)
+    for key, path in enumerate(paths):
         trie = build_trie([path[:-2]])
         tree.begin()
         chunk = next(chunks(trie, len(path)))
         tree.push(trie, chunk)
-        slots.fill(slot, tree.keys_values(np.arange(len(path) - 2)))
-    slots.leave(0, len(paths) - 1, is_dirty=False)
-    paths = [paths[-1], *paths[1:-1]]
+        n_stem = n_shared if tree.shares_stems and path[:n_shared] == paths[0][:n_shared] else 0
+        stem, own = np.split(np.arange(len(path) - 2), [n_stem])
+        slots.add(
+            Begun(
+                key=key,
+                stem_key=0 if n_stem else None,
+                stem=tree.keys_values(stem),
+                own=tree.keys_values(own),
+                n_more=2,
+            )
+        )
+    slots.order()
+    slots.remove(0, is_dirty=False)
     for back in (2, 1):
-        ids = [path[-back] for path in paths]
-        hidden = slots.step(ids, [len(path) - back for path in paths])
-        for row, path in zip(tree.head(hidden), paths, strict=True):
+        under_way = [paths[key] for key in slots.order()]
+        ids = [path[-back] for path in under_way]
+        logits = slots.step(ids, [len(path) - back for path in under_way])
+        for row, path in zip(logits, under_way, strict=True):
             prefix = path if back == 1 else path[: 1 - back]
             if not _is_near(row[None], prefix, network):
                 return False
