@@ -43,7 +43,7 @@ def judged(values, groups, metric=None):
     rows = values if np.ndim(values) == 2 else None
     measurement = measured(values, "lora", metric.name, rows)
     return judge_groups(
-        measurement, metric, SETTINGS, case_set="t", attribute="writer", groups=groups
+        [measurement], metric, SETTINGS, case_set="t", attribute="writer", groups=groups
     )
 
 
@@ -53,7 +53,7 @@ def test_a_real_gap_is_named():
     assert gap.p_value == pytest.approx(1 / 501)
     assert group_sentence(gap, Accuracy(), "accuracy") == (
         "accuracy differs between groups by 35.0 points (permutation p=0.002); "
-        "lowest: learner, n=100."
+        "lowest: writer=learner, n=100."
     )
     assert [c.slice for c in gap.against_rest] == ["writer=fluent", "writer=learner"]
     assert gap.against_rest[1].difference == pytest.approx(-0.35)
@@ -89,7 +89,7 @@ def test_dealing_kinds_is_shuffling_cases():
     """Against the hypergeometric distribution of a 2 x 2 table, which is exact."""
     values = [1] * 40 + [0] * 10 + [1] * 30 + [0] * 20
     gap = judge_groups(
-        measured(values, "lora"),
+        [measured(values, "lora")],
         Accuracy(),
         Settings(resamples=20_000),
         case_set="t",

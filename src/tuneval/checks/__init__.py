@@ -65,6 +65,7 @@ class Check(Protocol):
 
 CHECKS = {
     "training gap": "tuneval.checks.training_gap:TrainingGap",
+    "groups": "tuneval.checks.groups:Groups",
 }
 
 
