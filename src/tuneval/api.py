@@ -176,7 +176,9 @@ def compare(
     *,
     adapters: str | Sequence[str] | Mapping[str, str | Sequence[str]] = (),
     full: str | Sequence[str] | Mapping[str, str] = (),
-    data: Any,
+    data: Any = None,
+    benchmarks: str | Sequence[str] = (),
+    guards: str | Sequence[str] = (),
     models: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     announce: Announce | None = None,
@@ -192,10 +194,15 @@ def compare(
         Folders, globs, "NAME=DIR", or name -> folder(s).
     data : path, sequence of paths, list of mappings, or datasets.Dataset
         The test cases.
+    benchmarks : str or sequence of str
+        Names of `tuneval list benchmarks`, such as "mmlu:anatomy".
+    guards : str or sequence of str
+        Files or benchmarks that must not get worse.
     options
         ``task``, ``columns``, ``labels``, ``groups``, ``limit``, ``split``, ``template``,
-        ``options`` (of the task), ``few_shot_file``, ``skip_bad_rows`` for the data; ``name`` and the sections of run.yaml
-        (``prompting``, ``metrics``, ``perturbations``, ``statistics``, ``backend``, ``output``,
+        ``options`` (of the task), ``few_shot`` (of benchmarks), ``few_shot_file``, ``skip_bad_rows``
+        for the data; ``name``, ``benchmark_data`` and the sections of run.yaml (
+        ``prompting``, ``metrics``, ``perturbations``, ``statistics``, ``backend``, ``output``,
         ``task_options``) as mappings.
 
     Returns
@@ -209,6 +216,7 @@ def compare(
     """
     words = _split(options)
     files = _files(data)
+    words["benchmarks"], words["guards"] = _words(benchmarks), _words(guards)
     if files is None:
         place = Path((options.get("output") or {}).get("dir", "tuneval-runs"))
         files = [str(_write_rows(data, place))]
@@ -287,6 +295,7 @@ CASE_OPTIONS = (
     "split",
     "template",
     "options",
+    "few_shot",
     "few_shot_file",
     "skip_bad_rows",
 )
@@ -315,6 +324,8 @@ def _words(
 
 def _files(data: Any) -> list[str] | None:
     """Paths as they were given; None for rows in memory."""
+    if data is None:
+        return []
     if isinstance(data, str | os.PathLike):
         return [str(data)]
     if isinstance(data, Mapping):

@@ -429,6 +429,11 @@ def is_missing(prediction: Prediction) -> bool:
     return problem is not None and not problem.startswith("unparsed")
 
 
+def answered(cases: CaseSet, predictions: Predictions) -> dict[str, list[int]]:
+    """Positions of the cases that count: slice name -> those that every variant could answer."""
+    return _slices(cases, _unanswered(predictions))
+
+
 def _slices(cases: CaseSet, left_out: frozenset[int]) -> dict[str, list[int]]:
     """Slice name -> positions: all original cases, each group value, each kind of perturbation.
 
@@ -453,11 +458,6 @@ def _slices(cases: CaseSet, left_out: frozenset[int]) -> dict[str, list[int]]:
         if name == "all" or len(positions) >= FEWEST_TO_SHOW
     }
     return slices | twins
-
-
-def answered(cases: CaseSet, predictions: Predictions) -> list[int]:
-    """Positions of the original cases that every variant could answer."""
-    return _slices(cases, _unanswered(predictions))["all"]
 
 
 def measure(

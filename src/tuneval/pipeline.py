@@ -15,7 +15,7 @@ from typing import Any
 from tuneval import checks, registry, tasks
 from tuneval.assess import Predictions, assess, choose_metrics, conclude, try_metrics
 from tuneval.comparison import Settings
-from tuneval.config import BackendSpec, CasesSpec, RunSpec
+from tuneval.config import BackendSpec, CasesSpec, MetricsSpec, RunSpec
 from tuneval.data.read import read
 from tuneval.data.select import few_shot
 from tuneval.drawing import Drawing, draw_until_decided
@@ -116,8 +116,18 @@ def run(
 
             if drawings:
                 draw_until_decided(drawings, walk)
-                predictions = {one.cases.name: one.predictions() for one in drawings}
-                plan = replace(plan, case_sets=tuple(one.drawn() for one in drawings))
+                drawn = {one.cases.name: one for one in drawings}
+                guards = [cases for cases in plan.case_sets if cases.name not in drawn]
+                predictions = {name: one.predictions() for name, one in drawn.items()} | walk(
+                    guards
+                )
+                plan = replace(
+                    plan,
+                    case_sets=tuple(
+                        drawn[cases.name].drawn() if cases.name in drawn else cases
+                        for cases in plan.case_sets
+                    ),
+                )
             else:
                 predictions = walk(plan.case_sets)
             assessments = {
@@ -194,7 +204,7 @@ def ask_all(
 def begin_drawings(
     plan: Plan, chosen: Mapping[str, Sequence[Metric]], settings: Settings
 ) -> tuple[Drawing, ...]:
-    """One drawing per case set if the spec asks to stop early, else none."""
+    """One drawing per case set if the spec asks to stop early, else none; guards are asked whole."""
     if not plan.spec.statistics.until_decided:
         return ()
     return tuple(
@@ -207,6 +217,7 @@ def begin_drawings(
             plan.spec.statistics.decided_margin_points,
         )
         for cases in plan.case_sets
+        if not cases.is_guard
     )
 
 
@@ -277,8 +288,12 @@ def build_task(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Task:
 
 
 def metrics_of(spec: RunSpec, cases: CaseSet, task: Task) -> tuple[Metric, ...]:
-    """Choose the metrics of a case set and try them on a dry row, before any inference."""
-    chosen = choose_metrics(spec.metrics, cases, has_probabilities=task.has_probabilities)
+    """Choose the metrics of a case set and try them on a dry row, before any inference.
+
+    A guard has those of its task: the metrics of the run are for what was to become better.
+    """
+    wanted = MetricsSpec() if cases.is_guard else spec.metrics
+    chosen = choose_metrics(wanted, cases, has_probabilities=task.has_probabilities)
     case = cases.cases[0]
     answers = [made_up_answer(request, case) for request in task.ask(case)]
     try_metrics(chosen, cases, [task.read(case, answers)])

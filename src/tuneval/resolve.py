@@ -437,7 +437,12 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
         for one in spec.variants
     )
     output = spec.output.model_copy(update={"dir": str(Path(spec.output.dir).absolute())})
-    return spec.model_copy(update={"cases": cases, "variants": variants, "output": output})
+    files = {
+        "adversarial": tuple(_absolute(file) for file in spec.adversarial),
+        "ood": tuple(_absolute(file) for file in spec.ood),
+        "train_data": spec.train_data and _absolute(spec.train_data),
+    }
+    return spec.model_copy(update={"cases": cases, "variants": variants, "output": output, **files})
 
 
 def _absolute(place: str) -> str:

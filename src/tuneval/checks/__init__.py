@@ -66,6 +66,8 @@ class Check(Protocol):
 CHECKS = {
     "training gap": "tuneval.checks.training_gap:TrainingGap",
     "groups": "tuneval.checks.groups:Groups",
+    "calibration": "tuneval.checks.calibration:CalibrationCheck",
+    "out of distribution": "tuneval.checks.out_of_distribution:OutOfDistribution",
 }
 
 

@@ -74,7 +74,7 @@ def _looked_at(plan: Plan) -> list[CaseSet]:
 def _judge(cases: CaseSet, scene: Scene) -> Iterator[_Judged]:
     predictions = scene.predictions[cases.name]
     metric = scene.metrics[cases.name][0]
-    positions = answered(cases, predictions)
+    positions = answered(cases, predictions)["all"]
     chosen = [cases.cases[position] for position in positions]
     for attribute in dict.fromkeys(key for case in chosen for key in case.groups):
         for arm, members in arms(scene.plan.variants).items():
@@ -186,7 +186,7 @@ def _rates(one: _Judged, scene: Scene) -> Finding:
     judged = set(one.gap.judged)
     positions = [
         position
-        for position in answered(cases, predictions)
+        for position in answered(cases, predictions)["all"]
         if cases.cases[position].groups.get(attribute) in judged
     ]
     groups = [cases.cases[position].groups[attribute] for position in positions]
