@@ -207,34 +207,52 @@ def _rates(one: _Judged, scene: Scene) -> Finding:
         )
         for label in (labels[1:] if len(labels) == 2 else labels)
     }
-    parity = max(found, key=lambda label: found[label].demographic_parity_difference)
-    odds = max(found, key=lambda label: found[label].equalized_odds_difference)
+    parity = max(found, key=lambda label: _rank(found[label].demographic_parity_difference))
+    odds = max(found, key=lambda label: _rank(found[label].equalized_odds_difference))
     widest = {
         "demographic_parity_difference": found[parity].demographic_parity_difference,
         "equalized_odds_difference": found[odds].equalized_odds_difference,
     }
-    rows = sorted(found.items(), key=lambda item: -item[1].equalized_odds_difference)
+    sentence = (
+        f"Between groups of {attribute}, the share of cases given one label differs by up to "
+        f'{100 * widest["demographic_parity_difference"]:.1f} points ("{parity}"; demographic parity '
+        "difference)"
+    )
+    if isfinite(widest["equalized_odds_difference"]):
+        sentence += (
+            ", and the rate at which it is given rightly or wrongly by up to "
+            f'{100 * widest["equalized_odds_difference"]:.1f} points ("{odds}"; equalised odds '
+            "difference)"
+        )
+    rows = sorted(found.items(), key=lambda item: -_rank(item[1].equalized_odds_difference))
     return Finding(
         kind="groups",
         variant=one.arm,
         case_set=cases.name,
         subject=f"{attribute}: rates",
         level="note",
-        sentence=(
-            f"Between groups of {attribute}, the share of cases given one label differs by up to "
-            f'{100 * widest["demographic_parity_difference"]:.1f} points ("{parity}"; demographic '
-            "parity difference), and the rate at which it is given rightly or wrongly by up to "
-            f'{100 * widest["equalized_odds_difference"]:.1f} points ("{odds}"; equalised odds '
-            "difference). Context, not tested."
-        ),
-        values=widest,
+        sentence=f"{sentence}. Context, not tested.",
+        values={name: value for name, value in widest.items() if isfinite(value)},
         columns={
             "label": "text",
             "demographic parity difference": "share",
             "equalised odds difference": "share",
         },
         rows=tuple(
-            (label, gaps.demographic_parity_difference, gaps.equalized_odds_difference)
+            (
+                label,
+                gaps.demographic_parity_difference
+                if isfinite(gaps.demographic_parity_difference)
+                else None,
+                gaps.equalized_odds_difference
+                if isfinite(gaps.equalized_odds_difference)
+                else None,
+            )
             for label, gaps in rows
         ),
     )
+
+
+def _rank(value: float) -> float:
+    """An undefined difference is no wide one."""
+    return value if isfinite(value) else -1.0

@@ -158,7 +158,7 @@ def _read(file: str, described: CasesSpec, cases: CaseSet) -> CaseSet:
         allow_duplicate_ids=True,
     )
     bare = tuple(replace(case, references=(), groups={}) for case in found.cases)
-    return replace(found, cases=bare, source=table.source, sha256=table.sha256)
+    return replace(found, cases=bare, source=Path(table.source).name, sha256=table.sha256)
 
 
 def _quoted(names: list[str]) -> str:

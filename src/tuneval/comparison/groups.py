@@ -371,7 +371,7 @@ def fairness_gaps(
     """Accuracy gap, demographic parity difference and equalised odds difference.
 
     A rate over fewer than ``fewest`` cases of a group (positive references, for instance) takes no
-    part. With 1 it agrees with fairlearn's ``MetricFrame.difference``,
+    part, and a difference of fewer than two rates is nan. With 1 it agrees with fairlearn's ``MetricFrame.difference``,
     ``demographic_parity_difference`` and ``equalized_odds_difference``.
     """
     expected, said = np.asarray(references, dtype=object), np.asarray(predictions, dtype=object)
@@ -391,10 +391,13 @@ def fairness_gaps(
         ):
             if chosen.sum() >= fewest:
                 rates[kind].append(float(is_predicted[chosen].mean()))
-    spread = {kind: max(found) - min(found) if found else 0.0 for kind, found in rates.items()}
+    spread = {
+        kind: max(found) - min(found) if len(found) > 1 else float("nan")
+        for kind, found in rates.items()
+    }
     return FairnessGaps(
         accuracy,
         max(accuracy.values()) - min(accuracy.values()) if accuracy else 0.0,
         spread["selected"],
-        max(spread["true positive"], spread["false positive"]),
+        float(np.fmax(spread["true positive"], spread["false positive"])),
     )
