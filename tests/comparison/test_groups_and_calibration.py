@@ -247,3 +247,42 @@ def test_strata_of_one_case_and_of_none():
         measured([1.0] * 6), Accuracy(), SETTINGS, **given, strata=["a", "b"] * 3
     )
     assert (same.interval.low, same.interval.high) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_fairness_equals_fairlearn(seed):
+    """Two labels, and each of several labels against the rest."""
+    from fairlearn.metrics import (
+        MetricFrame,
+        demographic_parity_difference,
+        equalized_odds_difference,
+    )
+    from sklearn.metrics import accuracy_score
+
+    rng = np.random.default_rng(seed)
+    group = rng.choice(["a", "b", "c"], 300)
+    for labels in (["no", "yes"], ["x", "y", "z", "w"]):
+        reference = rng.choice(labels, 300)
+        said = np.where(rng.random(300) < 0.6, reference, rng.choice(labels, 300))
+        for positive in labels:
+            found = fairness_gaps(reference, said, group, positive)
+            truth, told = (reference == positive).astype(int), (said == positive).astype(int)
+            given = {"sensitive_features": group}
+            assert found.demographic_parity_difference == pytest.approx(
+                demographic_parity_difference(truth, told, **given), abs=1e-12
+            )
+            assert found.equalized_odds_difference == pytest.approx(
+                equalized_odds_difference(truth, told, **given), abs=1e-12
+            )
+            frame = MetricFrame(
+                metrics=accuracy_score, y_true=reference, y_pred=said, sensitive_features=group
+            )
+            assert found.accuracy_gap == pytest.approx(frame.difference(), abs=1e-12)
+
+
+def test_rates_over_too_few_cases_are_undefined():
+    found = fairness_gaps([1] * 5 + [0] * 95, [1] * 100, ["a"] * 50 + ["b"] * 50, fewest=10)
+    assert found.demographic_parity_difference == 0
+    assert found.equalized_odds_difference == 0  # of the false positives alone
+    one = fairness_gaps([1, 0], [1, 1], ["a", "b"], fewest=10)
+    assert np.isnan(one.demographic_parity_difference)
