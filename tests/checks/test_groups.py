@@ -181,3 +181,12 @@ def test_unreadable_answers_count_as_wrong() -> None:
     gap, rates = list(Groups().look(scene(cases, {"base": own})))
     assert gap.rows[0][:3] == ("b", 40, 0.0)
     assert rates.values["demographic_parity_difference"] == 1.0
+
+
+def test_a_group_without_any_hit_is_no_proof() -> None:
+    """0 of 100 where the rest has 1%: a t test would see no spread in the group and be sure."""
+    groups = ["home"] * 100 + ["work"] * 800
+    gap, _ = look(groups, [n < 100 or n % 100 != 0 for n in range(900)])
+    assert gap.level == "clear"
+    assert gap.rows[0][0] == "home"
+    assert gap.rows[0][6] > 0.5

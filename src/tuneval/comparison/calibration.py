@@ -25,6 +25,8 @@ N_NULL = 1_000
 OVERCONFIDENT_POINTS = 2.0
 FEWEST_TO_JUDGE = 30
 TINY = 1e-300
+LEAST_GAIN = 0.001
+"""A temperature that saves fewer nats than are printed is no advice."""
 
 
 def ece_equal_mass(confidence: Floats, correct: Floats, n_bins: int = N_BINS) -> float:
@@ -380,7 +382,7 @@ def confidence_sentence(
 
 
 def _advice(temperature: Temperature | None) -> str:
-    if temperature is None or temperature.nll_after >= temperature.nll_before:
+    if temperature is None or temperature.nll_before - temperature.nll_after < LEAST_GAIN:
         return ""
     return (
         f" Temperature {temperature.temperature:.2f} fixes validation loss from "

@@ -27,8 +27,9 @@ from tuneval.types import Comparison, Measurement, StatisticKind
 ALPHA = 0.05
 FEWEST_TO_JUDGE = 30
 FEWEST_TO_SHOW = 10
-SHUFFLES_WITHIN = 2_000
-"""Shuffling within clusters sorts every case anew each time, so fewer draws must do."""
+SHUFFLES_FEWER = 2_000
+"""Shuffling within clusters sorts every case anew each time, and a group against the rest is one of
+many: fewer draws must do."""
 
 Bools = NDArray[np.bool_]
 Values = Sequence[Any] | NDArray[Any]
@@ -154,12 +155,27 @@ def judge_groups(
         one: _against_rest(wide, over, settings, code == places[one], code >= 0, clusters)
         for one in judged
     }
-    adjusted = benjamini_hochberg([_p_of(one) for one in found.values()])
+    p_values = [
+        _shuffle(
+            over,
+            rows[code >= 0],
+            (code[code >= 0] == places[one]).astype(np.int64),
+            None if cluster is None else cluster[code >= 0],
+            abs(estimate.value),
+            min(settings.resamples, SHUFFLES_FEWER),
+            rng,
+        )[0]
+        for one, estimate in found.items()
+    ]
     comparisons = tuple(
         _comparison(
             wide, metric, settings, (case_set, f"{attribute}={one}"), estimate, p, counts[one]
         )
-        for (one, estimate), p in zip(found.items(), adjusted, strict=True)
+        for (one, estimate), p in zip(
+            found.items(),
+            zip(p_values, benjamini_hochberg(p_values), strict=True),
+            strict=True,
+        )
     )
     errors = [one.standard_error for one in found.values()]
     detectable = power.z_sum() * max(errors) if np.all(np.isfinite(errors)) else nan
@@ -190,7 +206,7 @@ def _shuffle(
         units = again.summed(rows, cluster)
         parts = [units[smallest == one] for one in np.unique(code)]
         return _permuted(metric, parts, gap, n_draws, rng), "whole clusters were shuffled"
-    p_value = _permuted_within(metric, rows, code, cluster, gap, min(n_draws, SHUFFLES_WITHIN), rng)
+    p_value = _permuted_within(metric, rows, code, cluster, gap, min(n_draws, SHUFFLES_FEWER), rng)
     return p_value, "clusters hold several groups: cases were shuffled within clusters"
 
 
@@ -290,22 +306,18 @@ def _rows(
     return own, metric, settings
 
 
-def _p_of(found: means.Estimate) -> float:
-    return found.p_value() if np.isfinite(found.standard_error) else 1.0
-
-
 def _comparison(
     measurement: Measurement,
     metric: Statistic,
     settings: Settings,
     place: tuple[str, str],
     found: means.Estimate,
-    p_adjusted: float,
+    p_values: tuple[float, float],
     n_cases: int,
 ) -> Comparison:
     finding = Finding(
-        "Welch t, group against the rest",
-        _p_of(found),
+        "permutation, group against the rest",
+        p_values[0],
         found.interval if np.isfinite(found.standard_error) else None,
         "t",
         power.z_sum() * found.standard_error,
@@ -321,7 +333,7 @@ def _comparison(
         n_cases=n_cases,
     )
     details = {**comparison.details, "confirmatory": 0.0}
-    return replace(comparison, p_adjusted=float(p_adjusted), details=details)
+    return replace(comparison, p_adjusted=float(p_values[1]), details=details)
 
 
 def group_sentence(
@@ -336,9 +348,10 @@ def group_sentence(
     s = scale(metric.unit)
     p_value = gap.p_value if p_adjusted is None else p_adjusted
     if p_value < ALPHA:
+        shown = f"p={p_value:.3f}" if p_value >= 0.0005 else "p<0.001"
         return (
-            f"{label} differs between groups by {s.plain(gap.gap)}{s.noun} (permutation "
-            f"p={p_value:.3f}); lowest: {gap.attribute}={gap.lowest}, n={gap.counts[gap.lowest]}."
+            f"{label} differs between groups by {s.plain(gap.gap)}{s.noun} (permutation {shown}); "
+            f"lowest: {gap.attribute}={gap.lowest}, n={gap.counts[gap.lowest]}."
         )
     text = "No difference between groups beyond chance"
     if not np.isfinite(gap.detectable):
