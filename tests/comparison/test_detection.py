@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,6 +55,22 @@ def test_the_numbers_of_scikit_learn(seed: int) -> None:
     rates, recalls, _ = roc_curve(truth, scores, drop_intermediate=False)
     smallest = rates[recalls >= 0.95].min()
     assert false_positive_rate(inside, outside) == pytest.approx(smallest, abs=1e-9)
+
+
+@pytest.mark.parametrize("arm", ["base", "lora", "full"])
+def test_real_out_of_scope_requests(arm: str) -> None:
+    """What the models of examples/clinc150 said, against what scikit-learn makes of it now."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    path = Path(__file__).parents[1] / "vectors" / "clinc150_detection.json"
+    one = json.loads(path.read_text(encoding="utf-8"))["arms"][arm]
+    inside, outside = one["inside"], one["outside"]
+    truth = np.r_[np.ones(len(inside)), np.zeros(len(outside))]
+    rates, recalls, _ = roc_curve(truth, [*inside, *outside], drop_intermediate=False)
+    expected = roc_auc_score(truth, [*inside, *outside]), rates[recalls >= 0.95].min()
+    assert (one["auroc"], one["fpr95"]) == pytest.approx(expected, abs=1e-9)
+    assert auroc(inside, outside) == pytest.approx(expected[0], abs=1e-9)
+    assert false_positive_rate(inside, outside) == pytest.approx(expected[1], abs=1e-9)
 
 
 def test_what_has_no_answer() -> None:
