@@ -13,6 +13,7 @@ import pytest
 
 from shared import shared_json, shared_path, shared_rows
 from tuneval.data.read import read
+from tuneval.errors import DataError
 from tuneval.types import Message
 
 LABELLED = [{"text": f"words {n}", "label": "ab"[n % 2]} for n in range(4)]
@@ -315,7 +316,7 @@ def test_groups_may_be_crossed(groups: list[str], expected: list[dict[str, str]]
 
 
 def test_a_crossed_column_that_is_missing_is_named() -> None:
-    with pytest.raises(DataError, match='"day".*"week"|"week".*"day"'):
+    with pytest.raises(DataError, match='"week"'):
         read([{"text": "one", "label": "p", "day": "mon"}] * 2, groups=["day+week"])
 
 
