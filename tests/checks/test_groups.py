@@ -37,7 +37,7 @@ def test_a_weak_group_is_a_warning_with_its_numbers() -> None:
         "lowest: writer=learner, n=60."
     )
     assert list(gap.columns) == [
-        "writer", "cases", "accuracy", "low", "high", "against the rest", "adjusted p", "note",
+        "group", "cases", "accuracy", "low", "high", "against the rest", "adjusted p", "note",
     ]  # fmt: skip
     by_name = {row[0]: row for row in gap.rows}
     assert by_name["fluent"][1:3] == (100, 1.0)

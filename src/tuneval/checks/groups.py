@@ -126,7 +126,7 @@ def _gap(
         sentence=sentence + (f" ({gap.note.capitalize()}.)" if gap.note and p_adjusted else ""),
         values={name: value for name, value in values.items() if isfinite(value)},
         columns={
-            gap.attribute: "text",
+            "group": "text",
             "cases": "count",
             metric.name: unit,
             "low": unit,
