@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from checks.scenes import case_set, said, scene, sure
+from checks.finished import case_set, said, scene, sure
 from tuneval.checks.calibration import CalibrationCheck
 from tuneval.comparison import calibration as cal
 from tuneval.types import CaseSet, Finding

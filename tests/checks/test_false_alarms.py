@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from checks.scenes import case_set, said, scene, sure
+from checks.finished import case_set, said, scene, sure
 from tuneval.checks.calibration import CalibrationCheck
 from tuneval.checks.groups import Groups
 from tuneval.comparison import Settings, adjust, compare

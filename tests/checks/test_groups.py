@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from checks.scenes import case_set, said, scene
+from checks.finished import case_set, said, scene
 from tuneval.checks.groups import Groups
 from tuneval.types import Finding
 
@@ -116,7 +116,7 @@ def test_training_seeds_make_one_answer() -> None:
 
 @pytest.mark.parametrize("metric", ["f1_macro", "ece"])
 def test_metrics_of_sums_and_ranks(metric: str) -> None:
-    from checks.scenes import sure
+    from checks.finished import sure
 
     references = [LABELS[n % 2] for n in range(80)]
     cases = case_set(references, [{"writer": "a" if n < 40 else "b"} for n in range(80)])
@@ -152,7 +152,7 @@ def test_clusters_that_hold_several_groups_are_said() -> None:
 
 
 def test_ranks_in_clusters_are_not_judged() -> None:
-    from checks.scenes import sure
+    from checks.finished import sure
 
     references = ["yes"] * 80
     groups = [{"writer": "a" if n < 40 else "b"} for n in range(80)]
