@@ -26,7 +26,11 @@ Row = dict[str, str]
 
 @dataclass(frozen=True)
 class Example:
-    """One data set and the settings that were found to suit it."""
+    """One data set and the settings that were found to suit it.
+
+    ``kept_columns`` of the test rows are written beside text and label; ``out_of_scope`` names the
+    files with texts that no label fits.
+    """
 
     name: str
     folder: Path
@@ -36,6 +40,10 @@ class Example:
     lora: Recipe
     full: Recipe
     training_seeds: tuple[int, ...] = (0, 1, 2)
+    test_part: str = "test_half"
+    n_test: int | None = None
+    kept_columns: tuple[str, ...] = ()
+    out_of_scope: tuple[str, ...] = ()
 
     def pair(self, row: Row) -> Pair:
         # TinyStories was trained without an end token: a new line ends the label instead.
@@ -97,8 +105,11 @@ def main(example: Example, words: list[str] | None = None) -> None:
     tune(example, base, training, validation, options, None)
 
     labels = sorted({example.label(row) for row in rows})
-    test = read(example, "test_half", options)
-    write_test_file(example, test, options.output / "test_half.jsonl")
+    test = read(example, example.test_part, options)[: example.n_test]
+    write_test_file(example, test, options.output / f"{example.test_part}.jsonl")
+    if example.out_of_scope:
+        foreign = [row for part in example.out_of_scope for row in read(example, part, options)]
+        write_rows([{"text": row["text"]} for row in foreign], options.output / "oos.jsonl")
     measure(example, base, test, labels, options)
 
 
@@ -153,6 +164,19 @@ def measure(
 
 
 def write_test_file(example: Example, rows: list[Row], path: Path) -> None:
-    """The test half with the labels as the models learned them, for tuneval to read."""
-    lines = (json.dumps({"text": row["text"], "label": example.label(row)}) for row in rows)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    """The test rows with the labels as the models learned them, for tuneval to read."""
+    write_rows(
+        [
+            {
+                "text": row["text"],
+                "label": example.label(row),
+                **{column: row[column] for column in example.kept_columns},
+            }
+            for row in rows
+        ],
+        path,
+    )
+
+
+def write_rows(rows: list[Row], path: Path) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

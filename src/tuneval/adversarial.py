@@ -80,7 +80,7 @@ def _stem(file: str) -> str:
 
 def _first_file(described: Sequence[CasesSpec], case_sets: Sequence[CaseSet]) -> int:
     for at, (section, cases) in enumerate(zip(described, case_sets, strict=True)):
-        if section.file is not None and not cases.is_guard and not cases.is_exploratory:
+        if section.file is not None and cases.is_decisive:
             return at
     raise ConfigError("--adversarial needs a test file to go with: give --data FILE.")
 

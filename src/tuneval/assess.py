@@ -37,6 +37,9 @@ from tuneval.types import (
     arms,
 )
 
+FEWEST_TO_SHOW = 10
+"""A group of fewer cases gets no score."""
+
 Predictions = Mapping[str, Sequence[Prediction]]
 """Variant name -> predictions in the order of the case set's cases."""
 
@@ -134,7 +137,7 @@ def assess(
         chosen_slices = slices if metric is chosen[0] else {"all": slices["all"]}
         measured = {
             slice_: {
-                variant.name: _measure(metric, cases, predictions[variant.name], variant, positions)
+                variant.name: measure(metric, cases, predictions[variant.name], variant, positions)
                 for variant in variants
             }
             for slice_, positions in chosen_slices.items()
@@ -187,7 +190,7 @@ def add_slice(
     kept = [position for position in positions if position not in unanswered]
     of_slice = _Slice(cases, name, kept, metric, settings)
     measured = {
-        variant.name: _measure(metric, cases, predictions[variant.name], variant, kept)
+        variant.name: measure(metric, cases, predictions[variant.name], variant, kept)
         for variant in variants
     }
     found.scores += [_signed(of_slice.score(arm, rows[arm], measured), cases) for arm in rows]
@@ -490,7 +493,8 @@ def answered(cases: CaseSet, predictions: Predictions) -> dict[str, list[int]]:
 def _slices(cases: CaseSet, left_out: frozenset[int]) -> dict[str, list[int]]:
     """Slice name -> positions: all original cases, each group value, each kind of perturbation.
 
-    A twin whose original is left out is left out with it.
+    A twin whose original is left out is left out with it. A group of fewer than 10 cases makes no
+    slice: its number would only mislead.
     """
     gone = {cases.cases[position].id for position in left_out}
     slices: dict[str, list[int]] = {"all": []}
@@ -504,16 +508,22 @@ def _slices(cases: CaseSet, left_out: frozenset[int]) -> dict[str, list[int]]:
         slices["all"].append(position)
         for attribute, value in case.groups.items():
             slices.setdefault(f"{attribute}={value}", []).append(position)
+    slices = {
+        name: positions
+        for name, positions in slices.items()
+        if name == "all" or len(positions) >= FEWEST_TO_SHOW
+    }
     return slices | twins
 
 
-def _measure(
+def measure(
     metric: Metric,
     cases: CaseSet,
     predictions: Sequence[Prediction],
     variant: Variant,
     positions: Sequence[int],
 ) -> Measurement:
+    """Rows of one variant on the cases at these positions."""
     chosen = [cases.cases[position] for position in positions]
     return Measurement(
         variant=variant.name,

@@ -119,12 +119,7 @@ def run(
                 tasks_ = {cases.name: task for cases in case_sets}
                 return lap(case_sets, variants[::-1], tasks_, backend, journal, progress)
 
-            if drawings:
-                draw_until_decided(drawings, walk)
-                predictions = {one.cases.name: one.predictions() for one in drawings}
-                plan = replace(plan, case_sets=tuple(one.drawn() for one in drawings))
-            else:
-                predictions = walk(plan.case_sets)
+            plan, predictions = first_lap(plan, drawings, walk)
             assessments = {
                 cases.name: assess(
                     cases,
@@ -186,6 +181,24 @@ def settings_of(spec: RunSpec) -> Settings:
     )
 
 
+def first_lap(
+    plan: Plan,
+    drawings: Sequence[Drawing],
+    walk: Callable[[Sequence[CaseSet]], dict[str, Predictions]],
+) -> tuple[Plan, dict[str, Predictions]]:
+    """Ask everything, or draw until it is decided; the plan that is returned holds what was asked."""
+    if not drawings:
+        return plan, walk(plan.case_sets)
+    draw_until_decided(drawings, walk)
+    drawn = {one.cases.name: one for one in drawings}
+    others = [cases for cases in plan.case_sets if cases.name not in drawn]
+    predictions = {name: one.predictions() for name, one in drawn.items()} | walk(others)
+    asked = tuple(
+        drawn[cases.name].drawn() if cases.name in drawn else cases for cases in plan.case_sets
+    )
+    return replace(plan, case_sets=asked), predictions
+
+
 def ask_all(
     case_sets: Sequence[CaseSet], asked: Mapping[str, Task]
 ) -> dict[tuple[str, str], tuple[Request, ...]]:
@@ -206,7 +219,7 @@ def ask_all(
 def begin_drawings(
     plan: Plan, chosen: Mapping[str, Sequence[Metric]], settings: Settings
 ) -> tuple[Drawing, ...]:
-    """One drawing per case set if the spec asks to stop early, else none."""
+    """One drawing per case set if the spec asks to stop early, else none; guards are asked whole."""
     if not plan.spec.statistics.until_decided:
         return ()
     return tuple(
@@ -219,6 +232,7 @@ def begin_drawings(
             plan.spec.statistics.decided_margin_points,
         )
         for cases in plan.case_sets
+        if not cases.is_guard
     )
 
 
@@ -256,7 +270,7 @@ def with_perturbed_twins(plan: Plan) -> Plan:
         kind = perturbations.make(one.name, one.options)
         for cases in plan.case_sets:
             # A guard is asked whether it got worse, not whether it was ever robust.
-            if cases.is_guard or cases.is_exploratory:
+            if not cases.is_decisive:
                 continue
             changed, n_unchanged = perturbations.apply(
                 kind,
@@ -311,8 +325,11 @@ def build_task(
 def metrics_of(
     spec: RunSpec, cases: CaseSet, task: Task, benchmark: Loaded | None = None
 ) -> tuple[Metric, ...]:
-    """Choose the metrics of a case set and try them on a dry row, before any inference."""
-    wanted = spec.metrics
+    """Choose the metrics of a case set and try them on a dry row, before any inference.
+
+    A guard has those of its task: the metrics of the run are for what was to become better.
+    """
+    wanted = MetricsSpec() if cases.is_guard else spec.metrics
     if benchmark is not None and benchmark.own_metrics:
         # Of the metrics that the spec names, those that it does not have are for files.
         return tuple(sorted(benchmark.own_metrics, key=lambda one: one.name != wanted.primary))

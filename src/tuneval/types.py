@@ -102,6 +102,11 @@ class CaseSet:
     signature: str = ""
     is_exploratory: bool = False
 
+    @property
+    def is_decisive(self) -> bool:
+        """Is it asked what became better or worse? Guards and exploratory sets are not."""
+        return not (self.is_guard or self.is_exploratory)
+
 
 @dataclass(frozen=True, slots=True)
 class Variant:

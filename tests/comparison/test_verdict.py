@@ -17,6 +17,7 @@ from tuneval.comparison.verdict import (
     adapter_to_full,
     base_to_tuned,
     exploratory_sentence,
+    forgetting,
     headline,
     power_sentence,
 )
@@ -390,6 +391,36 @@ def forgot(value=-3.0, high=-1.0):
     return made(value, value - 3, high, case_set="mmlu")
 
 
+KEPT = made(-0.1, -0.6, 0.4, case_set="mmlu")
+
+
+def unread_guard():
+    """A fine-tune that answers the guard in its own words is no reason to call a run invalid."""
+    return made(-30, -40, -20, case_set="mmlu", details={"unparsed_candidate": 0.4})
+
+
+def forgot_loss(
+    base=10.0, tuned=10.6, *, unit="perplexity", metric="perplexity", half=0.3, p_adjusted=0.001
+):
+    rise = tuned - base
+    return replace(
+        made(0, -1, 1),
+        case_set="wiki",
+        metric=metric,
+        unit=unit,
+        higher_is_better=False,
+        difference=rise,
+        interval=Interval(rise - half, rise + half, 0.95, "bca"),
+        p_adjusted=p_adjusted,
+        details={
+            "baseline_value": base,
+            "candidate_value": tuned,
+            "interval90_low": rise - 0.8 * half,
+            "interval90_high": rise + 0.8 * half,
+        },
+    )
+
+
 @pytest.mark.parametrize(
     ("comparisons", "more", "label", "decision"),
     [
@@ -410,6 +441,19 @@ def forgot(value=-3.0, high=-1.0):
         ([DONT_KNOW], {"learning_curves": [RISING]}, "OVERFIT", "undecided"),
         ([SAME], {"findings": [warned_brittle()]}, "BRITTLE", "equivalent"),
         ([DONT_KNOW, forgot()], {"general": ["mmlu"]}, "FORGOT", "undecided"),
+        ([WORSE, forgot()], {"general": ["mmlu"]}, "WORSE", "worse"),
+        ([forgot()], {"general": ["mmlu"]}, "FORGOT", "undecided"),
+        ([forgot(-0.9, -0.1)], {"general": ["mmlu"]}, "INCONCLUSIVE", "undecided"),
+        ([KEPT], {"general": ["mmlu"]}, "NO CHANGE", "undecided"),
+        (
+            [KEPT, forgot_loss(metric="accuracy")],
+            {"general": ["mmlu", "wiki"]},
+            "FORGOT",
+            "undecided",
+        ),
+        ([BETTER, KEPT], {"general": ["mmlu"]}, "BETTER", "better"),
+        ([BETTER, unread_guard()], {"general": ["mmlu"]}, "BETTER", "better"),
+        ([unread_guard()], {"general": ["mmlu"]}, "INCONCLUSIVE", "undecided"),
         (
             [DONT_KNOW],
             {"learning_curves": [RISING], "findings": [warned_brittle()]},
@@ -470,6 +514,70 @@ def test_two_tuned_variants_that_disagree_are_mixed():
 def test_table_9_6(comparison, text):
     verdicts, _ = decided(BETTER, comparison, general=["mmlu"])
     assert verdicts[0].warnings == ((text,) if text else ())
+
+
+@pytest.mark.parametrize(
+    ("comparison", "outcome", "text"),
+    [
+        (
+            forgot_loss(10.0, 10.5),  # ln 10 -> ln 10.5 is +2.1%
+            "forgot",
+            "General ability fell on wiki: perplexity rose from 10.00 to 10.50. Mix in general data, "
+            "lower the learning rate, or use LoRA instead of full fine-tuning.",
+        ),
+        (
+            forgot_loss(10.0, 10.4),
+            "unclear",
+            "The data cannot tell whether perplexity on wiki was kept: +0.40 (95% CI +0.10 to +0.70, "
+            "n=400).",
+        ),
+        (
+            forgot_loss(1.0, 1.1, unit="bits", metric="bits_per_byte", half=0.05),
+            "forgot",
+            "General ability fell on wiki: bits_per_byte rose from 1.000 to 1.100 bits. Mix in "
+            "general data, lower the learning rate, or use LoRA instead of full fine-tuning.",
+        ),
+        (
+            forgot_loss(1.0, 1.01, unit="bits", metric="bits_per_byte", half=0.005),
+            "kept",
+            "bits_per_byte on wiki was kept: +0.010 bits (95% CI +0.005 to +0.015, n=400).",
+        ),
+        (
+            forgot_loss(10.0, 12.0, p_adjusted=0.2),
+            "unclear",
+            "The data cannot tell whether perplexity on wiki was kept: +2.00 (95% CI +1.70 to +2.30, "
+            "n=400).",
+        ),
+        (
+            replace(forgot_loss(), interval=None, note="one case: no interval"),
+            "unclear",
+            "The data cannot tell whether perplexity on wiki was kept: one case: no interval.",
+        ),
+        (KEPT, "kept", "accuracy on mmlu was kept: -0.1 points (95% CI -0.6 to +0.4, n=400)."),
+    ],
+)
+def test_guards(comparison, outcome, text):
+    assert forgetting(comparison, comparison.case_set) == (outcome, text)
+
+
+def test_a_guard_that_was_kept_is_said():
+    verdicts, _ = decided(BETTER, KEPT, general=["mmlu"])
+    assert verdicts[0].reasons[-1] == (
+        "accuracy on mmlu was kept: -0.1 points (95% CI -0.6 to +0.4, n=400)."
+    )
+    assert not verdicts[0].warnings
+
+
+def test_adapter_against_full_is_no_question_of_forgetting():
+    pair = replace(forgot(), baseline="lora", candidate="full")
+    verdicts, overall = decided(
+        forgot(), replace(forgot(), candidate="full"), pair, general=["mmlu"]
+    )
+    assert [(one.baseline, one.candidate) for one in verdicts] == [
+        ("base", "lora"),
+        ("base", "full"),
+    ]
+    assert overall == "FORGOT"
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 from shared import shared_json, shared_path, shared_rows
 from tuneval.data.read import read
+from tuneval.errors import DataError
 from tuneval.types import Message
 
 LABELLED = [{"text": f"words {n}", "label": "ab"[n % 2]} for n in range(4)]
@@ -295,6 +296,28 @@ def test_groups_are_offered() -> None:
         'Columns that could be groups: "writer", "day" (--group writer --group day).' in found.notes
     )
     assert read(rows, groups=["writer"]).offered_groups == ("day",)
+
+
+@pytest.mark.parametrize(
+    ("groups", "expected"),
+    [
+        (["g+h"], [{"g+h": "u+x"}, {"g+h": "v+y"}, {}]),
+        (["g", "g + h"], [{"g": "u", "g + h": "u+x"}, {"g": "v", "g + h": "v+y"}, {"g": "w"}]),
+        (["a+b"], [{"a+b": "1"}, {"a+b": "2"}, {"a+b": "1"}]),  # a column of that name
+    ],
+)
+def test_groups_may_be_crossed(groups: list[str], expected: list[dict[str, str]]) -> None:
+    rows = [
+        {"text": "one", "label": "p", "g": "u", "h": "x", "a+b": 1},
+        {"text": "two", "label": "q", "g": "v", "h": "y", "a+b": 2},
+        {"text": "three", "label": "p", "g": "w", "h": None, "a+b": 1},
+    ]
+    assert [case.groups for case in read(rows, groups=groups).cases] == expected
+
+
+def test_a_crossed_column_that_is_missing_is_named() -> None:
+    with pytest.raises(DataError, match='"week"'):
+        read([{"text": "one", "label": "p", "day": "mon"}] * 2, groups=["day+week"])
 
 
 def test_a_case_without_group_value_is_said() -> None:

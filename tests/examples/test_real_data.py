@@ -14,7 +14,11 @@ from shared import SHARED, shared_path
 # PEFT 0.21 reads an attribute that transformers 5.23 has renamed.
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
 
-SETTINGS = {"trec6": "TREC6", "banking77": "BANKING77"}
+SETTINGS = {"trec6": "TREC6", "banking77": "BANKING77", "clinc150": "CLINC150"}
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 @pytest.mark.parametrize("name", SETTINGS)
@@ -25,12 +29,13 @@ def test_a_few_steps_leave_adapter_model_and_log(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     shared_path("models", "stories260k")
-    shared_path(name, "test_half.jsonl.gz")
     module = script(f"{name}/train.py")
+    settings = getattr(module, SETTINGS[name])
+    shared_path(name, f"{settings.test_part}.jsonl.gz")
     quick = ["--steps", "3", "--limit", "20", "--training-seeds", "5"]
     words = [*quick, "--shared", str(SHARED), "--output", str(tmp_path)]
 
-    module.main(getattr(module, SETTINGS[name]), words)
+    module.main(settings, words)
 
     adapter = json.loads((tmp_path / "lora-seed5" / "adapter_config.json").read_text("utf-8"))
     assert adapter["r"] == 16
@@ -40,10 +45,12 @@ def test_a_few_steps_leave_adapter_model_and_log(
         log = json.loads((tmp_path / folder / "trainer_state.json").read_text("utf-8"))
         assert log["global_step"] == 3
         assert sum("eval_loss" in row for row in log["log_history"]) == 3
-    test_file = (tmp_path / "test_half.jsonl").read_text(encoding="utf-8")
-    test = [json.loads(line) for line in test_file.splitlines()]
+    test = rows_of(tmp_path / f"{settings.test_part}.jsonl")
     assert len(test) == 20
     assert not any("_" in row["label"] for row in test)
+    assert all(set(row) == {"text", "label", *settings.kept_columns} for row in test)
+    if settings.out_of_scope:
+        assert len(rows_of(tmp_path / "oos.jsonl")) == 20 * len(settings.out_of_scope)
     printed = capsys.readouterr().out
     assert f"{name}: 18 rows to train on, 2 to validate" in printed
     assert [line.split()[0] for line in printed.splitlines() if " right: " in line] == [

@@ -80,8 +80,7 @@ def test_the_run_yaml_that_is_left_runs_again(run_it: Run, tmp_path: Path) -> No
     assert again.verdicts == first.verdicts
     assert {score.slice for score in again.scores} == {
         "all",
-        "writer=fluent",
-        "writer=learner",
+        "writer=fluent",  # of the learners there are only 6
         "typos:heavy",
     }
 

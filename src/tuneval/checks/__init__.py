@@ -69,6 +69,9 @@ CHECKS = {
     "contamination": "tuneval.checks.contamination:Contamination",
     "memorisation": "tuneval.checks.memorisation:LearntByHeart",
     "training gap": "tuneval.checks.training_gap:TrainingGap",
+    "groups": "tuneval.checks.groups:Groups",
+    "calibration": "tuneval.checks.calibration:CalibrationCheck",
+    "out of distribution": "tuneval.checks.out_of_distribution:OutOfDistribution",
 }
 
 

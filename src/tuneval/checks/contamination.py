@@ -66,7 +66,7 @@ class Contamination:
         counts: Counter[str] = Counter(one.kind for one in found)
         n_copies = counts["exact"] + counts["near"]
         n_same = sum(one.has_reference for one in found if one.kind == "exact")
-        is_invalid = not cases.is_guard and n_copies > INVALID_SHARE * n_cases
+        is_invalid = cases.is_decisive and n_copies > INVALID_SHARE * n_cases
         return Finding(
             kind="contamination",
             variant="",

@@ -74,7 +74,8 @@ def _words(
         str | None, _option(DATA, "label set, or names of numbers", metavar="a,b|0=a,1=b")
     ] = None,
     group: Annotated[
-        list[str] | None, _option(DATA, "column for subgroups; repeatable", metavar="COLUMN")
+        list[str] | None,
+        _option(DATA, "columns A or A+B for subgroups; repeatable", metavar="COLUMN"),
     ] = None,
     limit: Annotated[
         str | None, _option(DATA, "that many cases (0.1: that share)", metavar="N")

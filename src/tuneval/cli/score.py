@@ -34,7 +34,8 @@ def score(
         str | None, typer.Option(help="whom the others are held against", metavar="NAME")
     ] = None,
     group: Annotated[
-        list[str] | None, typer.Option(help="column for subgroups; repeatable", metavar="COLUMN")
+        list[str] | None,
+        typer.Option(help="columns A or A+B for subgroups; repeatable", metavar="COLUMN"),
     ] = None,
     id: Annotated[
         str | None, typer.Option(help="column that joins the files", metavar="COLUMN")

@@ -19,7 +19,7 @@ MOST_EXACT = 16
 """Up to this many non-zero differences all sign patterns are enumerated."""
 
 
-def wilson(x: float, n: int, confidence: float = 0.95) -> tuple[float, float]:
+def wilson(x: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson score interval for ``x`` successes out of ``n`` (n > 0).
 
     References

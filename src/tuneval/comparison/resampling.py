@@ -60,7 +60,8 @@ def distinct(units: Floats) -> tuple[Floats, NDArray[np.int64]]:
     return units[first[order]], counts[order].astype(np.int64)
 
 
-def _blocks(n_draws: int, width: int) -> Iterator[int]:
+def blocks(n_draws: int, width: int) -> Iterator[int]:
+    """Numbers of draws that add up to ``n_draws``, each few enough for the cache."""
     size = max(1, BLOCK_BYTES // (8 * max(1, width)))
     for start in range(0, n_draws, size):
         yield min(size, n_draws - start)
@@ -92,7 +93,7 @@ def bootstrap(units: Floats, statistic: Totals, n_draws: int, rng: np.random.Gen
     kinds, counts = distinct(units)
     found = [
         _apply(statistic, _weights(rng, size, counts) @ kinds)
-        for size in _blocks(n_draws, len(kinds))
+        for size in blocks(n_draws, len(kinds))
     ]
     return np.concatenate(found)
 
@@ -233,7 +234,7 @@ def randomisation(
     if len(kinds) == 0 or not np.isfinite(observed):
         return 1.0 if len(kinds) == 0 else float("nan")
     extreme = 0
-    for size in _blocks(n_draws, len(kinds)):
+    for size in blocks(n_draws, len(kinds)):
         swapped = from_baseline + _halves(rng, size, counts) @ kinds
         gap = np.abs(_apply(statistic, both - swapped) - _apply(statistic, swapped))
         extreme += int(np.sum(~(gap < observed - tie)))

@@ -35,6 +35,7 @@ ALPHA = 0.05
 FEWEST_CASES = 30
 NO_CHANGE_POINTS = 1.0
 FORGETTING_POINTS = 1.0
+FORGETTING_LOSS = 0.02
 ACCEPTABLE_POINTS = 5.0
 FEWEST_DISCORDANT = 20
 UNSURE_UNPARSED = 0.05
@@ -123,17 +124,22 @@ def decide(
     faults = [
         *invalid,
         *(one.sentence for one in case.warned if one.flag == "INVALID"),
-        *_invalid(c for group in pairs.values() for c in group),
+        *_invalid(c for group in pairs.values() for c in group if c.case_set not in general),
     ]
-    verdicts, readings, flags = [], [], []
+    verdicts, readings, guards, flags = [], [], [], []
     for (baseline, candidate), group in pairs.items():
         if {case.kind(baseline), case.kind(candidate)} == {"adapter", "full"}:
+            if all(c.case_set in general for c in group):
+                continue  # forgetting is a question to the base alone
             verdicts.append(_adapter_against_full(case, group, faults))
             continue
-        verdict, read, flagged = _tuned_against_base(case, group, faults)
+        verdict, read, kept, flagged = _tuned_against_base(case, group, faults)
         verdicts.append(verdict)
         readings += read
+        guards += kept
         flags += flagged
+    if not readings and guards:  # nothing was to become better
+        return tuple(verdicts), headline(_of_guards(guards), flags, is_invalid=bool(faults))
     if not readings:  # nothing but adapter against full, or nothing at all
         overall = verdicts[0].headline if len(verdicts) == 1 else "INCONCLUSIVE"
         return tuple(verdicts), "INVALID" if faults else overall
@@ -504,32 +510,83 @@ def _gap_without_points(comparison: Comparison, g: Gain, adapter: str) -> GapRea
     return GapReading(grade, "proved", text)
 
 
-def forgetting(comparison: Comparison, bench: str) -> str:
-    """Sentence of table 9.6 for base -> tuned on general ability, "" where nothing is proved."""
-    g = gain(comparison)
-    if not g.has_interval or not g.has_points or doubts(comparison):
-        return ""
-    if g.high < 0 and g.value <= -FORGETTING_POINTS and _p(comparison) < ALPHA:
-        return (
-            f"General ability fell {g.scale.plain(-g.value)} points on {bench}. Mix in general "
-            "data, lower the learning rate, or use LoRA instead of full fine-tuning."
+Forgot = Literal["forgot", "kept", "unclear"]
+
+
+def forgetting(comparison: Comparison, bench: str, metric: str = "") -> tuple[Forgot, str]:
+    """Outcome and sentence of table 9.6 for base -> tuned on a guard of general ability.
+
+    Forgotten: adjusted p < .05, the 95% interval below 0 and a fall of at least 1 point (0.01 where
+    the unit is a plain number). A loss has no points: it must rise by 2% of the base's, which is the
+    same for nats per token, bits per byte and the logarithm of a perplexity, and is what table 9.4
+    takes for the smallest rise of a validation loss worth a word. Kept: the one-sided 95% bound is
+    inside that limit.
+    """
+    g, s = gain(comparison), scale(comparison.unit)
+    name = metric or comparison.metric
+    n, interval = comparison.n_cases, comparison.interval
+    if interval is None or isnan(g.value) or not g.has_interval:
+        why = comparison.note or "undefined"
+        return "unclear", f"The data cannot tell whether {name} on {bench} was kept: {why}."
+    span = (
+        f"{s.signed(comparison.difference)}{s.noun} "
+        f"(95% CI {s.signed(interval.low)} to {s.signed(interval.high)}, n={n})"
+    )
+    limit = _most_forgotten(comparison)
+    unclear = f"The data cannot tell whether {name} on {bench} was kept: {span}."
+    if doubts(comparison) or limit is None:
+        return "unclear", unclear
+    if g.high < 0 and g.value <= -limit and _p(comparison) < ALPHA:
+        if g.has_points:
+            fall = f"General ability fell {g.scale.plain(-g.value)} points on {bench}."
+        else:
+            verb = "fell" if comparison.higher_is_better else "rose"
+            ends = [
+                s.plain(comparison.details[f"{side}_value"]) for side in ("baseline", "candidate")
+            ]
+            fall = f"General ability fell on {bench}: {name} {verb} from {ends[0]} to {ends[1]}{s.noun}."
+        return "forgot", (
+            f"{fall} Mix in general data, lower the learning rate, or use LoRA instead of full "
+            "fine-tuning."
         )
-    return ""
+    if isfinite(g.low90) and g.low90 > -limit:
+        return "kept", f"{name} on {bench} was kept: {span}."
+    return "unclear", unclear
+
+
+def _most_forgotten(comparison: Comparison) -> float | None:
+    """Smallest fall that counts as forgetting, in shown units; None where there is no base value."""
+    unit = comparison.unit
+    if unit in {"share", "points"}:
+        return FORGETTING_POINTS
+    if unit == "number":
+        return FORGETTING_POINTS / 100
+    base = comparison.details.get("baseline_value")
+    if base is None or base <= 0:
+        return None
+    if unit == "perplexity":  # 2% of ln ppl more: ppl ** 1.02
+        return base ** (1 + FORGETTING_LOSS) - base if base > 1 else None
+    return FORGETTING_LOSS * base
 
 
 def _tuned_against_base(
     case: _Case, group: Sequence[Comparison], faults: Sequence[str]
-) -> tuple[Verdict, list[_Reading], list[str]]:
+) -> tuple[Verdict, list[_Reading], list[Forgot], list[str]]:
     baseline, candidate = group[0].baseline, group[0].candidate
     over = "the base model" if case.kind(baseline) in {"base", ""} else baseline
     several = sum(c.case_set not in case.general for c in group) > 1
     readings, warnings, flags = [], list(faults), []
+    guards: list[Forgot] = []
+    of_guards: list[str] = []
     for c in group:
         if c.case_set in case.general:
-            text = forgetting(c, c.case_set)
-            if text:
+            kept, text = forgetting(c, c.case_set, case.label(c.metric))
+            guards.append(kept)
+            if kept == "forgot":
                 warnings.append(text)
                 flags.append("FORGOT")
+            else:
+                of_guards.append(text)
             continue
         outcome, text = base_to_tuned(c, case.label(c.metric), over=over)
         reading = _Reading(outcome, [f"{c.case_set}: {text}" if several else text])
@@ -557,11 +614,16 @@ def _tuned_against_base(
         candidate=candidate,
         baseline=baseline,
         decision=_decision(outcomes) if not faults else "undecided",
-        headline=headline(outcomes, flags, is_invalid=bool(faults)),
-        reasons=tuple(dict.fromkeys(reasons)),
+        headline=headline(outcomes or _of_guards(guards), flags, is_invalid=bool(faults)),
+        reasons=tuple(dict.fromkeys([*reasons, *of_guards])),
         warnings=tuple(dict.fromkeys(warnings)),
     )
-    return verdict, readings, flags
+    return verdict, readings, guards, flags
+
+
+def _of_guards(guards: Sequence[Forgot]) -> list[Outcome]:
+    """What a run of nothing but guards can say beside FORGOT: that nothing changed for the worse."""
+    return ["no change" if kept == "kept" else "unclear" for kept in guards]
 
 
 def _both_lists(

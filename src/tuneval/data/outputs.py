@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from tuneval.data.formats import READERS, Row, Table, listed, quote
 from tuneval.data.labels import are_classes, as_text
+from tuneval.data.read import group_value
 from tuneval.data.source import load
 from tuneval.errors import DataError, gather
 from tuneval.registry import unknown
@@ -97,7 +98,11 @@ def read_references(
                 id=f"{table.file}:{row.place}",
                 inputs={name: value for name, value in known.items() if name != column},
                 references=references,
-                groups={name: as_text(row.fields.get(name)) for name in groups},
+                groups={
+                    name: value
+                    for name in groups
+                    if (value := group_value(row.fields, name)) is not None
+                },
                 cluster=_cluster(row),
             )
         )

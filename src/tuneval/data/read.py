@@ -6,7 +6,7 @@ Knows nothing of prompts and models.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,7 +59,7 @@ def read(
     labels : sequence, mapping or None
         The label set in order, or raw value -> label ({"0": "negative"}).
     groups : sequence of str
-        Columns whose values become subgroups.
+        Columns whose values become subgroups; "writer+channel" crosses two columns.
     limit : int, float or None
         Number or share of the cases to keep; see `tuneval.data.select.take`.
     split : str
@@ -138,10 +138,22 @@ def _explicit(table: Table, columns: Mapping[str, str], groups: Sequence[str]) -
         if key not in STANDARD_KEYS:
             raise ConfigError(f"columns: {unknown(key, STANDARD_KEYS)}")
     present = columns_of(table.rows)
-    for column in (*columns.values(), *groups):
+    parts = [part for name in groups for part in crossed(name, present)]
+    for column in (*columns.values(), *parts):
         if table.rows and column not in present:
             raise DataError(f"{table.file}, columns: {unknown(column, present)}.")
     return dict(columns)
+
+
+def crossed(group: str, present: Collection[str]) -> tuple[str, ...]:
+    """The columns of "writer+channel"; a column that has a "+" in its own name is that column."""
+    return (group,) if group in present else tuple(part.strip() for part in group.split("+"))
+
+
+def group_value(fields: Mapping[str, object], group: str) -> str | None:
+    """The group that a row belongs to; None where a column of it is empty."""
+    found = [fields.get(column) for column in crossed(group, fields)]
+    return None if None in found else "+".join(as_text(one) for one in found)
 
 
 # ---- rows ----------------------------------------------------------------------------------------
@@ -258,7 +270,7 @@ def _case(
         id=f"{prefix}:{draft.row.place}",
         inputs={**draft.reading.inputs, **own},
         references=draft.references,
-        groups={g: as_text(fields[g]) for g in groups if fields.get(g) is not None},
+        groups={g: value for g in groups if (value := group_value(fields, g)) is not None},
         cluster=draft.reading.cluster if given is None else as_text(given),
     )
 
@@ -314,7 +326,7 @@ def _group_notes(
     drafts: Sequence[_Draft], groups: Sequence[str], offered: Sequence[str]
 ) -> Iterable[str]:
     for column in groups:
-        n = sum(draft.row.fields.get(column) is None for draft in drafts)
+        n = sum(group_value(draft.row.fields, column) is None for draft in drafts)
         if n:
             yield f"No value of group {quote(column)} in {n} of {len(drafts)} cases."
     if offered:
@@ -327,11 +339,12 @@ def _offered(
 ) -> tuple[str, ...]:
     """Columns of 2 to 20 repeating values that are not the label in other words."""
     rows = [draft.row for draft in drafts]
-    taken = {*match.columns.values(), *groups}
+    present = columns_of(rows)
+    taken = {*match.columns.values(), *(part for name in groups for part in crossed(name, present))}
     references = [draft.references for draft in drafts]
     return tuple(
         column
-        for column in columns_of(rows)
+        for column in present
         if column not in taken
         and is_low(values := values_of(rows, column), 20)
         and not (is_classes and _pairs_up(values, references))
