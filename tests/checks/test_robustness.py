@@ -76,6 +76,18 @@ def test_one_warning_per_arm_and_kind_reaches_the_verdict() -> None:
     assert found.headline == "BRITTLE"
 
 
+@pytest.mark.parametrize(("base", "is_said"), [(0.3, True), (0.5, False), (0.9, False)])
+def test_the_clean_score_of_the_base_is_a_line_beside_the_test(base: float, is_said: bool) -> None:
+    tuned, untuned = right_on(("typos:heavy", 0.5)), right_on((None, base), ("typos:heavy", base))
+
+    def answer(variant: Variant, case: Case) -> str:
+        return (untuned if variant.name == "base" else tuned)(variant, case)
+
+    one = look(Robustness, with_twins("typos:heavy"), answer).of("lora", "typos:heavy")
+    assert one.level == "warning"
+    assert one.sentence.endswith("That is still better than the clean 30.0 of base.") == is_said
+
+
 @pytest.mark.parametrize(
     ("share", "n", "level"),
     [(0.5, 100, "warning"), (0.88, 100, "unclear"), (0.99, 100, "clear"), (0.0, 29, "unclear"),
@@ -204,7 +216,10 @@ def test_a_model_that_always_says_a_is_right_in_one_place_only() -> None:
 
 def test_a_model_that_knows_is_right_under_every_order() -> None:
     found = look(Robustness, questions(), lambda variant, case: case.references[0])
-    assert found.of("lora", "order of the choices").values["right_under_all"] == 1.0
+    assert found.of("lora", "order of the choices").sentence == (
+        "lora: accuracy is 100.0 wherever the right choice stands; 100.0% of the cases are right "
+        "under every order."
+    )
     assert found.of("lora", "choice_order:all").values["consistency"] == 1.0
 
 

@@ -48,9 +48,10 @@ class Robustness:
                 for one in scene.assessments[cases.name].exploratory
                 if one.baseline == one.candidate and one.slice in kinds
             }
+            baseline = scene.plan.baseline
             for arm in twins.arms:
                 for kind in kinds:
-                    yield _judged(twins, arm, changes[arm, kind])
+                    yield _judged(twins, arm, changes[arm, kind], changes[baseline, kind])
             for arm in twins.arms:
                 yield _summed(twins, arm, [changes[arm, kind] for kind in kinds])
             yield from _drops(twins, kinds)
@@ -59,9 +60,14 @@ class Robustness:
                 yield from _formats(twins, arm, kinds)
 
 
-def _judged(twins: Twins, arm: str, change: Comparison) -> Finding:
+def _judged(twins: Twins, arm: str, change: Comparison, of_baseline: Comparison) -> Finding:
     """The 90% test of one arm under one kind of change, and how its answers moved."""
-    from tuneval.comparison.robustness import flip_rates, robustness_sentence, support
+    from tuneval.comparison.robustness import (
+        flip_rates,
+        robustness_sentence,
+        still_above,
+        support,
+    )
 
     kind = change.slice
     supported = support(change)
@@ -90,7 +96,9 @@ def _judged(twins: Twins, arm: str, change: Comparison) -> Finding:
         case_set=twins.cases.name,
         subject=kind,
         level=_LEVELS[supported],
-        sentence=robustness_sentence(change, change.metric) + cut,
+        sentence=robustness_sentence(change, change.metric)
+        + still_above(change, of_baseline)
+        + cut,
         values=known,
         columns={
             "changed cases": "count",

@@ -198,6 +198,18 @@ def robustness_sentence(found: Comparison, metric: str) -> str:
     )
 
 
+def still_above(found: Comparison, baseline: Comparison) -> str:
+    """What a brittle variant has left over the baseline's clean score on the same cases, "" if
+    nothing. Beside the test, never in its place."""
+    left, clean = found.details.get("perturbed"), baseline.details.get("clean")
+    if found.candidate == baseline.candidate or support(found) != "brittle":
+        return ""
+    if left is None or clean is None or (left > clean) != found.higher_is_better or left == clean:
+        return ""
+    s = scale(found.unit)
+    return f" That is still better than the clean {s.plain(clean)} of {baseline.candidate}."
+
+
 @dataclass(frozen=True, slots=True)
 class FlipRates:
     """Shares of the right answers that became wrong and of the wrong ones that became right; nan

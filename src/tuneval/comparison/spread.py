@@ -98,17 +98,26 @@ def spread(
 def order_sentence(arm: str, metric: Statistic, found: Spread) -> str:
     """Mean, lowest and share right under all orders of the choices."""
     s = scale(metric.unit)
+    every = f"{found.right_under_all:.1%} of the cases are right under every order"
+    if found.width == 0:
+        return (
+            f"{arm}: {metric.name} is {s.plain(found.mean)} wherever the right choice stands; "
+            f"{every}."
+        )
     return (
         f"{arm}: {metric.name} is {s.plain(found.mean)} over all orders of the choices, between "
         f"{s.plain(found.values[found.lowest])} with the right choice at {found.lowest} and "
         f"{s.plain(found.values[found.highest])} at {found.highest}; "
-        f"{found.right_under_all:.1%} of the cases are right under every order."
+        f"{every}."
     )
 
 
 def format_sentence(arm: str, metric: Statistic, found: Spread) -> str:
     """How far the prompt format alone moves the score."""
     s = scale(metric.unit)
+    if found.width == 0:
+        only = s.plain(found.mean)
+        return f"{arm}: {metric.name} is {only} in all {len(found.values)} prompt formats."
     return (
         f"{arm}: over {len(found.values)} prompt formats {metric.name} lies between "
         f"{s.plain(found.values[found.lowest])} ({found.lowest}) and "

@@ -8,6 +8,7 @@ e-mail addresses, code, negations, label words, spans that are the reference.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -117,10 +118,11 @@ def make(name: str, options: Mapping[str, Any] | None = None) -> Perturbation:
         No such perturbation or option, or a file that cannot be used.
     """
     maker = load(PERTURBATIONS, name, room="perturbations")
-    try:
-        made: Perturbation = maker(**(options or {}))
-    except TypeError as error:
-        raise ConfigError(f"perturbation {name}: {error}.") from error
+    accepted = list(inspect.signature(maker).parameters)
+    for option in options or {}:
+        if option not in accepted:
+            raise ConfigError(f"perturbation {name}: {unknown(option, ['level', *accepted])}")
+    made: Perturbation = maker(**(options or {}))
     return made
 
 
