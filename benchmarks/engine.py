@@ -194,7 +194,8 @@ def run_limits(arguments: argparse.Namespace) -> None:
     voice = backend._voices[known["base"]]
     weights = backend._weights(voice.key, known["base"], voice)
     tree = backend._tree(weights, voice)
-    passes = raw_passes(arguments.device.partition(":")[0], weights.network, tree)
+    with torch.inference_mode():
+        passes = raw_passes(arguments.device.partition(":")[0], weights.network, tree)
     seconds: dict[tuple[str, str], list[float]] = {}
     is_cuda = arguments.device.startswith("cuda")
     clock = time.perf_counter if is_cuda else time.process_time
@@ -220,6 +221,7 @@ def raw_passes(device: str, network: Any, tree: Any) -> list[tuple[str, str, int
     """(what is measured, shape in words, tokens, what to call) of every raw forward."""
     import torch
 
+    from tuneval.engine.hf.cascade import Begun
     from tuneval.engine.hf.schedule import build_trie, chunks
 
     n_tokens = network.model.get_input_embeddings().weight.shape[0]
@@ -250,9 +252,22 @@ def raw_passes(device: str, network: Any, tree: Any) -> list[tuple[str, str, int
         return act
 
     def slots(rows: int) -> Any:
-        held = tree.slots(rows, 8)
+        """Rows that have read one token; each call lets all of them grow by one more."""
+        trie = build_trie([[0]])
+        tree.begin()
+        tree.push(trie, next(iter(chunks(trie, 1))))
+        read = tree.keys_values(np.zeros(1, dtype=np.int64))
+        held = tree.slots(rows, 32, rows * 32)
+        for row in range(rows):
+            held.add(Begun(row, None, read, read, n_more=2 * N_LIMIT_ROUNDS))
         ids = torch.randint(0, n_tokens, (rows,)).tolist()
-        return lambda: tree.head(held.step(ids, [0] * rows))
+        positions = iter(range(1, 32))
+
+        def act() -> None:
+            held.order()
+            held.step(ids, [next(positions)] * rows)
+
+        return act
 
     shapes = [(rows, tokens) for rows, tokens in SHAPES[device] if tokens <= longest]
     found = [("body", f"B{b} T{t}", b * t, body(b, t)) for b, t in shapes]

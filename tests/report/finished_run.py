@@ -121,7 +121,7 @@ def _findings(case_set: str) -> tuple[Finding, ...]:
                 "accuracy": "share",
                 "low": "share",
                 "high": "share",
-                "n": "count",
+                "cases": "count",
             },
             tuple(bins),
         ),

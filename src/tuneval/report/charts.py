@@ -361,7 +361,7 @@ def learning_curve(curve: LearningCurve, css: str) -> Chart:
     return Chart(title, _svg(430, 230, title, parts), ("step", "part", "loss"), tuple(rows))
 
 
-RELIABILITY_COLUMNS = ("confidence", "accuracy", "low", "high", "n")
+RELIABILITY_COLUMNS = ("confidence", "accuracy", "low", "high", "cases")
 """What a finding's table holds if it can be drawn as a reliability diagram: one row a bin."""
 
 
