@@ -104,7 +104,7 @@ def test_the_leak_is_named_case_by_case(planted: RunResult) -> None:
     leak = found(planted, "contamination")
     assert (leak.values["exact"], leak.values["near"]) == (11, 5)
     assert {row[1] for row in leak.rows} == {"exact", "near"}
-    without = [s for s in planted.scores if s.slice == "overlap=not in the training file"]
+    without = [s for s in planted.scores if s.slice == "overlap=clean"]
     assert {s.n_cases for s in without} == {384}
 
 

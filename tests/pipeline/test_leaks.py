@@ -40,7 +40,7 @@ def test_leaked_cases_are_named_and_scored_apart(run_it: Run, tmp_path: Path) ->
     ]
     assert {one.variant for one in arms} == {"base", "full"}
     slices = {s.slice: s.n_cases for s in result.scores if s.variant == "full"}
-    assert slices["overlap=in the training file"] + slices["overlap=not in the training file"] == 24
+    assert slices["overlap=leaked"] + slices["overlap=clean"] == 24
     assert any(first.sentence in verdict.warnings for verdict in result.verdicts)
 
 

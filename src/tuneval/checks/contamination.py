@@ -18,7 +18,7 @@ from tuneval.data.overlap import KINDS, Overlap, find_overlap, text_of
 from tuneval.resolve import Plan
 from tuneval.types import CaseSet, Finding, arms
 
-WITH, WITHOUT = "overlap=in the training file", "overlap=not in the training file"
+WITH, WITHOUT = "overlap=leaked", "overlap=clean"
 INVALID_SHARE = 0.05
 MOST_ROWS = 50
 

@@ -15,6 +15,10 @@ from tuneval.types import Finding, FindingLevel, RunResult
 SIGNS: Mapping[FindingLevel, str] = {"warning": "!", "unclear": "?", "clear": "+", "note": "="}
 """The sign before a sentence, in the order in which sentences stand."""
 
+MOST_LINES = 6
+OPEN_SIGNS = ("!", "?")
+"""What is never folded."""
+
 _TITLES = {
     "robustness": ("Changed inputs", "The same cases with changed inputs, against the clean ones."),
     "counterfactual": (
@@ -69,11 +73,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """All that one check found."""
+    """All that one check found; ``further`` sentences are folded where there are many."""
 
     title: str
     lead: str
     lines: tuple[Line, ...]
+    further: tuple[Line, ...]
     tables: tuple[Table, ...]
     charts: tuple[Chart, ...]
 
@@ -109,10 +114,14 @@ def _block(kind: str, findings: Sequence[Finding], css: Mapping[str, str]) -> Bl
     for one in findings:
         if one.rows:
             shapes.setdefault(tuple(one.columns.items()), []).append(one)
+    said = list(dict.fromkeys(lines))
+    n_open = sum(line.sign in OPEN_SIGNS for line in said)
+    n_shown = len(said) if len(said) <= MOST_LINES else max(n_open, 1)
     return Block(
         title,
         lead,
-        tuple(dict.fromkeys(lines)),
+        tuple(said[:n_shown]),
+        tuple(said[n_shown:]),
         tuple(_table(same) for same in shapes.values()),
         tuple(
             charts.reliability(one, css.get(one.variant, "base-0"))
@@ -146,7 +155,10 @@ def _table(findings: Sequence[Finding]) -> Table:
         tuple(
             (
                 *(read(one) for _, read in keys),
-                *(cell(value, unit) for value, unit in zip(row, columns.values(), strict=True)),
+                *(
+                    cell(value, unit, name)
+                    for value, (name, unit) in zip(row, columns.items(), strict=True)
+                ),
             )
             for one in findings
             for row in one.rows
@@ -154,12 +166,14 @@ def _table(findings: Sequence[Finding]) -> Table:
     )
 
 
-def cell(value: str | int | float | None, unit: str) -> str:
-    """One value of a finding's table as text."""
+def cell(value: str | int | float | None, unit: str, name: str = "") -> str:
+    """One value of a finding's table as text; a column of p-values is known by its name."""
     if value is None:
         return "n/a"
     if isinstance(value, str):
         return value
+    if name == "p" or name.startswith("p "):
+        return wording.p_value(float(value))
     if unit == "count":
         return wording.count(round(value))
     return wording.number(float(value), unit)  # type: ignore[arg-type]
