@@ -15,7 +15,8 @@ from tiny_models import build_adapter, build_model, edit_json
 from tuneval.cli.main import exit_code
 from tuneval.config import RunSpec
 from tuneval.errors import ConfigError, TunevalError
-from tuneval.resolve import describe_run, resolve
+from tuneval.resolve import resolve
+from tuneval.run_words import describe_run
 
 LABELS = ("refund", "login", "billing")
 LAYOUTS = {

@@ -18,7 +18,7 @@ from tuneval import types
 from tuneval.config import RunSpec
 from tuneval.errors import ConfigError
 from tuneval.report.files import replace_file
-from tuneval.resolve import describe_run
+from tuneval.run_words import describe_run
 from tuneval.types import Flips, Progress
 
 if TYPE_CHECKING:

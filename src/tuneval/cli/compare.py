@@ -36,7 +36,7 @@ def compare(
     Everything left out is inferred, shown before the first case, and written
     to run.yaml in the run's folder. The same command continues after a stop.
     """
-    from tuneval.resolve import describe_run
+    from tuneval.run_words import describe_run
 
     return walk(describe_run(**to_options(words)), as_json=json, quiet=quiet)
 

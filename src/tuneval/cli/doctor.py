@@ -77,7 +77,8 @@ def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
     """What can be found out about the run; what stands against it goes to ``faults``."""
     from tuneval import checks
     from tuneval.cli.inferred import lines_about
-    from tuneval.resolve import describe_run, resolve
+    from tuneval.resolve import resolve
+    from tuneval.run_words import describe_run
 
     options: dict[str, Any] = {}
     with _noting(faults):
