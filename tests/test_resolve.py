@@ -411,3 +411,11 @@ def test_a_server_without_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     with pytest.raises(ConfigError, match="Give --base-url"):
         resolve(served(full=["tuned"], backend={"kind": "openai"}))
+
+
+def test_a_guard_that_looks_like_a_file_is_missed_as_one(tmp_path: Path) -> None:
+    spec = describe_run(base=str(tmp_path), guards=["gone.jsonl", "mmlu"])
+    assert [(one.file, one.benchmark, one.guard) for one in spec.cases] == [
+        ("gone.jsonl", None, True),
+        (None, "mmlu", True),
+    ]

@@ -132,7 +132,7 @@ def _perturbation(value: Any) -> Any:
     """ "NAME", "NAME:LEVEL" or "NAME:FILE"; of a mapping every further key is an option."""
     if isinstance(value, str):
         name, _, word = value.partition(":")
-        if "/" in word or Path(word).suffix in {*_DATA_SUFFIXES, ".yaml", ".yml"}:
+        if "/" in word or Path(word).suffix in {*DATA_SUFFIXES, ".yaml", ".yml"}:
             return {"name": name, "options": {"file": word}}
         return {"name": name, "level": word or None}
     if isinstance(value, Mapping):
@@ -403,7 +403,8 @@ def _override(content: Any, word: str) -> None:
         raise ConfigError(f'"{word}": there is no place "{key}" in this run.yaml.') from None
 
 
-_DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".txt"}
+DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".txt"}
+"""Endings by which a name is known to be meant as a file."""
 
 
 def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
@@ -417,7 +418,7 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
         if text is None or Path(text).is_absolute():
             return text
         beside = folder / text
-        is_path = text.startswith(".") or Path(text).suffix in _DATA_SUFFIXES
+        is_path = text.startswith(".") or Path(text).suffix in DATA_SUFFIXES
         is_path = is_path or os.path.exists(text)  # noqa: PTH110 - pathlib raises on long names
         return str(beside) if is_path or os.path.exists(beside) else text  # noqa: PTH110
 

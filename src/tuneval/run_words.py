@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tuneval.config import RunSpec
+from tuneval.config import DATA_SUFFIXES, RunSpec
 from tuneval.engine.hf.describe import MODEL_CONFIG, ModelFolder, find_base
 from tuneval.errors import AdapterError, ConfigError, VariantError
 from tuneval.run_variants import SERVED, is_here, look_into, not_an_adapter
@@ -95,7 +95,7 @@ def _cases(
     shared: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """Sections for files and benchmarks; a guard is a file where there is one of that name."""
-    guard_files = [one for one in guards if is_here(one)]
+    guard_files = [one for one in guards if is_here(one) or Path(one).suffix in DATA_SUFFIXES]
     _refuse_twice(guard_files, "guard")
     taken = ("limit", "few_shot") if data else ("limit", "few_shot", "options", "template")
     of_benchmark = {key: shared[key] for key in taken if key in shared}
