@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tuneval.engine import journal as journal_module
@@ -75,6 +75,7 @@ def known(folder: Path, n: int) -> tuple[set[int], list[str]]:
 
 
 @given(requests, responses)
+@example(question(), Response("r", "v", seconds=-0.0))
 @settings(max_examples=60, deadline=None)
 def test_an_answer_comes_back_bit_for_bit(
     tmp_path_factory: pytest.TempPathFactory, request: Request, response: Response

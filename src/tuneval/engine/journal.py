@@ -334,7 +334,7 @@ def _line(key: str, fingerprint: str, request: Request, response: Response) -> b
     answer = {
         one.name: getattr(response, one.name)
         for one in fields(response)
-        if one.name not in _NOT_STORED and getattr(response, one.name) != _DEFAULTS[one.name]
+        if one.name not in _NOT_STORED and not _is_default(response, one.name)
     }
     if "completions" in answer:
         answer["completions"] = [
@@ -352,6 +352,12 @@ def _line(key: str, fingerprint: str, request: Request, response: Response) -> b
     # nan and infinity are no answers: better to stop here than to store what JSON cannot say.
     body = json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
     return b"%08x %s\n" % (zlib.crc32(body), body)
+
+
+def _is_default(response: Response, name: str) -> bool:
+    """Can a field be left out? -0.0 equals 0.0 and is another answer, bit for bit."""
+    value, usual = getattr(response, name), _DEFAULTS[name]
+    return bool(value == usual and str(value) == str(usual))
 
 
 def _content(line: bytes) -> dict[str, Any] | None:
