@@ -20,6 +20,8 @@ from tuneval.tasks.wording import (
 from tuneval.types import Case, Prediction, Request, Response
 
 SCORINGS = ("likelihood", "generate")
+MAX_TOKENS = 16
+"""Longest completion where labels are drawn, not scored."""
 
 
 class Classify:
@@ -57,7 +59,7 @@ class Classify:
         normalize: str = "sum",
         verbalizers: Mapping[str, str] | None = None,
         few_shot: Examples = (),
-        max_tokens: int = 16,
+        max_tokens: int | None = None,
         stop: Sequence[str] | None = None,
         prompt_style: str = "messages",
         preface: str | None = None,
@@ -68,8 +70,12 @@ class Classify:
         self.words = _checked_words(self.labels, verbalizers or {})
         self.decoding = options.decoding(
             "classify",
-            max_tokens=max_tokens,
+            max_tokens=MAX_TOKENS if max_tokens is None else max_tokens,
             stop=((BETWEEN_TURNS,) if few_shot else ()) if stop is None else stop,
+        )
+        is_drawn = self.scoring == "generate"
+        self.unused = (
+            () if is_drawn else options.unused("classify", max_tokens=max_tokens, stop=stop)
         )
         self.wording = build_wording(
             "classify",
@@ -137,10 +143,10 @@ class Classify:
         )
 
     def warnings(self) -> tuple[str, ...]:
-        """Say which labels cannot be compared fairly as they are."""
+        """Say which labels cannot be compared fairly, and which settings change nothing."""
         if self.scoring == "generate" or self.normalize != "sum":
-            return ()
-        return prefix_warnings(tuple(self.words.values()))
+            return self.unused
+        return (*self.unused, *prefix_warnings(tuple(self.words.values())))
 
     def _read_completion(self, case: Case, response: Response) -> Prediction:
         said = response.completions[0]

@@ -21,6 +21,8 @@ from tuneval.tasks.wording import (
 from tuneval.types import Case, Prediction, Request, Response
 
 SCORINGS = ("letter", "text", "generate", "likelihood")
+MAX_TOKENS = 32
+"""Longest completion where answers are drawn, not scored."""
 MOST_CHOICES = 26
 
 
@@ -52,7 +54,7 @@ class MultipleChoice:
         scoring: str = "letter",
         normalize: str = "sum",
         few_shot: Examples = (),
-        max_tokens: int = 32,
+        max_tokens: int | None = None,
         stop: Sequence[str] | None = None,
         prompt_style: str = "messages",
         preface: str | None = None,
@@ -62,8 +64,12 @@ class MultipleChoice:
         self.normalize = options.one_of("multiple_choice", "normalize", normalize, NORMALIZATIONS)
         self.decoding = options.decoding(
             "multiple_choice",
-            max_tokens=max_tokens,
+            max_tokens=MAX_TOKENS if max_tokens is None else max_tokens,
             stop=((BETWEEN_TURNS,) if few_shot else ()) if stop is None else stop,
+        )
+        is_drawn = self.scoring == "generate"
+        self.unused = (
+            () if is_drawn else options.unused("multiple_choice", max_tokens=max_tokens, stop=stop)
         )
         self.wording = build_wording(
             "multiple_choice",
@@ -131,8 +137,8 @@ class MultipleChoice:
         )
 
     def warnings(self) -> tuple[str, ...]:
-        """Say nothing: choices belong to the cases."""
-        return ()
+        """Say which settings change nothing; choices belong to the cases."""
+        return self.unused
 
     def _words(self, choices: Sequence[str]) -> tuple[str, ...]:
         if self.scoring == "text":

@@ -45,6 +45,18 @@ def texts(task: str, option: str, value: object) -> tuple[str, ...]:
     raise ConfigError(f'task "{task}", option "{option}": "{value}" is not a list of texts.')
 
 
+def unused(task: str, **given: object) -> tuple[str, ...]:
+    """Say which settings of a completion were given though nothing is drawn."""
+    named = [name for name, value in given.items() if value is not None]
+    if not named:
+        return ()
+    verb = "change" if len(named) > 1 else "changes"
+    return (
+        f"{task}: {' and '.join(named)} {verb} nothing: answers are scored by likelihood, and no text "
+        "is drawn (--scoring generate does).",
+    )
+
+
 def decoding(
     task: str,
     *,
