@@ -8,26 +8,36 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from tuneval.version import __version__
+
 if TYPE_CHECKING:
     from tuneval.api import RunResult, compare, run, score
-    from tuneval.config import RunSpec
     from tuneval.errors import TunevalError
+    from tuneval.plan.spec import RunSpec
     from tuneval.types import Case, Variant
-
-__version__ = "0.1.0"
 
 _FRONT_DOOR = {
     "compare": "tuneval.api",
     "run": "tuneval.api",
     "score": "tuneval.api",
     "RunResult": "tuneval.api",
-    "RunSpec": "tuneval.config",
+    "RunSpec": "tuneval.plan.spec",
     "TunevalError": "tuneval.errors",
     "Case": "tuneval.types",
     "Variant": "tuneval.types",
 }
 
-__all__ = ["Case", "RunResult", "RunSpec", "TunevalError", "Variant", "compare", "run", "score"]
+__all__ = [
+    "Case",
+    "RunResult",
+    "RunSpec",
+    "TunevalError",
+    "Variant",
+    "__version__",
+    "compare",
+    "run",
+    "score",
+]
 
 
 def __getattr__(name: str) -> Any:

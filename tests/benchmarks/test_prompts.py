@@ -1,4 +1,4 @@
-"""Prompts are lm-eval's to the character: hashes made by lm-eval itself (benchmarks/lm_eval_peer.py)."""
+"""Prompts are lm-eval's to the character: hashes made by lm-eval itself (evidence/lm_eval_peer.py)."""
 
 from __future__ import annotations
 

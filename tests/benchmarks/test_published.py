@@ -15,8 +15,8 @@ from shared import DATA, shared_json, shared_path, shared_rows
 from tuneval.benchmarks.cnn_dailymail import one_sentence_a_line
 from tuneval.comparison import Settings
 from tuneval.errors import ConfigError, DataError
-from tuneval.score_code import score_code
-from tuneval.score_outputs import score
+from tuneval.pipeline.score_code import score_code
+from tuneval.pipeline.score_outputs import score
 
 
 @pytest.fixture(autouse=True)

@@ -15,9 +15,9 @@ from tiny_models import build_adapter, build_model
 from tuneval.benchmarks import Place
 from tuneval.benchmarks.load import load
 from tuneval.cli import main as front
-from tuneval.config import RunSpec
 from tuneval.errors import ConfigError, DataError, TunevalError
-from tuneval.pipeline import build_task
+from tuneval.pipeline.run import build_task
+from tuneval.plan.spec import RunSpec
 from tuneval.types import Message
 
 REAL = (
@@ -178,7 +178,7 @@ def test_what_is_refused_before_a_model_is_loaded(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tuneval.pipeline.make_backend", lambda *_: pytest.fail("a backend"))
+    monkeypatch.setattr("tuneval.pipeline.run.make_backend", lambda *_: pytest.fail("a backend"))
     with pytest.raises(error) as raised:
         run_it(*names, **{"benchmark_data": str(write_all(tmp_path / "hub")), **changes})
     assert message in str(raised.value)

@@ -27,9 +27,9 @@ from tuneval.bridges.lm_eval import (
     number_of,
     row_of,
 )
-from tuneval.config import RunSpec
 from tuneval.errors import ConfigError, DataError
-from tuneval.pipeline import run
+from tuneval.pipeline.run import run
+from tuneval.plan.spec import RunSpec
 
 # Other packages warn where lm-eval uses them in ways of yesterday.
 pytestmark = [

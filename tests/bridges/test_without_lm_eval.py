@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tuneval.cli.main import exit_code
-from tuneval.config import RunSpec
 from tuneval.errors import ConfigError
-from tuneval.resolve import resolve
+from tuneval.plan.resolve import resolve
+from tuneval.plan.spec import RunSpec
 
 
 @pytest.mark.skipif(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tuneval.assess import assess
+from tuneval.assess.assess import assess
 from tuneval.checks import Ask, Scene
 from tuneval.comparison import Settings
-from tuneval.config import RunSpec
 from tuneval.metrics import build
-from tuneval.resolve import Plan
+from tuneval.plan.resolve import Plan
+from tuneval.plan.spec import RunSpec
 from tuneval.tasks import build as build_task
 from tuneval.types import Case, CaseSet, Prediction, Variant
 

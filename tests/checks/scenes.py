@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tuneval.assess import adjust, assess, choose_metrics, decide
+from tuneval.assess.assess import adjust, assess, choose_metrics, decide
 from tuneval.checks import Check, Scene
 from tuneval.comparison import Settings
-from tuneval.config import MetricsSpec, RunSpec
 from tuneval.metrics import Metric
-from tuneval.resolve import Plan
+from tuneval.plan.resolve import Plan
+from tuneval.plan.spec import MetricsSpec, RunSpec
 from tuneval.types import Case, CaseSet, Finding, Prediction, Variant, Verdict
 
 Answer = Callable[[Variant, Case], str | Prediction]

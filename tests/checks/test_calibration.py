@@ -7,7 +7,7 @@ import pytest
 
 from checks.finished import case_set, said, scene, sure
 from tuneval.checks.calibration import CalibrationCheck
-from tuneval.comparison import calibration as cal
+from tuneval.comparison.beyond import calibration as cal
 from tuneval.types import CaseSet, Finding
 
 LABELS = ("a", "b", "c")

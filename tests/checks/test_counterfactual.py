@@ -10,7 +10,7 @@ import pytest
 from checks.scenes import BASE, SEEDS, case_set, look
 from checks.test_robustness import MOST, RUNS, WRONG, number, right_on
 from tuneval.checks.counterfactual import Counterfactual
-from tuneval.comparison.exact import wilson
+from tuneval.comparison.estimate.exact import wilson
 from tuneval.perturbations import perturb
 from tuneval.types import Case, CaseSet, Prediction, Variant
 

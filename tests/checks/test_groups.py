@@ -91,7 +91,7 @@ def test_p_values_are_corrected_over_all_attributes_and_arms() -> None:
     gaps = [one for one in Groups().look(shown) if "p_value" in one.values]
     assert len(gaps) == 10
     assert {one.values["tests"] for one in gaps} == {10.0}
-    from tuneval.comparison.multiplicity import benjamini_hochberg
+    from tuneval.comparison.estimate.multiplicity import benjamini_hochberg
 
     expected = benjamini_hochberg([one.values["p_value"] for one in gaps])
     assert [one.values["p_adjusted"] for one in gaps] == pytest.approx(expected)

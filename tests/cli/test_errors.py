@@ -244,7 +244,7 @@ def test_a_full_disk_is_no_bug(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device", "tuneval-runs/x/run.yaml")
 
-    monkeypatch.setattr("tuneval.pipeline.write_inputs", full)
+    monkeypatch.setattr("tuneval.pipeline.run.write_inputs", full)
     assert exit_code(list(COMPARE)) == 2
     said = capsys.readouterr().err
     assert 'tuneval: "tuneval-runs/x/run.yaml": No space left on device.' in said

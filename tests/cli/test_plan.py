@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tuneval.cli.main import exit_code
-from tuneval.comparison.power import cases_for, detectable
+from tuneval.comparison.estimate.power import cases_for, detectable
 
 
 def test_a_file_and_a_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,18 +16,19 @@ from scipy import stats
 from scipy.special import expit, logit
 
 from comparison.fakes import MacroF1, f1_rows, measured
-from tuneval.comparison import Settings, exact, power, score
-from tuneval.comparison import mean as means
-from tuneval.comparison import resampling as again
-from tuneval.comparison.multiplicity import benjamini_hochberg, holm
-from tuneval.comparison.overfitting import is_overfitted, running_median
-from tuneval.comparison.seeds import linear, two_way
-from tuneval.comparison.sequential import (
+from tuneval.comparison import Settings, score
+from tuneval.comparison.beyond.overfitting import is_overfitted, running_median
+from tuneval.comparison.decide.sequential import (
     confidence_sequence,
     log_e_betting,
     log_e_mcnemar,
     log_e_whole_benchmark,
 )
+from tuneval.comparison.estimate import exact, power
+from tuneval.comparison.estimate import mean as means
+from tuneval.comparison.estimate import resampling as again
+from tuneval.comparison.estimate.multiplicity import benjamini_hochberg, holm
+from tuneval.comparison.estimate.seeds import linear, two_way
 
 N = 14_042
 

@@ -9,10 +9,11 @@ import pytest
 
 from comparison.fakes import Accuracy, Corpus, MeanScore, from_table, measured
 from shared import shared_json
-from tuneval.comparison import Settings, compare, exact, power, score
-from tuneval.comparison.mean import Estimate, estimate_mean
-from tuneval.comparison.multiplicity import benjamini_hochberg, holm
-from tuneval.comparison.seeds import two_way
+from tuneval.comparison import Settings, compare, score
+from tuneval.comparison.estimate import exact, power
+from tuneval.comparison.estimate.mean import Estimate, estimate_mean
+from tuneval.comparison.estimate.multiplicity import benjamini_hochberg, holm
+from tuneval.comparison.estimate.seeds import two_way
 
 SETTINGS = Settings()
 

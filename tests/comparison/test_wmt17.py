@@ -12,7 +12,7 @@ from sacrebleu.metrics import BLEU
 
 from shared import shared_json, shared_path
 from tuneval.comparison import Settings, compare
-from tuneval.comparison.resampling import generator, randomisation
+from tuneval.comparison.estimate.resampling import generator, randomisation
 from tuneval.types import Measurement
 
 

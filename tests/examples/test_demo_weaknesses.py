@@ -10,7 +10,7 @@ import pytest
 
 from tuneval import demo
 from tuneval.api import RunResult, run
-from tuneval.config import RunSpec
+from tuneval.plan.spec import RunSpec
 from tuneval.types import Finding
 
 pytestmark = pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")

@@ -1,4 +1,4 @@
-"""The table of benchmarks/human_agreement.py equals the shared figures."""
+"""The table of evidence/human_agreement.py equals the shared figures."""
 
 import runpy
 from pathlib import Path
@@ -11,7 +11,7 @@ from shared import shared_json, shared_path
 @pytest.fixture(scope="module")
 def agreement():
     shared_path("human_wmt19_darr")
-    return runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "human_agreement.py"))
+    return runpy.run_path(str(Path(__file__).parents[2] / "evidence" / "human_agreement.py"))
 
 
 @pytest.mark.parametrize("name", ["rouge1", "rouge2", "rougeL"])

@@ -27,7 +27,7 @@ words = json.loads(sys.argv[1])
 os.environ["OMP_NUM_THREADS"] = "1"
 import torch
 torch.set_num_threads(1)
-import tuneval.pipeline
+import tuneval.pipeline.run
 from tuneval.api import compare
 from tuneval.engine import journal
 from tuneval.engine.hf import backend  # noqa: F401 - imported before the fork
@@ -230,7 +230,9 @@ def test_a_broken_file_is_named_before_any_model_is_loaded(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("tuneval.pipeline.make_backend", lambda *_: pytest.fail("model touched"))
+    monkeypatch.setattr(
+        "tuneval.pipeline.run.make_backend", lambda *_: pytest.fail("model touched")
+    )
     path = tmp_path / "bad.jsonl"
     path.write_bytes(content)
     said = failing(["compare", str(setting.base), "--data", str(path)], capsys)

@@ -18,13 +18,13 @@ from engine.fake_server import Fake, reply, saying, serving, status
 from pipeline.conftest import Setting, write_rows
 from tuneval.api import RunResult, compare
 from tuneval.cli.main import exit_code
-from tuneval.config import RunSpec
 from tuneval.engine import openai_server
 from tuneval.engine.retry import RetryPolicy
 from tuneval.errors import BackendUnavailable, ConfigError, DataError, VariantError
-from tuneval.judging import begin
-from tuneval.pipeline import make_backend
-from tuneval.resolve import resolve
+from tuneval.pipeline.judging.lap import begin
+from tuneval.pipeline.run import make_backend
+from tuneval.plan.resolve import resolve
+from tuneval.plan.spec import RunSpec
 from tuneval.types import Finding, Score
 
 N = 40

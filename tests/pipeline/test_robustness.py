@@ -96,7 +96,7 @@ def test_wrong_words_end_before_any_model_is_loaded(
     def load(*_: object, **__: object) -> None:
         raise AssertionError("a backend was made")
 
-    monkeypatch.setattr("tuneval.pipeline.make_backend", load)
+    monkeypatch.setattr("tuneval.pipeline.run.make_backend", load)
     command = ["compare", str(setting.base), "--data", str(setting.data), *words]
     assert exit_code(command) == 2
     assert message in capsys.readouterr().err

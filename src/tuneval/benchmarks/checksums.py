@@ -1,6 +1,6 @@
 """Rows and checksums of published splits (`tuneval.benchmarks.load.checksum`), where all were at hand.
 
-Made by ``benchmarks/checksums.py`` of the repository.
+Made by ``evidence/checksums.py`` of the repository.
 """
 
 from __future__ import annotations

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tuneval import registry
-from tuneval.assess import Assessment, Predictions
+from tuneval.assess.assess import Assessment, Predictions
 from tuneval.comparison import Settings
 from tuneval.metrics import Metric
-from tuneval.resolve import Plan
+from tuneval.plan.resolve import Plan
 from tuneval.tasks import Task
 from tuneval.types import CaseSet, Finding, Variant
 

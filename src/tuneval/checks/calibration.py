@@ -12,11 +12,15 @@ from math import isfinite
 
 import numpy as np
 
-from tuneval.assess import LABELLED, Predictions, answered
+from tuneval.assess.assess import LABELLED, Predictions, answered
 from tuneval.checks import Scene
-from tuneval.comparison.calibration import Calibration, calibration_sentence, judge_calibration
-from tuneval.comparison.slices import cluster_codes, clusters_of
-from tuneval.resolve import Plan
+from tuneval.comparison.beyond.calibration import (
+    Calibration,
+    calibration_sentence,
+    judge_calibration,
+)
+from tuneval.comparison.estimate.slices import cluster_codes, clusters_of
+from tuneval.plan.resolve import Plan
 from tuneval.types import CaseSet, Finding, Prediction, Variant, arms
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 
-from tuneval.assess import add_slice
+from tuneval.assess.assess import add_slice
 from tuneval.checks import Scene
 from tuneval.checks.training_file import read_training
 from tuneval.data.overlap import KINDS, Overlap, find_overlap, text_of
-from tuneval.resolve import Plan
+from tuneval.plan.resolve import Plan
 from tuneval.types import CaseSet, Finding, arms
 
 WITH, WITHOUT = "overlap=leaked", "overlap=clean"

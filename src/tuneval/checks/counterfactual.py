@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from tuneval.assess import LABELLED, is_swap
+from tuneval.assess.assess import LABELLED, is_swap
 from tuneval.checks import Scene
 from tuneval.checks.twins import Twins
 from tuneval.perturbations.swaps import DIRECTION
-from tuneval.resolve import Plan
+from tuneval.plan.resolve import Plan
 from tuneval.types import Comparison, Finding, FindingLevel, Measurement
 
 if TYPE_CHECKING:
-    from tuneval.comparison.counterfactual import ChangedShare
+    from tuneval.comparison.beyond.counterfactual import ChangedShare
 
 KIND = "counterfactual"
 
@@ -46,7 +46,7 @@ class Counterfactual:
 
     def look(self, scene: Scene) -> Iterator[Finding]:
         """One finding per arm and kind of swap; differences join the explored comparisons."""
-        from tuneval.comparison.counterfactual import judge_swaps
+        from tuneval.comparison.beyond.counterfactual import judge_swaps
 
         swaps = [
             _compared(Twins(scene, cases), arm, kind)
@@ -63,7 +63,7 @@ class Counterfactual:
 
 
 def _compared(twins: Twins, arm: str, kind: str) -> _Swap:
-    from tuneval.comparison.counterfactual import changed_share, compare_versions
+    from tuneval.comparison.beyond.counterfactual import changed_share, compare_versions
 
     cases = twins.cases.cases
     positions = twins.positions[kind]
@@ -115,7 +115,7 @@ def _rightness_changed(twins: Twins, arm: str, kind: str, ids: list[str]) -> lis
 
 
 def _found(one: _Swap, level: FindingLevel, p_adjusted: float | None) -> Finding:
-    from tuneval.comparison.counterfactual import swap_sentence
+    from tuneval.comparison.beyond.counterfactual import swap_sentence
 
     found, changed = one.comparison, one.changed
     n_swapped = len(one.twins.positions[one.kind])

@@ -12,9 +12,9 @@ from math import isfinite
 
 import numpy as np
 
-from tuneval.assess import FEWEST_TO_SHOW, answered, measure
+from tuneval.assess.assess import FEWEST_TO_SHOW, answered, measure
 from tuneval.checks import Scene
-from tuneval.comparison.groups import (
+from tuneval.comparison.beyond.groups import (
     ALPHA,
     FEWEST_TO_JUDGE,
     GroupGap,
@@ -22,10 +22,10 @@ from tuneval.comparison.groups import (
     group_sentence,
     judge_groups,
 )
-from tuneval.comparison.multiplicity import benjamini_hochberg
-from tuneval.comparison.slices import clusters_of
+from tuneval.comparison.estimate.multiplicity import benjamini_hochberg
+from tuneval.comparison.estimate.slices import clusters_of
 from tuneval.metrics import Metric
-from tuneval.resolve import Plan
+from tuneval.plan.resolve import Plan
 from tuneval.types import CaseSet, Finding, Score, Variant, arms
 
 MOST_HIDDEN_ROWS = 10

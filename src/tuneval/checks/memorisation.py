@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuneval import tasks
-from tuneval.assess import Predictions
+from tuneval.assess.assess import Predictions
 from tuneval.checks import Scene
 from tuneval.checks.training_file import read_training
-from tuneval.comparison.memorisation import (
+from tuneval.comparison.beyond.memorisation import (
     Likelihoods,
     Memorisation,
     judge_memorisation,
@@ -21,7 +21,7 @@ from tuneval.comparison.memorisation import (
 )
 from tuneval.data.overlap import find_overlap, text_of
 from tuneval.data.select import take
-from tuneval.resolve import Plan
+from tuneval.plan.resolve import Plan
 from tuneval.types import Case, CaseSet, Finding, FindingLevel, arms
 
 MOST_TEXTS = 200

@@ -14,20 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneval import tasks
-from tuneval.assess import Predictions, answered, is_missing
+from tuneval.assess.assess import Predictions, answered, is_missing
 from tuneval.checks import Scene
-from tuneval.comparison.detection import (
+from tuneval.comparison.beyond.detection import (
     FEWEST_TO_JUDGE,
     Detection,
     detection_sentence,
     judge_detection,
 )
-from tuneval.comparison.slices import cluster_codes, clusters_of
-from tuneval.config import CasesSpec
+from tuneval.comparison.estimate.slices import cluster_codes, clusters_of
 from tuneval.data.read import read
 from tuneval.data.source import load
 from tuneval.errors import ConfigError, DataError
-from tuneval.resolve import Plan
+from tuneval.plan.resolve import Plan
+from tuneval.plan.spec import CasesSpec
 from tuneval.types import CaseSet, Finding, arms
 
 Scores = NDArray[np.float64]

@@ -12,10 +12,10 @@ from math import isfinite
 
 import numpy as np
 
-from tuneval.assess import is_swap, pairs
+from tuneval.assess.assess import is_swap, pairs
 from tuneval.checks import Scene
 from tuneval.checks.twins import Twins
-from tuneval.resolve import Plan
+from tuneval.plan.resolve import Plan
 from tuneval.types import PROMPT_FORMAT, Comparison, Finding, FindingLevel, Measurement
 
 KIND = "robustness"
@@ -62,7 +62,7 @@ class Robustness:
 
 def _judged(twins: Twins, arm: str, change: Comparison, of_baseline: Comparison) -> Finding:
     """The 90% test of one arm under one kind of change, and how its answers moved."""
-    from tuneval.comparison.robustness import (
+    from tuneval.comparison.beyond.robustness import (
         flip_rates,
         robustness_sentence,
         still_above,
@@ -128,7 +128,7 @@ def _judged(twins: Twins, arm: str, change: Comparison, of_baseline: Comparison)
 
 def _summed(twins: Twins, arm: str, changes: list[Comparison]) -> Finding:
     """Average over the kinds of change, and the worst case."""
-    from tuneval.comparison.drops import summary_sentence, worst_case
+    from tuneval.comparison.beyond.drops import summary_sentence, worst_case
 
     worst = worst_case(
         twins.measured(arm, "all"),
@@ -187,7 +187,7 @@ def _summed(twins: Twins, arm: str, changes: list[Comparison]) -> Finding:
 
 def _drops(twins: Twins, kinds: list[str]) -> Iterator[Finding]:
     """Does one arm lose more than another? Suggested at most; joins the explored comparisons."""
-    from tuneval.comparison.drops import (
+    from tuneval.comparison.beyond.drops import (
         adjusted_among,
         difference_of_drops,
         drop_sentence,
@@ -259,7 +259,7 @@ def _drops(twins: Twins, kinds: list[str]) -> Iterator[Finding]:
 
 def _orders(twins: Twins, arm: str, kinds: list[str]) -> Iterator[Finding]:
     """Every order of the choices: by place of the right one, and right under all."""
-    from tuneval.comparison.spread import order_sentence, spread
+    from tuneval.comparison.estimate.spread import order_sentence, spread
 
     kind = next((one for one in kinds if one.startswith("choice_order:")), None)
     if kind is None or twins.metric.statistic != "proportion":
@@ -291,7 +291,7 @@ def _orders(twins: Twins, arm: str, kinds: list[str]) -> Iterator[Finding]:
 
 def _formats(twins: Twins, arm: str, kinds: list[str]) -> Iterator[Finding]:
     """Highest minus lowest score over the prompt formats, the run's own among them."""
-    from tuneval.comparison.spread import format_sentence, spread
+    from tuneval.comparison.estimate.spread import format_sentence, spread
 
     kind = next((one for one in kinds if one.startswith("format:")), None)
     if kind is None:

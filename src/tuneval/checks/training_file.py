@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tuneval.data.read import read
-from tuneval.resolve import Plan
+from tuneval.plan.resolve import Plan
 from tuneval.types import CaseSet
 
 

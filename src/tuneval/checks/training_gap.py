@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tuneval.assess import is_missing
+from tuneval.assess.assess import is_missing
 from tuneval.checks import Scene
 from tuneval.checks.training_file import read_training
-from tuneval.comparison.overfitting import (
+from tuneval.comparison.beyond.overfitting import (
     FEWEST_TRAINING_CASES,
     gap_sentence,
     generalisation_gap,
 )
 from tuneval.data.select import take
 from tuneval.metrics import Metric
-from tuneval.resolve import Plan
+from tuneval.plan.resolve import Plan
 from tuneval.types import CaseSet, Finding, Measurement, Prediction, Variant
 
 MOST_TRAINING_CASES = 400

@@ -15,8 +15,8 @@ from tuneval.cli.progress import progress_for
 
 if TYPE_CHECKING:
     from tuneval.api import RunResult
-    from tuneval.config import RunSpec
-    from tuneval.resolve import Plan
+    from tuneval.plan.resolve import Plan
+    from tuneval.plan.spec import RunSpec
     from tuneval.types import VariantFacts
 
 
@@ -36,7 +36,7 @@ def compare(
     Everything left out is inferred, shown before the first case, and written
     to run.yaml in the run's folder. The same command continues after a stop.
     """
-    from tuneval.run_words import describe_run
+    from tuneval.plan.words import describe_run
 
     return walk(describe_run(**to_options(words)), as_json=json, quiet=quiet)
 

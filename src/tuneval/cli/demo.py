@@ -27,8 +27,8 @@ def demo(
     from pathlib import Path
 
     from tuneval.cli.compare import walk
-    from tuneval.config import RunSpec
     from tuneval.demo import folder
+    from tuneval.plan.spec import RunSpec
 
     spec = RunSpec.from_yaml(folder() / "run.yaml", [f"output.dir={Path(output_dir).resolve()}"])
     code = walk(spec, as_json=False, quiet=quiet)

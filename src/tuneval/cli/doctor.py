@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from tuneval.cli.options import takes_comparison, to_options
 
 if TYPE_CHECKING:
-    from tuneval.config import RunSpec
-    from tuneval.resolve import Plan
+    from tuneval.plan.resolve import Plan
+    from tuneval.plan.spec import RunSpec
 
 EXTRAS = {
     "generation": ("nltk",),
@@ -77,8 +77,8 @@ def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
     """What can be found out about the run; what stands against it goes to ``faults``."""
     from tuneval import checks
     from tuneval.cli.inferred import lines_about
-    from tuneval.resolve import resolve
-    from tuneval.run_words import describe_run
+    from tuneval.plan.resolve import resolve
+    from tuneval.plan.words import describe_run
 
     options: dict[str, Any] = {}
     with _noting(faults):
@@ -101,7 +101,7 @@ def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
         return []
     plan = resolve(spec, faults=faults, in_memory=unknown)
     if spec.judge is not None and len(plan.case_sets) == len(spec.cases) and not unknown:
-        from tuneval.judging import check as check_judge
+        from tuneval.pipeline.judging.lap import check as check_judge
 
         with _noting(faults):
             check_judge(plan)
@@ -131,7 +131,7 @@ def _noting(faults: list[str]) -> Iterator[None]:
 
 
 def _about_machine() -> list[str]:
-    from tuneval.run_folder import answers_home
+    from tuneval.pipeline.folder import answers_home
 
     packages = [
         f"{name} {_version(name) or 'missing'}" for name in ("torch", "transformers", "peft")
@@ -272,7 +272,7 @@ def _free_memory() -> str:
 
 def _about_requests(spec: RunSpec, plan: Plan, faults: list[str]) -> list[str]:
     """Word every prompt and try every metric, as the run will."""
-    from tuneval.pipeline import build_task, metrics_of
+    from tuneval.pipeline.run import build_task, metrics_of
 
     lines: list[str] = []
     if len(plan.case_sets) < len(spec.cases):  # a file that cannot be read is a fault already

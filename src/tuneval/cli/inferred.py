@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tuneval.resolve import Plan
+    from tuneval.plan.resolve import Plan
     from tuneval.types import CaseSet, Variant, VariantFacts
 
 INDENT = " " * 10

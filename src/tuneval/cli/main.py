@@ -20,10 +20,10 @@ from typing import Any
 
 import typer
 
-from tuneval import __version__
 from tuneval.cli import compare, demo, doctor, listing, paraphrase, plan, report, run, score, split
 from tuneval.cli.layout import PlainCommand, PlainGroup
 from tuneval.errors import TunevalError
+from tuneval.version import __version__
 
 app = typer.Typer(
     cls=PlainGroup,

@@ -11,7 +11,7 @@ from tuneval.cli.options import to_number
 from tuneval.cli.progress import progress_for
 
 if TYPE_CHECKING:
-    from tuneval.paraphrasing import Written
+    from tuneval.pipeline.paraphrasing import Written
 
 
 def paraphrase(
@@ -60,7 +60,7 @@ def paraphrase(
     look the rest through. A served model: --with openai:NAME --url URL.
     The same command continues after a stop.
     """
-    from tuneval import paraphrasing
+    from tuneval.pipeline import paraphrasing
 
     written = paraphrasing.paraphrase(
         data,

@@ -60,7 +60,7 @@ def _count(text: str) -> int:
 
 
 def _shown_by(n: int, pair: str, share: float) -> str:
-    from tuneval.comparison.power import detectable
+    from tuneval.comparison.estimate.power import detectable
 
     points = 100 * detectable(n, share)
     return (
@@ -70,7 +70,7 @@ def _shown_by(n: int, pair: str, share: float) -> str:
 
 
 def _needed_for(points: float, pair: str, share: float) -> str:
-    from tuneval.comparison.power import cases_for, cases_for_equivalence
+    from tuneval.comparison.estimate.power import cases_for, cases_for_equivalence
 
     if points / 100 >= share:
         return (

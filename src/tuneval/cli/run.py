@@ -26,7 +26,7 @@ def run(
     """
     from pathlib import Path
 
-    from tuneval.config import RunSpec
+    from tuneval.plan.spec import RunSpec
 
     path = Path(spec) / "run.yaml" if Path(spec).is_dir() else Path(spec)
     return walk(RunSpec.from_yaml(path, overrides or ()), as_json=json, quiet=quiet)

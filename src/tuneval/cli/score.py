@@ -133,7 +133,7 @@ def _score_texts(
     common: dict[str, Any],
 ) -> Any:
     from tuneval.errors import ConfigError
-    from tuneval.score_outputs import score as score_outputs
+    from tuneval.pipeline.score_outputs import score as score_outputs
 
     if (references is None) == (common["benchmark"] is None):
         raise ConfigError(
@@ -168,7 +168,7 @@ def _score_code(
 ) -> Any:
     from tuneval.cli.progress import progress_for
     from tuneval.errors import ConfigError
-    from tuneval.score_code import score_code
+    from tuneval.pipeline.score_code import score_code
 
     if problems is None and common["benchmark"] is None:
         raise ConfigError("which problems? Give --problems FILE, such as HumanEval.jsonl.gz.")

@@ -5,23 +5,19 @@ The names of ``__all__`` are imported when first used, because scipy costs start
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tuneval.types import StatisticKind, Unit
+from tuneval.comparison.statistic import TRAINING_GAP, RankStatistic, Settings, Statistic
 
 if TYPE_CHECKING:
-    from tuneval.comparison.multiplicity import adjust
-    from tuneval.comparison.overfitting import gap_sentence, judge_training_log
-    from tuneval.comparison.paired import compare
-    from tuneval.comparison.robustness import judge_robustness
-    from tuneval.comparison.scoring import score
-    from tuneval.comparison.seeds import compare_recipe, score_recipe
-    from tuneval.comparison.verdict import decide
+    from tuneval.comparison.beyond.overfitting import gap_sentence, judge_training_log
+    from tuneval.comparison.beyond.robustness import judge_robustness
+    from tuneval.comparison.decide.verdict import decide
+    from tuneval.comparison.estimate.multiplicity import adjust
+    from tuneval.comparison.estimate.paired import compare
+    from tuneval.comparison.estimate.scoring import score
+    from tuneval.comparison.estimate.seeds import compare_recipe, score_recipe
 
 __all__ = [
     "TRAINING_GAP",
@@ -39,49 +35,17 @@ __all__ = [
     "score_recipe",
 ]
 
-TRAINING_GAP = "train - test"
-"""Slice of a variant's comparison with itself: training cases against test cases."""
-
 _HOMES = {
-    "adjust": "multiplicity",
-    "compare": "paired",
-    "compare_recipe": "seeds",
-    "decide": "verdict",
-    "gap_sentence": "overfitting",
-    "judge_robustness": "robustness",
-    "judge_training_log": "overfitting",
-    "score": "scoring",
-    "score_recipe": "seeds",
+    "adjust": "estimate.multiplicity",
+    "compare": "estimate.paired",
+    "compare_recipe": "estimate.seeds",
+    "decide": "decide.verdict",
+    "gap_sentence": "beyond.overfitting",
+    "judge_robustness": "beyond.robustness",
+    "judge_training_log": "beyond.overfitting",
+    "score": "estimate.scoring",
+    "score_recipe": "estimate.seeds",
 }
-
-
-class Statistic(Protocol):
-    """What comparison needs of a metric: the corridor hands over the metric itself."""
-
-    name: str
-    unit: Unit
-    higher_is_better: bool
-    statistic: StatisticKind
-
-    def from_totals(self, totals: NDArray[np.float64]) -> NDArray[np.float64]: ...
-    def signature(self) -> str: ...
-
-
-@runtime_checkable
-class RankStatistic(Protocol):
-    """What a metric of kind "ranks" offers besides: its number from all rows, not from sums."""
-
-    def from_rows(self, rows: NDArray[np.float64]) -> float: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How uncertainty is computed. ``margin_points`` is the margin of equivalence, in points."""
-
-    confidence: float = 0.95
-    resamples: int = 10_000
-    resampling_seed: int = 0
-    margin_points: float = 2.0
 
 
 def __getattr__(name: str) -> Any:

@@ -65,7 +65,7 @@ class Long:
     factor : float or None
         Length in words as a multiple of the original, in place of the level's own.
     context_tokens : int or None
-        Context length that "max" fills; `tuneval.resolve` knows it where model folders say it.
+        Context length that "max" fills; `tuneval.plan.resolve` knows it where model folders say it.
     """
 
     name = "long"

@@ -12,9 +12,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from shared import shared_json, shared_path
 from tiny_models import SHAPES, build_adapter, build_model, build_tokenizer
-from tuneval.engine.hf import placement
 from tuneval.engine.hf.backend import HFBackend
-from tuneval.engine.hf.describe import describe
+from tuneval.engine.hf.weights import placement
+from tuneval.engine.hf.weights.describe import describe
 from tuneval.types import Decoding, Message, Request, Variant
 
 CONTEXTS = [
@@ -181,7 +181,7 @@ def test_swapping_when_only_one_fits(base, lora, lora2, other_base, monkeypatch)
     # Enough for one, not for two.
     room = placement.needed_bytes(describe(base), "float32", None) * 9 // 8
     monkeypatch.setattr(
-        "tuneval.engine.hf.memory.free_bytes", lambda device: room * (not narrow._held)
+        "tuneval.engine.hf.weights.memory.free_bytes", lambda device: room * (not narrow._held)
     )
     narrow = HFBackend(offline=True, device="cpu")
     narrow.prepare(list(named.values()))

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from tiny_models import build_adapter, build_model, build_tokenizer, edit_json
 from tuneval.engine.hf.backend import HFBackend
-from tuneval.engine.hf.fused import FusedBody
+from tuneval.engine.hf.passes.fused import FusedBody
 from tuneval.errors import AdapterError, TokenizerMismatch, VariantError
 from tuneval.types import Decoding, Request, Variant
 
@@ -267,7 +267,7 @@ import resource, sys, torch
 torch.set_num_threads(1)
 sys.path.insert(0, sys.argv[1])
 from tuneval.engine.hf.backend import HFBackend
-from tuneval.engine.hf.fused import FusedBody
+from tuneval.engine.hf.passes.fused import FusedBody
 from tuneval.types import Request, Variant
 base, adapters = sys.argv[2], sys.argv[3:]
 variants = [Variant("base", "base", base)]

@@ -185,7 +185,7 @@ def test_many_real_rows(variant, monkeypatch, path) -> None:
     if path != "packed":
         monkeypatch.setattr("tuneval.engine.hf.backend.find_tree", lambda *_: None)
     if path == "padded":
-        monkeypatch.setattr("tuneval.engine.hf.prefix.can_expand", lambda *_: False)
+        monkeypatch.setattr("tuneval.engine.hf.passes.prefix.can_expand", lambda *_: False)
     backend = HFBackend(offline=True, device="cpu")
     requests = [
         *mmlu(25),

@@ -1,1 +1,1 @@
-"""The transformers + PEFT backend, split by verb: describe, load, render, schedule, score, generate."""
+"""The transformers + PEFT backend: ``weights``, ``text`` and ``passes``, joined by ``backend``."""

@@ -12,11 +12,17 @@ from typing import Any, Literal
 
 import torch
 
-from tuneval.engine.hf import describe as folders
-from tuneval.engine.hf import fingerprint, held, memory, placement, prefix, tokenizer
-from tuneval.engine.hf.describe import ModelFolder
-from tuneval.engine.hf.generation import Drawn, Job, generate
-from tuneval.engine.hf.loading import (
+from tuneval.engine.hf.passes import prefix
+from tuneval.engine.hf.passes.generation import Drawn, Job, generate
+from tuneval.engine.hf.passes.loglikelihood import WindowScore, score
+from tuneval.engine.hf.passes.tree import Tree, find_tree
+from tuneval.engine.hf.text import tokenizer
+from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Scoring, Window
+from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
+from tuneval.engine.hf.weights import describe as folders
+from tuneval.engine.hf.weights import fingerprint, held, memory, placement
+from tuneval.engine.hf.weights.describe import ModelFolder
+from tuneval.engine.hf.weights.loading import (
     PROBES,
     SMALL_MODEL,
     Network,
@@ -25,11 +31,7 @@ from tuneval.engine.hf.loading import (
     resolve_device,
     resolve_dtype,
 )
-from tuneval.engine.hf.loglikelihood import WindowScore, score
-from tuneval.engine.hf.placement import Quantization
-from tuneval.engine.hf.render import DEFAULT_CONTEXT_LENGTH, Renderer, Scoring, Window
-from tuneval.engine.hf.tokenizer import ChatTemplate, Spoken, TokenizerFrom
-from tuneval.engine.hf.tree import Tree, find_tree
+from tuneval.engine.hf.weights.placement import Quantization
 from tuneval.errors import AdapterError, VariantError
 from tuneval.types import Completion, Request, Response, Variant, VariantFacts
 

@@ -1,0 +1,476 @@
+"""Times the engine against lm-evaluation-harness on the same requests and weights, side by side.
+
+    python evidence/engine.py --peer-script shared/bench/peer_lm_eval.py --peer-python VENV/bin/python
+
+The peer script builds models and requests from a seed and runs the peer; this one runs tuneval on
+the same files in a process of its own, in turn with the peer, measures how fast raw forwards of the
+same model are, compares the answers and prints a table. See evidence/README.md for how to read it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WORKLOADS = {  # the peer's best batch size on CPU, found on a tenth of each workload
+    "mmlu": 1,
+    "intents": 8,
+    "hellaswag": 8,
+    "perplexity": 1,
+    "qa": 32,
+    "summarise": 32,
+    "code": 64,
+}
+SCORING = ("mmlu", "intents", "hellaswag", "perplexity")
+N_LIMIT_ROUNDS = 5
+# (rows, tokens) of the raw forwards that the limit is taken from, and rows of a single-token step.
+SHAPES = {
+    "cpu": ((1, 32), (1, 128), (1, 512), (1, 1024), (8, 64), (32, 64)),
+    "cuda": ((1, 2048), (8, 512), (8, 2048), (32, 512), (64, 512), (16, 2048)),
+}
+STEPS = {"cpu": (1, 16, 64, 128), "cuda": (1, 64, 128, 256, 512, 1024)}
+HEAD_ROWS = {"cpu": (64, 256), "cuda": (256, 2048)}
+PATHS = (128, 192, 256, 512)
+
+
+def median(numbers: Iterable[float]) -> float:
+    """Middle number; the standard library's is hidden by statistics.py beside this file."""
+    return float(np.median(list(numbers)))
+
+
+def read_jsonl(path: Path) -> list[dict[str, Any]]:
+    """Rows of a JSON Lines file."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
+
+
+# ------------------------------------------------------------------------- one run of our own
+
+
+def request_of(row: dict[str, Any]) -> Any:
+    """A row of the peer's request file as a Request."""
+    from tuneval.types import Decoding, Request
+
+    if row["kind"] == "loglikelihood":
+        return Request(row["id"], row["id"], row["context"], continuation=row["continuation"])
+    if row["kind"] == "rolling":
+        return Request(row["id"], row["id"], "", continuation=row["text"])
+    decoding = Decoding(
+        max_tokens=row["max_new_tokens"],
+        stop=tuple(row["until"]),
+        temperature=row.get("temperature", 0.0) if row["do_sample"] else 0.0,
+        top_p=row.get("top_p", 1.0),
+    )
+    return Request(row["id"], row["id"], row["context"], decoding=decoding)
+
+
+def answer_of(row: dict[str, Any], response: Any) -> dict[str, Any]:
+    """A Response as a row of the peer's answer file."""
+    if row["kind"] == "generate":
+        return {"id": row["id"], "text": response.completions[0].text}
+    answer = {"id": row["id"], "loglikelihood": response.loglikelihood}
+    if row["kind"] == "loglikelihood":
+        answer["is_greedy"] = response.is_greedy
+    return answer
+
+
+def count_pushed(counts: dict[str, int]) -> None:
+    """Count the tokens that our own passes push, prefill and scoring apart from decoding."""
+    from tuneval.engine.hf.passes import tree
+
+    for kind in (tree.FusedTree, tree.MaskedTree):
+        push = kind.push
+
+        def counted(self: Any, trie: Any, chunk: Any, push: Any = push) -> Any:
+            counts["tokens"] += chunk.stop - chunk.start
+            return push(self, trie, chunk)
+
+        kind.push = counted  # type: ignore[method-assign]
+
+
+def needed_work(backend: Any, variant: Any, requests: list[Any]) -> dict[str, int]:
+    """What no exact engine can do without: distinct tokens to push, and distinct rows to score."""
+    from tuneval.engine.hf.passes.schedule import build_trie
+
+    renderer = backend._voices[variant].renderer
+    if requests[0].decoding is not None:
+        prompts = renderer.prompts(requests)
+        return {"unique": build_trie([prompt.ids for prompt in prompts]).n_nodes, "rows": 0}
+    windows = [w for scoring in renderer.scorings(requests) for w in scoring.windows]
+    trie = build_trie([window.ids[:-1] for window in windows])
+    rows: set[int] = set()
+    for window, leaf in zip(windows, trie.leaf.tolist(), strict=True):
+        rows.update(trie.last(leaf, window.n_scored).tolist())
+    return {"unique": trie.n_nodes, "rows": len(rows)}
+
+
+def our_backend(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+    """The backend as the arguments ask for it, and the variants that it can answer as."""
+    import torch
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    from tuneval.engine.hf.backend import HFBackend
+    from tuneval.types import Variant
+
+    models = Path(arguments.dir) / arguments.size
+    base = str(models / "base")
+    known = {
+        "base": Variant("base", "base", base),
+        "lora": Variant("lora", "adapter", base, str(models / "lora")),
+        "full": Variant("full", "full", str(models / "full")),
+    }
+    backend = HFBackend(
+        offline=True,
+        device=arguments.device,
+        dtype=arguments.dtype,
+        threads=arguments.threads or "auto",
+    )
+    return backend, known
+
+
+def run_ours(arguments: argparse.Namespace) -> None:
+    """Score one request file with some variants; print one JSON line."""
+    import torch
+
+    backend, known = our_backend(arguments)
+    variants = [known[name] for name in arguments.variants.split(",")]
+    is_cuda = arguments.device.startswith("cuda")
+    started = time.perf_counter()
+    facts = backend.prepare(variants)
+    load_s = time.perf_counter() - started
+    counts = {"tokens": 0}
+    count_pushed(counts)
+    figures: dict[str, Any] = {"cpu_s": 0.0, "wall_s": 0.0, "unique": 0, "rows": 0, "drawn": 0}
+    for workload in arguments.workloads.split(","):
+        rows = read_jsonl(Path(arguments.dir) / f"{workload}.requests.jsonl")
+        requests = [request_of(row) for row in rows]
+        for variant in variants:
+            wall, cpu = time.perf_counter(), time.process_time()
+            answers = {a.request_id: a for a in backend.answer(variant, requests)}
+            if is_cuda:
+                torch.cuda.synchronize()
+            figures["wall_s"] += time.perf_counter() - wall
+            figures["cpu_s"] += time.process_time() - cpu
+            drawn = (c.n_tokens for a in answers.values() for c in a.completions)
+            figures["drawn"] += sum(drawn)
+            for name, number in needed_work(backend, variant, requests).items():
+                figures[name] += number
+            out = Path(arguments.dir) / "ours" / f"{workload}.{arguments.size}.{variant.name}.jsonl"
+            out.parent.mkdir(parents=True, exist_ok=True)
+            lines = (json.dumps(answer_of(row, answers[row["id"]])) for row in rows)
+            out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    figures |= {"tokens": counts["tokens"], "load_s": load_s, "peak_rss_mb": peak}
+    if is_cuda:
+        figures["peak_device_mb"] = torch.cuda.max_memory_allocated() / 2**20
+    figures["path"] = facts[variants[0].name].settings["scoring"]
+    print(json.dumps(figures))
+
+
+# ------------------------------------------------------------------------------- the limit
+
+
+def run_limits(arguments: argparse.Namespace) -> None:
+    """Measure raw forwards of the base in several shapes; print the best rates as one JSON line.
+
+    transformers' own forward and, where the model takes it, our fused pass: whichever is faster
+    sets the limit. ``body``: tokens per second to the last hidden state. ``head``: rows per second
+    through the head. ``step``: rows per second of one token each, head included, nothing before it.
+    """
+    import torch
+
+    backend, known = our_backend(arguments)
+    backend.prepare([known["base"]])
+    voice = backend._voices[known["base"]]
+    weights = backend._weights(voice.key, known["base"], voice)
+    tree = backend._tree(weights, voice)
+    with torch.inference_mode():
+        passes = raw_passes(arguments.device.partition(":")[0], weights.network, tree)
+    seconds: dict[tuple[str, str], list[float]] = {}
+    is_cuda = arguments.device.startswith("cuda")
+    clock = time.perf_counter if is_cuda else time.process_time
+    with torch.inference_mode():
+        for number in range(N_LIMIT_ROUNDS + 1):  # the first round warms up
+            for kind, shape, _, act in passes:
+                started = clock()
+                act()
+                if is_cuda:
+                    torch.cuda.synchronize()
+                if number:
+                    seconds.setdefault((kind, shape), []).append(clock() - started)
+    rates: dict[str, Any] = {"body": 0.0, "head": 0.0, "step": 0.0, "at": {}}
+    for kind, shape, n_tokens, _ in passes:
+        rate = n_tokens / median(seconds[kind, shape])
+        if rate > rates[kind]:
+            rates[kind] = rate
+            rates["at"][kind] = shape
+    print(json.dumps(rates))
+
+
+def raw_passes(device: str, network: Any, tree: Any) -> list[tuple[str, str, int, Any]]:
+    """(what is measured, shape in words, tokens, what to call) of every raw forward."""
+    import torch
+
+    from tuneval.engine.hf.passes.cascade import Begun
+    from tuneval.engine.hf.passes.schedule import build_trie, chunks
+
+    n_tokens = network.model.get_input_embeddings().weight.shape[0]
+    longest = network.model.config.max_position_embeddings
+    width = network.model.config.hidden_size
+    dtype = network.model.dtype
+
+    def body(rows: int, tokens: int) -> Any:
+        ids = torch.randint(0, n_tokens, (rows, tokens), device=network.device)
+        return lambda: network.hidden(ids, None, use_cache=False).last_hidden_state
+
+    def step(rows: int) -> Any:
+        act = body(rows, 1)
+        return lambda: network.head(act()[:, 0])
+
+    def head(call: Any, rows: int) -> Any:
+        hidden = torch.randn(rows, width, dtype=dtype, device=network.device)
+        return lambda: call(hidden)
+
+    def path(tokens: int) -> Any:
+        trie = build_trie([torch.randint(0, n_tokens, (tokens,)).tolist()])
+        (chunk,) = chunks(trie, tokens)
+
+        def act() -> None:
+            tree.begin()
+            tree.push(trie, chunk)
+
+        return act
+
+    def slots(rows: int) -> Any:
+        """Rows that have read one token; each call lets all of them grow by one more."""
+        trie = build_trie([[0]])
+        tree.begin()
+        tree.push(trie, next(iter(chunks(trie, 1))))
+        read = tree.keys_values(np.zeros(1, dtype=np.int64))
+        held = tree.slots(rows, 32, rows * 32)
+        for row in range(rows):
+            held.add(Begun(row, None, read, read, n_more=2 * N_LIMIT_ROUNDS))
+        ids = torch.randint(0, n_tokens, (rows,)).tolist()
+        positions = iter(range(1, 32))
+
+        def act() -> None:
+            held.order()
+            held.step(ids, [next(positions)] * rows)
+
+        return act
+
+    shapes = [(rows, tokens) for rows, tokens in SHAPES[device] if tokens <= longest]
+    found = [("body", f"B{b} T{t}", b * t, body(b, t)) for b, t in shapes]
+    found += [("step", f"B{b} T1", b, step(b)) for b in STEPS[device]]
+    found += [("head", f"{n} rows", n, head(network.head, n)) for n in HEAD_ROWS[device]]
+    if tree is not None and "fused" in tree.name:
+        found += [("body", f"T{t}, fused", t, path(t)) for t in PATHS]
+        found += [("step", f"B{b} T1, fused", b, slots(b)) for b in STEPS[device]]
+        found += [("head", f"{n} rows, fused", n, head(tree.head, n)) for n in HEAD_ROWS[device]]
+    return found
+
+
+def limit_s(rates: dict[str, Any], ours: dict[str, Any]) -> float:
+    """Seconds that the needed work takes at the best raw rates."""
+    return float(
+        ours["unique"] / rates["body"]
+        + ours["rows"] / rates["head"]
+        + ours["drawn"] / rates["step"]
+    )
+
+
+# --------------------------------------------------------------------------------- side by side
+
+
+def run(command: list[str], *, has_figures: bool = True) -> tuple[dict[str, Any], float]:
+    """Run a command that prints a JSON line last; the line, and the seconds of the whole process."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
+    started = time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
+    return (json.loads(done.stdout.strip().splitlines()[-1]) if has_figures else {}), seconds
+
+
+def peer_command(arguments: argparse.Namespace, workload: str, variants: str) -> list[str]:
+    """The peer on one workload, at its best batch size."""
+    return [
+        *(arguments.peer_python, arguments.peer_script, "run", "--dir", arguments.dir),
+        *("--size", arguments.size, "--workload", workload, "--variants", variants),
+        *("--batch-size", str(arguments.batch_size or WORKLOADS[workload])),
+        *("--threads", str(arguments.threads), "--dtype", arguments.dtype),
+        *("--device", arguments.device, "--scale", str(arguments.scale)),
+    ]
+
+
+def request_commands(arguments: argparse.Namespace, workload: str) -> list[list[str]]:
+    """What writes models and requests without the peer itself."""
+    script = [sys.executable, arguments.peer_script]
+    common = ["--dir", arguments.dir]
+    return [
+        [*script, "build", *common, "--size", arguments.size],
+        [*script, "requests", *common, "--workload", workload, "--scale", str(arguments.scale)],
+    ]
+
+
+def our_command(
+    arguments: argparse.Namespace, workloads: str, variants: str, mode: str = "--ours"
+) -> list[str]:
+    """This script on the same requests, or on raw forwards of the same model."""
+    return [
+        *(sys.executable, __file__, mode, "--dir", arguments.dir, "--size", arguments.size),
+        *("--workloads", workloads, "--variants", variants, "--threads", str(arguments.threads)),
+        *("--dtype", arguments.dtype, "--device", arguments.device),
+    ]
+
+
+def parity(arguments: argparse.Namespace, workload: str, variant: str) -> str:
+    """How far our answers are from the peer's."""
+    name = f"{workload}.{arguments.size}.{variant}.jsonl"
+    ours = {row["id"]: row for row in read_jsonl(Path(arguments.dir) / "ours" / name)}
+    theirs = read_jsonl(Path(arguments.dir) / "out" / name)
+    if workload == "code":
+        return "sampled"
+    if "text" in theirs[0]:
+        same = sum(row["text"] == ours[row["id"]]["text"] for row in theirs)
+        return f"{same}/{len(theirs)} same text"
+    worst = max(abs(row["loglikelihood"] - ours[row["id"]]["loglikelihood"]) for row in theirs)
+    flips = sum(row.get("is_greedy") != ours[row["id"]].get("is_greedy") for row in theirs)
+    return f"{worst:.0e}, {flips} flips"
+
+
+def compare(arguments: argparse.Namespace) -> None:
+    """Run both in turn on each workload and print the table."""
+    clock = "wall_s" if arguments.device.startswith("cuda") else "cpu_s"
+    first = arguments.workloads.split(",")[0]
+    runs: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
+    rates: dict[str, Any] = {}
+    for workload in arguments.workloads.split(","):
+        theirs, mine = runs[workload] = ([], [])
+        if arguments.without_peer:
+            for command in request_commands(arguments, workload):
+                run(command, has_figures=False)
+        for _ in range(arguments.rounds):
+            if not arguments.without_peer:
+                theirs.append(run(peer_command(arguments, workload, "base"))[0])
+            mine.append(run(our_command(arguments, workload, "base"))[0])
+        shown = [f"{one[clock]:.2f}" for one in (*theirs[-1:], *mine[-1:])]
+        print(f"{workload}: {' against '.join(shown)} s", file=sys.stderr, flush=True)
+        # After each workload, for a machine is not equally fast all day; the best is the limit.
+        rates = best(rates, run(our_command(arguments, first, "base", "--limits"))[0])
+    word = "wall" if clock == "wall_s" else "cpu"
+    print(
+        f"| workload | peer {word} s | tuneval {word} s | ratio | limit s | to the limit "
+        "| pushed / unique | peak MB (peer) | parity |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---|")
+    for workload, (theirs, mine) in runs.items():
+        print(row_of(arguments, workload, theirs, mine, rates, clock))
+    for kind, unit in (
+        ("body", "tokens/s"),
+        ("head", "rows/s"),
+        ("step", "rows/s, one token each"),
+    ):
+        print(f"\nbest raw {kind}: {rates[kind]:,.0f} {unit} ({rates['at'][kind]})", end="")
+    print()
+    if arguments.whole:
+        whole(arguments)
+
+
+def best(rates: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The higher of two rates of each kind, and where it was measured."""
+    if not rates:
+        return other
+    higher = {kind: max(rates[kind], other[kind]) for kind in ("body", "head", "step")}
+    at = {kind: (rates if rates[kind] == higher[kind] else other)["at"][kind] for kind in higher}
+    return {**higher, "at": at}
+
+
+def row_of(
+    arguments: argparse.Namespace,
+    workload: str,
+    theirs: list[dict[str, Any]],
+    mine: list[dict[str, Any]],
+    rates: dict[str, Any],
+    clock: str,
+) -> str:
+    """One row of the table."""
+    our_s = median(ours[clock] for ours in mine)
+    limit = limit_s(rates, mine[-1])
+    peer_s = ratio = "-"
+    peak = f"{mine[-1]['peak_rss_mb']:.0f}"
+    if "peak_device_mb" in mine[-1]:
+        peak += f", device {mine[-1]['peak_device_mb']:.0f}"
+    agreed = "-"
+    if theirs:
+        peer_s = f"{median(peer[clock] for peer in theirs):.1f}"
+        pairs = zip(theirs, mine, strict=True)
+        ratio = f"{median(peer[clock] / ours[clock] for peer, ours in pairs):.1f}"
+        peak += f" ({theirs[-1]['peak_rss_mb']:.0f})"
+        agreed = parity(arguments, workload, "base")
+    pushed = "-"
+    if workload in SCORING:
+        unique = theirs[-1]["unique_trie_tokens"] if theirs else mine[-1]["unique"]
+        pushed = f"{mine[-1]['tokens'] / unique:.4f}"
+    return (
+        f"| {workload} | {peer_s} | {our_s:.2f} | {ratio} | {limit:.2f} | {our_s / limit:.2f} "
+        f"| {pushed} | {peak} | {agreed} |"
+    )
+
+
+def whole(arguments: argparse.Namespace) -> None:
+    """Whole processes with all variants, by the clock."""
+    names = "base,lora,full"
+    theirs = sum(
+        run(peer_command(arguments, workload, names))[1]
+        for workload in arguments.workloads.split(",")
+    )
+    _, ours_s = run(our_command(arguments, arguments.workloads, names))
+    print(
+        f"\nwhole processes, {names}: peer {theirs:.0f} s, tuneval {ours_s:.0f} s wall, "
+        f"ratio {theirs / ours_s:.1f}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--ours", action="store_true", help="one run of tuneval (used by itself)")
+    parser.add_argument("--limits", action="store_true", help="raw forwards (used by itself)")
+    parser.add_argument("--without-peer", action="store_true", help="tuneval and the limit alone")
+    parser.add_argument("--dir", default="bench-work", help="where models, requests, answers go")
+    parser.add_argument("--peer-script", default="../shared/bench/peer_lm_eval.py")
+    parser.add_argument(
+        "--peer-python", default=sys.executable, help="a Python with lm_eval 0.4.13"
+    )
+    parser.add_argument("--size", default="tiny", choices=["tiny", "small", "large"])
+    parser.add_argument("--workloads", default=",".join(WORKLOADS))
+    parser.add_argument("--variants", default="base")
+    parser.add_argument("--rounds", type=int, default=1, help="pairs of runs per workload")
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--batch-size", type=int, default=0, help="the peer's; 0: its best on CPU")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--whole", action="store_true", help="all variants, whole processes, too")
+    arguments = parser.parse_args()
+    if arguments.ours:
+        run_ours(arguments)
+    elif arguments.limits:
+        run_limits(arguments)
+    else:
+        compare(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""The calls behind ``tuneval.compare``, ``tuneval.run`` and ``tuneval.score``.
+
+The command line builds the same RunSpec through the same functions; neither has an option that the
+other lacks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuneval.api.result import RunResult
+from tuneval.api.rows import write_rows
+from tuneval.errors import ConfigError
+from tuneval.plan.spec import RunSpec
+from tuneval.plan.words import describe_run
+from tuneval.types import Progress
+
+if TYPE_CHECKING:
+    from tuneval.pipeline.run import Announce
+
+
+def run(
+    spec: RunSpec | str | Path,
+    *,
+    models: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+) -> RunResult:
+    """Run a spec, or the run.yaml at a path.
+
+    Parameters
+    ----------
+    models : mapping, optional
+        Variant name -> (model, tokenizer) that are in memory already.
+
+    Raises
+    ------
+    TunevalError
+        What happened, where and what to do. The same call continues where it stopped.
+    """
+    from tuneval.pipeline.run import run as walk
+
+    if not isinstance(spec, RunSpec):
+        spec = RunSpec.from_yaml(spec)
+    return RunResult.of(walk(spec, models=models, progress=progress, announce=announce))
+
+
+def compare(
+    base: str | None = None,
+    *,
+    adapters: str | Sequence[str] | Mapping[str, str | Sequence[str]] = (),
+    full: str | Sequence[str] | Mapping[str, str] = (),
+    data: Any = None,
+    benchmarks: str | Sequence[str] = (),
+    guards: str | Sequence[str] = (),
+    models: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+    **options: Any,
+) -> RunResult:
+    """Compare a base model, adapters and full fine-tunes on the same cases.
+
+    Parameters
+    ----------
+    base : str, optional
+        Folder or hub id; left out, the base that the adapters name.
+    adapters, full : str, sequence or mapping
+        Folders, globs, "NAME=DIR", or name -> folder(s).
+    data : path, sequence of paths, list of mappings, or datasets.Dataset
+        The test cases.
+    benchmarks : str or sequence of str
+        Names of `tuneval list benchmarks`, such as "mmlu:anatomy".
+    guards : str or sequence of str
+        Files or benchmarks that must not get worse.
+    options
+        ``task``, ``columns``, ``labels``, ``groups``, ``limit``, ``split``, ``template``,
+        ``options`` (of the task), ``few_shot`` (of benchmarks), ``few_shot_file``, ``skip_bad_rows``
+        for the data; ``name``, ``benchmark_data`` and the sections of run.yaml (
+        ``prompting``, ``metrics``, ``perturbations``, ``statistics``, ``backend``, ``output``,
+        ``task_options``) as mappings.
+
+    Returns
+    -------
+    RunResult
+
+    Examples
+    --------
+    >>> result = tuneval.compare(adapters="out/lora", data="test.jsonl")  # doctest: +SKIP
+    >>> print(result)                                                      # doctest: +SKIP
+    """
+    words = _split(options)
+    files = _files(data)
+    words["benchmarks"], words["guards"] = _words(benchmarks), _words(guards)
+    if files is None:
+        place = Path((options.get("output") or {}).get("dir", "tuneval-runs"))
+        files = [str(write_rows(data, place))]
+        words["cases"]["name"] = "data"
+    spec = describe_run(
+        base=base, adapters=_words(adapters), full=_words(full), data=files, **words
+    )
+    return run(spec, models=models, progress=progress, announce=announce)
+
+
+def score(
+    metric: str,
+    predictions: Sequence[str | float],
+    references: Sequence[str | float | Sequence[str]],
+    **options: Any,
+) -> float:
+    """One number for texts that exist already: no model, no run, no interval.
+
+    Parameters
+    ----------
+    metric : str
+        A name of ``tuneval list metrics`` whose predictions are texts or labels.
+    references : sequence
+        For each prediction the text expected, or several of them.
+    options
+        Settings of the metric; ``labels``: the label set, else all labels that occur.
+
+    Returns
+    -------
+    float
+        In the metric's own unit: a share for accuracy, 0 to 100 for BLEU.
+
+    Raises
+    ------
+    ConfigError, MetricError
+        The lengths differ, there is no such metric, or it needs more than texts.
+
+    Examples
+    --------
+    >>> tuneval.score("accuracy", ["a", "b"], ["a", "c"])
+    0.5
+    """
+    from tuneval import metrics
+    from tuneval.types import Case, Prediction
+
+    if len(predictions) != len(references):
+        raise ConfigError(
+            f"score: {len(predictions)} predictions for {len(references)} references."
+        )
+    if not references:
+        raise ConfigError("score: nothing to score.")
+    expected = [
+        tuple(map(str, one)) if isinstance(one, list | tuple) else (str(one),) for one in references
+    ]
+    cases = [Case(str(n), inputs={}, references=texts) for n, texts in enumerate(expected, start=1)]
+    given = [
+        Prediction(case.id, text=str(one), label=str(one), completions=(str(one),))
+        for case, one in zip(cases, predictions, strict=True)
+    ]
+    # Without a declared label set, what was predicted counts as well: so does scikit-learn.
+    found = {text for texts in expected for text in texts} | {str(one.label) for one in given}
+    labels = options.pop("labels", None) or sorted(found)
+    chosen = metrics.build(metric, labels=tuple(labels), **options)
+    rows = chosen.per_case(cases, given)
+    if chosen.statistic == "ranks":
+        return float(chosen.from_rows(rows))  # type: ignore[attr-defined]
+    return float(chosen.from_totals(rows.sum(axis=0)))
+
+
+CASE_OPTIONS = (
+    "task",
+    "columns",
+    "labels",
+    "groups",
+    "limit",
+    "split",
+    "template",
+    "options",
+    "few_shot",
+    "few_shot_file",
+    "skip_bad_rows",
+)
+"""Options that belong to the test files; all others are sections of run.yaml."""
+
+
+def _split(options: Mapping[str, Any]) -> dict[str, Any]:
+    cases = {name: options[name] for name in CASE_OPTIONS if name in options}
+    return {"cases": cases, **{key: one for key, one in options.items() if key not in cases}}
+
+
+def _words(
+    given: str | Sequence[str] | Mapping[str, str | Sequence[str]],
+) -> list[str]:
+    """Turn any of the accepted forms into the command line's words."""
+    if isinstance(given, str | os.PathLike):
+        return [str(given)]
+    if isinstance(given, Mapping):
+        return [
+            f"{name}={path}"
+            for name, paths in given.items()
+            for path in ([paths] if isinstance(paths, str | os.PathLike) else paths)
+        ]
+    return [str(one) for one in given]
+
+
+def _files(data: Any) -> list[str] | None:
+    """Paths as they were given; None for rows in memory."""
+    if data is None:
+        return []
+    if isinstance(data, str | os.PathLike):
+        return [str(data)]
+    if isinstance(data, Mapping):
+        splits = ", ".join(f'"{name}"' for name in data)
+        raise ConfigError(f"data is a mapping ({splits}): give one split, data=splits[NAME].")
+    if isinstance(data, Sequence) and data and all(isinstance(d, str | os.PathLike) for d in data):
+        return [str(one) for one in data]
+    return None

@@ -1,0 +1,1 @@
+"""Statistics of the questions beyond the test score, one file a question."""

@@ -1,0 +1,1 @@
+"""Numbers with intervals -> what may be said: multiplicity, power, verdicts, their sentences."""

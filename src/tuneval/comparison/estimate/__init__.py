@@ -1,0 +1,1 @@
+"""Rows -> a number, a difference, and how sure it is."""

@@ -1,0 +1,365 @@
+"""Two variants on the same cases: rows -> Comparison with interval, test and what n can detect.
+
+Not for: several training seeds on a side (seeds.py), what to say about it (verdict.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+
+import numpy as np
+
+from tuneval.comparison.estimate import exact, power
+from tuneval.comparison.estimate import mean as means
+from tuneval.comparison.estimate import resampling as again
+from tuneval.comparison.estimate.resampling import Floats
+from tuneval.comparison.estimate.scoring import (
+    Codes,
+    by_rows,
+    checked,
+    counted,
+    few,
+    kind_of,
+    undefined_draws,
+    value_of,
+    why_undefined,
+)
+from tuneval.comparison.estimate.slices import cluster_codes, same_cases
+from tuneval.comparison.statistic import Settings, Statistic
+from tuneval.types import Comparison, Interval, Measurement, StatisticKind, Unit
+
+Bounds = Callable[[float], tuple[float, float]]
+
+
+@dataclass(slots=True)
+class Finding:
+    """What a method found about candidate minus baseline, before it becomes a Comparison."""
+
+    test: str
+    p_value: float | None = None
+    bounds: Bounds | None = None
+    method: str = ""
+    detectable: float | None = None
+    details: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def compare(
+    baseline: Measurement,
+    candidate: Measurement,
+    metric: Statistic,
+    settings: Settings,
+    *,
+    case_set: str,
+    slice: str = "all",
+    clusters: Sequence[str | None] | None = None,
+    unparsed: tuple[float, float] | None = None,
+) -> Comparison:
+    """Difference candidate minus baseline with interval, p-value and detectable difference.
+
+    Proportions: McNemar mid-p and the Agresti-Min interval. Means, and proportions in clusters:
+    sign flips and the t interval (CR1). Everything else: approximate randomisation and the paired
+    BCa bootstrap, drawing whole clusters where there are any.
+
+    Parameters
+    ----------
+    clusters : sequence of str or None, optional
+        One per case, in the baseline's order.
+    unparsed : pair of float, optional
+        Share of unreadable predictions of baseline and candidate, kept for the verdict.
+
+    Returns
+    -------
+    Comparison
+        ``details`` (absent where undefined): ``baseline_value``, ``candidate_value``,
+        ``only_baseline_right``, ``only_candidate_right``, ``both_right``, ``both_wrong`` (counts,
+        proportions only), ``discordant_share``, ``standard_deviation`` (of the per-case
+        difference), ``standard_error``, ``interval90_low``, ``interval90_high`` (its ends are
+        one-sided 95% bounds), ``cases_needed`` (for a difference of the observed size),
+        ``cases_needed_equivalence``, ``margin``, ``p_equivalence`` (TOST), ``n_clusters``,
+        ``unparsed_baseline``, ``unparsed_candidate``.
+
+    Raises
+    ------
+    MetricError
+        The two do not hold the same cases; the missing ids are named.
+    """
+    candidate = same_cases(baseline, candidate)
+    a, b = checked(baseline), checked(candidate)
+    codes = cluster_codes(clusters, len(a))
+    kind = kind_of(metric, np.concatenate([a, b])) if a.shape == b.shape else metric.statistic
+    kept = counted(kind, a) & counted(kind, b)
+    notes = []
+    if not kept.all():
+        notes.append(f"{int(np.sum(~kept))} cases lack a value on one side and are left out")
+        a, b = a[kept], b[kept]
+        codes = codes if codes is None else np.unique(codes[kept], return_inverse=True)[1]
+    ends = value_of(metric, a), value_of(metric, b)
+    difference = ends[1] - ends[0]
+    pair = ">".join(sorted([baseline.variant, candidate.variant]))
+    key = (metric.name, f"{case_set}/{slice}/{pair}")
+    if len(a) == 0:
+        found = Finding("none", notes=["no cases"])
+    elif not isfinite(difference):
+        found = Finding("none", notes=[why_undefined(np.concatenate([a, b]))])
+    else:
+        found = _find(metric, kind, a, b, codes, settings, key)
+    found.notes = notes + found.notes
+    details = {"baseline_value": ends[0], "candidate_value": ends[1], **found.details}
+    if unparsed is not None:
+        details["unparsed_baseline"], details["unparsed_candidate"] = unparsed
+    found.details = details
+    return to_comparison(
+        found,
+        metric,
+        settings,
+        names=(baseline.variant, candidate.variant),
+        place=(case_set, slice),
+        difference=difference,
+        n_cases=len(a),
+    )
+
+
+def to_comparison(
+    found: Finding,
+    metric: Statistic,
+    settings: Settings,
+    *,
+    names: tuple[str, str],
+    place: tuple[str, str],
+    difference: float,
+    n_cases: int,
+) -> Comparison:
+    """Make the record, with the 90% interval and the inputs of the verdict in its details."""
+    details = dict(found.details)
+    interval = None
+    if found.bounds is not None:
+        interval = Interval(*found.bounds(settings.confidence), settings.confidence, found.method)
+        low, high = found.bounds(2 * settings.confidence - 1)
+        details["interval90_low"], details["interval90_high"] = low, high
+    margin = margin_of(metric.unit, settings)
+    if margin is not None:
+        details["margin"] = margin
+    return Comparison(
+        baseline=names[0],
+        candidate=names[1],
+        case_set=place[0],
+        metric=metric.name,
+        slice=place[1],
+        difference=difference,
+        interval=interval,
+        p_value=found.p_value,
+        p_adjusted=None,
+        test=found.test,
+        n_cases=n_cases,
+        detectable_difference=found.detectable,
+        unit=metric.unit,
+        higher_is_better=metric.higher_is_better,
+        details={name: float(value) for name, value in details.items() if isfinite(value)},
+        note="; ".join(found.notes),
+    )
+
+
+def margin_of(unit: Unit, settings: Settings) -> float | None:
+    """The margin of equivalence in the metric's unit; None where points have no meaning."""
+    return {"share": settings.margin_points / 100, "points": settings.margin_points}.get(unit)
+
+
+def _find(
+    metric: Statistic,
+    kind: StatisticKind,
+    a: Floats,
+    b: Floats,
+    codes: Codes | None,
+    settings: Settings,
+    key: tuple[str, str],
+) -> Finding:
+    margin = margin_of(metric.unit, settings)
+    if kind == "proportion" and codes is None:
+        return _proportions(a[:, 0], b[:, 0], margin)
+    rng = again.generator(settings.resampling_seed, *key, "test")
+    if kind in {"proportion", "mean"}:
+        found = _means(b[:, 0] - a[:, 0], codes, margin, settings.resamples, rng)
+        if kind == "proportion":
+            found.details |= cells(a[:, 0], b[:, 0])
+        return found
+    if kind == "ranks":
+        return _ranks(metric, a, b, codes, margin, settings, key)
+    return _sums(metric, a, b, codes, margin, settings, key)
+
+
+def cells(x: Floats, y: Floats) -> dict[str, float]:
+    """The paired 2 x 2 table of two sets of right (1) and wrong (0)."""
+    return {
+        "only_baseline_right": float(np.sum(x * (1 - y))),
+        "only_candidate_right": float(np.sum(y * (1 - x))),
+        "both_right": float(np.sum(x * y)),
+        "both_wrong": float(np.sum((1 - x) * (1 - y))),
+    }
+
+
+def _proportions(x: Floats, y: Floats, margin: float | None) -> Finding:
+    table = cells(x, y)
+    c, b = int(table["only_baseline_right"]), int(table["only_candidate_right"])
+    n = x.size
+    estimate = exact.agresti_min(b, c, n)
+    discordant = (b + c) / n
+    difference = (b - c) / n
+    # With no disagreement at all the next one could still come: count one.
+    at_least = max(b + c, 1) / n
+    details = {
+        **table,
+        "discordant_share": discordant,
+        "standard_deviation": float(np.std(y - x, ddof=1)) if n > 1 else float("nan"),
+        "standard_error": estimate.standard_error,
+        "cases_needed": power.cases_for(abs(difference), discordant),
+    }
+    if margin:
+        normal = means.Estimate(estimate.centre, estimate.standard_error, np.inf)
+        details["p_equivalence"] = max(normal.equivalence(margin))
+        details["cases_needed_equivalence"] = power.cases_for_equivalence(
+            margin, at_least, true_gap=difference
+        )
+    return Finding(
+        "McNemar mid-p",
+        exact.mcnemar(b, c).p_mid,
+        estimate.interval,
+        "agresti-min",
+        power.detectable(n, at_least),
+        details,
+    )
+
+
+def _means(
+    d: Floats,
+    codes: Codes | None,
+    margin: float | None,
+    n_draws: int,
+    rng: np.random.Generator,
+) -> Finding:
+    n = d.size
+    sums = again.summed(d[:, None], codes)[:, 0]
+    is_small = np.count_nonzero(sums) <= exact.MOST_EXACT
+    p_value = exact.sign_flip(sums) if is_small else again.sign_flip(sums, n_draws, rng)
+    test = "sign-flip permutation" + (" (exact)" if is_small else "")
+    estimate = means.estimate_mean(d, codes)
+    details = {"discordant_share": float(np.mean(d != 0))}
+    n_clusters = None if codes is None else sums.size
+    if codes is not None:
+        details["n_clusters"] = sums.size
+    if sums.size < 2:
+        what = "one case" if codes is None else "one cluster"
+        return Finding(test, p_value, details=details, notes=[f"{what}: no interval"])
+    details["standard_deviation"] = float(np.std(d, ddof=1)) if n > 1 else float("nan")
+    details |= planning(estimate, n, margin)
+    return Finding(
+        test,
+        p_value,
+        estimate.interval,
+        "t" if codes is None else "clustered t",
+        power.z_sum() * estimate.standard_error,
+        details,
+        few(n, n_clusters),
+    )
+
+
+def planning(estimate: means.Estimate, n: int, margin: float | None) -> dict[str, float]:
+    """Standard error, cases needed and equivalence of an estimate whose variance falls as 1/n."""
+    variance = n * estimate.standard_error**2
+    details = {
+        "standard_error": estimate.standard_error,
+        "cases_needed": power.cases_for_mean(abs(estimate.value), variance),
+    }
+    if margin:
+        details["p_equivalence"] = max(estimate.equivalence(margin))
+        details["cases_needed_equivalence"] = power.cases_for_equivalence(
+            margin, variance, true_gap=estimate.value
+        )
+    return details
+
+
+def _sums(
+    metric: Statistic,
+    a: Floats,
+    b: Floats,
+    codes: Codes | None,
+    margin: float | None,
+    settings: Settings,
+    key: tuple[str, str],
+) -> Finding:
+    units_a, units_b = again.summed(a, codes), again.summed(b, codes)
+    width = a.shape[1]
+
+    def difference(totals: Floats) -> Floats:
+        gap: Floats = metric.from_totals(totals[..., width:]) - metric.from_totals(
+            totals[..., :width]
+        )
+        return gap
+
+    rng = again.generator(settings.resampling_seed, *key, "test")
+    p_value = again.randomisation(units_a, units_b, metric.from_totals, settings.resamples, rng)
+    found = Finding("approximate randomisation", p_value if isfinite(p_value) else None)
+    found.details["discordant_share"] = float(np.mean(np.any(a != b, axis=1)))
+    if codes is not None:
+        found.details["n_clusters"] = len(units_a)
+        found.notes += few(len(a), len(units_a))
+    if len(units_a) < 2:
+        found.notes = ["one case: no interval" if codes is None else "one cluster: no interval"]
+        return found
+    rng = again.generator(settings.resampling_seed, *key, "interval")
+    both = np.concatenate([units_a, units_b], axis=1)
+    return _with_bootstrap(
+        found, again.resample(both, difference, settings.resamples, rng), len(a), margin
+    )
+
+
+def _ranks(
+    metric: Statistic,
+    a: Floats,
+    b: Floats,
+    codes: Codes | None,
+    margin: float | None,
+    settings: Settings,
+    key: tuple[str, str],
+) -> Finding:
+    from_rows = by_rows(metric).from_rows
+    width = a.shape[1]
+    n_draws = min(settings.resamples, again.RANK_RESAMPLES)
+    discordant = float(np.mean(np.any(a != b, axis=1)))
+    if codes is not None:
+        return Finding(
+            "none",
+            details={"discordant_share": discordant},
+            notes=["no interval: a metric of ranks cannot be resampled by cluster"],
+        )
+
+    def difference(rows: Floats) -> float:
+        return from_rows(rows[:, width:]) - from_rows(rows[:, :width])
+
+    rng = again.generator(settings.resampling_seed, *key, "test")
+    p_value = again.randomisation_ranks(a, b, from_rows, n_draws, rng)
+    found = Finding("approximate randomisation", p_value if isfinite(p_value) else None)
+    found.details["discordant_share"] = discordant
+    if len(a) < 2:
+        found.notes.append("one case: no interval")
+        return found
+    rng = again.generator(settings.resampling_seed, *key, "interval")
+    both = np.concatenate([a, b], axis=1)
+    return _with_bootstrap(
+        found, again.resample_ranks(both, difference, n_draws, rng), len(a), margin
+    )
+
+
+def _with_bootstrap(
+    found: Finding, resampled: again.Resampled, n: int, margin: float | None
+) -> Finding:
+    found.notes += undefined_draws(resampled)
+    if not isfinite(resampled.standard_error):
+        return found
+    estimate = means.Estimate(resampled.value, resampled.standard_error, np.inf)
+    found.bounds, found.method = resampled.interval, "bca"
+    found.detectable = power.z_sum() * resampled.standard_error
+    found.details |= planning(estimate, n, margin)
+    return found

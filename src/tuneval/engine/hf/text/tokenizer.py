@@ -1,0 +1,178 @@
+"""Loads tokenizers and settles which one a variant speaks when base and adapter disagree.
+
+Not for: turning requests into ids (``render.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from tuneval.engine.hf.weights.describe import ModelFolder
+from tuneval.errors import TokenizerMismatch, VariantError
+
+TokenizerFrom = Literal["auto", "base", "adapter"]
+ChatTemplate = Literal["auto", "on", "off"]
+# What a tokenizer may split differently although its vocabulary is the same.
+_PROBES = (
+    "Once upon a time, there was a 12-year-old.",
+    "  two spaces\n\n\ttab: naïve café — 東京 🙂",
+    "def f(x):\n    return x[0] != None  # C:\\dir",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Spoken:
+    """The tokenizer of one variant.
+
+    ``template`` is the chat template in use, None for the plain template; ``prompt_format`` and
+    ``origin`` say in words where both come from.
+    """
+
+    tokenizer: Any
+    template: str | None
+    prompt_format: str
+    origin: str
+    fingerprint: str
+    warnings: tuple[str, ...] = ()
+
+
+def load(folder: ModelFolder, *, trust_remote_code: bool = False) -> Any:
+    """Load the tokenizer of a folder, or None where it has none."""
+    if not any(file.name != "chat_template.jinja" for file in folder.tokenizer_files):
+        return None
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            str(folder.path), local_files_only=True, trust_remote_code=trust_remote_code
+        )
+    except (OSError, ValueError, KeyError, TypeError, ImportError, AttributeError) as error:
+        raise VariantError(
+            f'"{folder.given}": its tokenizer cannot be loaded ({type(error).__name__}: {error}).\n'
+            "Copy the tokenizer files again, or save them with tokenizer.save_pretrained."
+        ) from error
+    tokenizer.clean_up_tokenization_spaces = False  # text must come back as it was written
+    return tokenizer
+
+
+def fingerprint(tokenizer: Any) -> str:
+    """Hash of all that decides which ids a text becomes and back."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        state = json.loads(backend.to_str())
+        # Calling a fast tokenizer leaves its last padding and truncation behind.
+        state["padding"] = state["truncation"] = None
+        rules = json.dumps(state, sort_keys=True, ensure_ascii=False)
+    else:
+        rules = json.dumps(sorted(tokenizer.get_vocab().items()), ensure_ascii=False)
+        rules += "".join(str(tokenizer(text)["input_ids"]) for text in _PROBES)
+    special = {name: str(token) for name, token in tokenizer.special_tokens_map.items()}
+    special.pop("pad_token", None)  # scores never see it
+    content = json.dumps([rules, sorted(special.items())], ensure_ascii=False)
+    return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def speak(
+    tokenizer: Any, template_choice: ChatTemplate, *, origin: str, owner: str, who: str
+) -> Spoken:
+    """Decide the chat template of a tokenizer that needs no reconciling."""
+    template = tokenizer.chat_template if template_choice != "off" else None
+    if isinstance(template, dict):
+        template = template.get("default")
+    if template is None and template_choice == "on":
+        raise VariantError(
+            f'"{who}": its tokenizer has no chat template, but --chat-template on asks for one.\n'
+            "Use --chat-template auto, or add a chat_template to tokenizer_config.json."
+        )
+    return Spoken(
+        tokenizer=tokenizer,
+        template=template,
+        prompt_format=f"{owner} chat template" if template else "plain template",
+        origin=origin,
+        fingerprint=fingerprint(tokenizer),
+    )
+
+
+def reconcile(
+    base_tokenizer: Any,
+    adapter_tokenizer: Any | None,
+    *,
+    adapter: str,
+    base: str,
+    has_resized_embeddings: bool,
+    tokenizer_from: TokenizerFrom = "auto",
+    chat_template: ChatTemplate = "auto",
+) -> Spoken:
+    """Settle which tokenizer and template an adapter speaks.
+
+    The adapter's own tokenizer is used where it gives the same ids as the base's, or where the
+    adapter brings embeddings for the tokens that it added.
+
+    Raises
+    ------
+    TokenizerMismatch
+        They give different ids and nobody said which one to use.
+    """
+    if tokenizer_from == "base" or adapter_tokenizer is None:
+        if tokenizer_from == "adapter":
+            raise TokenizerMismatch(
+                f'adapter "{adapter}" has no tokenizer files, but --tokenizer-from adapter asks '
+                "for them. Leave the flag out to use the base's tokenizer."
+            )
+        origin = (
+            "base's (the adapter has none)" if adapter_tokenizer is None else "base's, as asked"
+        )
+        return speak(base_tokenizer, chat_template, origin=origin, owner="base's", who=base)
+    difference = _difference(base_tokenizer, adapter_tokenizer)
+    asked = tokenizer_from == "adapter"
+    if difference and not has_resized_embeddings and not asked:
+        raise TokenizerMismatch(
+            f'adapter "{adapter}" brings another tokenizer than "{base}": {difference}.\n'
+            f"    base     {fingerprint(base_tokenizer)[:12]}, {len(base_tokenizer)} tokens\n"
+            f"    adapter  {fingerprint(adapter_tokenizer)[:12]}, {len(adapter_tokenizer)} tokens\n"
+            "The embeddings are not resized silently. Say which one to use with "
+            "--tokenizer-from base or --tokenizer-from adapter."
+        )
+    origin = "adapter's own, same ids as the base's"
+    if difference:
+        origin = f"adapter's own{', as asked' if asked else ''}: {difference}"
+    spoken = speak(
+        adapter_tokenizer, chat_template, origin=origin, owner="adapter's own", who=adapter
+    )
+    warnings: tuple[str, ...] = ()
+    if spoken.template and base_tokenizer.chat_template not in (None, spoken.template):
+        warnings = (f'the chat template of "{adapter}" differs from that of "{base}".',)
+    elif spoken.template and base_tokenizer.chat_template is None:
+        warnings = (
+            f'"{adapter}" has a chat template and "{base}" has none: messages reach the base in '
+            "the plain template.",
+        )
+    return Spoken(
+        spoken.tokenizer,
+        spoken.template,
+        spoken.prompt_format,
+        spoken.origin,
+        spoken.fingerprint,
+        warnings,
+    )
+
+
+def _difference(base: Any, adapter: Any) -> str:
+    """What makes two tokenizers give different ids, or nothing."""
+    mine, theirs = base.get_vocab(), adapter.get_vocab()
+    if mine != theirs:
+        added = sorted(set(theirs) - set(mine))
+        lost = sorted(set(mine) - set(theirs))
+        if added and not lost and all(theirs[token] == number for token, number in mine.items()):
+            return f'{len(added)} tokens more (first: "{added[0]}")'
+        return f"{len(theirs)} tokens instead of {len(mine)}, or other ids"
+    for name in ("bos_token", "eos_token", "unk_token"):
+        if getattr(base, name) != getattr(adapter, name):
+            return f'{name} is "{getattr(adapter, name)}" instead of "{getattr(base, name)}"'
+    for text in _PROBES:
+        if base(text)["input_ids"] != adapter(text)["input_ids"]:
+            return f'the text "{text[:24]}..." becomes other ids'
+    return ""

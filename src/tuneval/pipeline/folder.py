@@ -1,0 +1,175 @@
+"""What a run leaves on disk, and who may write there: one folder a run, replaced atomically.
+
+Knows no model and computes nothing; the answers themselves are the journal's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from tuneval import registry
+from tuneval.errors import ConfigError
+from tuneval.metrics import Metric
+from tuneval.plan.resolve import Plan
+from tuneval.report import REPORTS
+from tuneval.report.files import replace_file
+from tuneval.report.predictions import render as render_predictions
+from tuneval.report.results_json import render as render_json
+from tuneval.types import RunResult, VariantFacts
+from tuneval.version import __version__
+
+PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "scipy")
+"""Packages whose version can move a number; their versions stand in every result."""
+
+
+def answers_home() -> Path:
+    """Folder of the journal: ``$TUNEVAL_HOME/answers``, by default in the user's cache folder."""
+    home = os.environ.get("TUNEVAL_HOME")
+    if home:
+        return Path(home).expanduser() / "answers"
+    if sys.platform == "darwin":
+        cache = Path.home() / "Library" / "Caches"
+    else:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "tuneval" / "answers"
+
+
+def identify(plan: Plan, signatures: Sequence[str]) -> str:
+    """Short id of a run: the same words on the same files give the same id, so a run continues."""
+    content = plan.spec.model_dump(mode="json", exclude={"output", "name", "benchmark_data"})
+    for described, cases in zip(content["cases"], plan.case_sets, strict=True):
+        described["file"] = cases.sha256 + cases.signature  # what is in it, not where it lies
+    content["asked"] = list(signatures)
+    twins = [case for cases in plan.case_sets for case in cases.cases if case.origin is not None]
+    if twins:  # made from files whose name says nothing, and by rules that may change
+        content["twins"] = hashlib.blake2b(repr(twins).encode(), digest_size=8).hexdigest()
+        content["adversarial"] = len(content["adversarial"])
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def open_folder(plan: Plan, run_id: str) -> Path:
+    """Make the run's folder and prove that it can be written, before any model is loaded."""
+    return open_named_folder(plan.spec.output.dir, plan.spec.name or plan.case_sets[0].name, run_id)
+
+
+def open_named_folder(output_dir: str, name: str, run_id: str) -> Path:
+    """Make "NAME-ID" in the output folder and prove that it can be written."""
+    folder = Path(output_dir) / f"{_as_file_name(name)}-{run_id}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".write-test-{os.getpid()}"
+        probe.write_bytes(b"")
+        probe.unlink()
+    except OSError as error:
+        raise ConfigError(
+            f'the output folder "{folder}" cannot be written: {error.strerror}.\n'
+            "Give another one with --output-dir DIR."
+        ) from None
+    return folder
+
+
+def _as_file_name(text: str) -> str:
+    """Keep a name inside its folder whatever it contains."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip(".-")[:60] or "run"
+
+
+@contextmanager
+def only_owner_of(folder: Path) -> Iterator[None]:
+    """Hold the folder against a second run; a dead owner holds nothing."""
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise ConfigError(
+            f'another run is writing to "{folder}". Wait for it, or give another --output-dir.'
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def environment() -> dict[str, str]:
+    """Versions and machine facts that a number may depend on. No user, host or path names."""
+    found = {
+        "tuneval": __version__,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def write_inputs(
+    folder: Path,
+    plan: Plan,
+    facts: Mapping[str, VariantFacts],
+    metrics: Mapping[str, Sequence[Metric]],
+) -> None:
+    """Write what will run, before it runs: run.yaml, environment.json, cases.jsonl."""
+    found = _inferred(plan, facts, metrics)
+    comments = "".join(f"# {line.translate(_CONTROLS)}\n" for line in found)
+    replace_file(folder / "run.yaml", comments + plan.spec.to_yaml())
+    replace_file(folder / "environment.json", json.dumps(environment(), indent=1) + "\n")
+    lines = [
+        json.dumps({"case_set": cases.name, **asdict(case)}, ensure_ascii=False)
+        for cases in plan.case_sets
+        for case in cases.cases
+    ]
+    replace_file(folder / "cases.jsonl", "\n".join(lines) + "\n")
+
+
+_CONTROLS = dict.fromkeys((*range(32), *range(127, 160), 8232, 8233), " ")
+"""A name with a line break in it must not end a comment."""
+
+
+def _inferred(
+    plan: Plan, facts: Mapping[str, VariantFacts], metrics: Mapping[str, Sequence[Metric]]
+) -> list[str]:
+    """What "auto" stood for in this run. A second run may be on another machine, so that the words
+    of the spec stay "auto"."""
+    return [
+        "What was inferred, on this machine:",
+        *(f"  {note}" for note in plan.notes),
+        *(
+            f"  {name}: {one.dtype}, {one.device}; prompts: {one.prompt_format}; "
+            f"tokenizer: {one.tokenizer}"
+            for name, one in facts.items()
+        ),
+        *(f"  {name}: training log {log.source}" for name, log in plan.logs.items()),
+        *(
+            f"  {name}: metrics {', '.join(one.name for one in chosen)} (the first decides)"
+            for name, chosen in metrics.items()
+        ),
+    ]
+
+
+def write_result(folder: Path, result: RunResult, reports: Sequence[str]) -> None:
+    """Write result.json first (every report can be made again from it), then the reports."""
+    replace_file(folder / "result.json", render_json(result))
+    replace_file(folder / "predictions.jsonl", render_predictions(result))
+    for name in reports:
+        render = registry.load(REPORTS, name, room="report")
+        replace_file(folder / report_name(name), render(result))
+
+
+def report_name(name: str) -> str:
+    """File name of a report in its run's folder."""
+    return "result.json" if name == "json" else f"report.{name}"

@@ -1,0 +1,125 @@
+"""What is compared with what, and what an unanswered case does to the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tuneval.assess.assess import assess, choose_metrics, conclude, pairs
+from tuneval.comparison import Settings
+from tuneval.errors import ConfigError
+from tuneval.plan.spec import MetricsSpec
+from tuneval.types import Case, CaseSet, Prediction, Variant, arms
+
+BASE = Variant("base", "base", "b")
+SEEDS = tuple(Variant(f"lora-{n}", "adapter", "b", adapter=f"a{n}", recipe="lora") for n in (1, 2))
+FULL = Variant("full", "full", "f")
+SETTINGS = Settings(resamples=200)
+CASES = CaseSet(
+    name="test",
+    source="test.jsonl",
+    layout="labelled text",
+    task="classify",
+    cases=tuple(
+        Case(f"test:{n}", {"text": "t"}, ("yes" if n % 2 else "no",), {"writer": "ab"[n % 4 > 1]})
+        for n in range(40)
+    ),
+    labels=("no", "yes"),
+)
+
+
+def predictions(n_right: int) -> list[Prediction]:
+    return [
+        Prediction(case.id, label=case.references[0] if n < n_right else "no?")
+        for n, case in enumerate(CASES.cases)
+    ]
+
+
+def metrics(*names: str) -> tuple[object, ...]:
+    return choose_metrics(MetricsSpec(primary=names[0], also=names), CASES)
+
+
+def test_every_arm_meets_the_baseline_and_every_adapter_every_full() -> None:
+    rows = arms([BASE, *SEEDS, FULL, replace(FULL, name="other")])
+    assert pairs(rows, "base") == [
+        ("base", "lora"),
+        ("base", "full"),
+        ("base", "other"),
+        ("lora", "full"),
+        ("lora", "other"),
+    ]
+
+
+def test_the_primary_metric_on_all_cases_is_what_a_verdict_rests_on() -> None:
+    answers = {"base": predictions(10), "lora-1": predictions(30), "lora-2": predictions(32)}
+    found = assess(
+        CASES, metrics("accuracy", "f1_macro"), answers, [BASE, *SEEDS], "base", SETTINGS
+    )  # type: ignore[arg-type]
+    assert [(one.metric, one.slice) for one in found.confirmatory] == [("accuracy", "all")]
+    assert {(one.metric, one.slice) for one in found.exploratory} == {
+        ("f1_macro", "all"),
+        ("accuracy", "writer=a"),
+        ("accuracy", "writer=b"),
+    }
+    recipe = next(one for one in found.scores if one.variant == "lora" and one.slice == "all")
+    assert recipe.training_seeds == (0.75, 0.8)
+
+
+def test_an_unanswered_case_counts_for_nobody() -> None:
+    whole = {"base": predictions(10), "full": predictions(30)}
+    broken = {
+        **whole,
+        "full": [replace(whole["full"][0], problem="nonfinite: nan"), *whole["full"][1:]],
+    }
+    found = assess(CASES, metrics("accuracy"), broken, [BASE, FULL], "base", SETTINGS)  # type: ignore[arg-type]
+    by_name = {one.variant: one for one in found.scores if one.slice == "all"}
+    assert by_name["base"].n_cases == by_name["full"].n_cases == 39
+    assert by_name["base"].value == pytest.approx(9 / 39)
+    assert by_name["full"].value == pytest.approx(29 / 39)
+    assert found.case_scores["full"][0] is None
+    assert found.case_scores["base"][0] == 1
+    flips = found.flips[0]
+    assert flips.both_right + flips.both_wrong + len(flips.fixed) + len(flips.broken) == 39
+
+
+def test_an_unreadable_answer_is_wrong_and_its_share_is_told() -> None:
+    answers = {
+        "base": predictions(40),
+        "full": [Prediction(case.id, problem='unparsed: "x"') for case in CASES.cases],
+    }
+    found = assess(CASES, metrics("accuracy"), answers, [BASE, FULL], "base", SETTINGS)  # type: ignore[arg-type]
+    assert found.confirmatory[0].difference == -1
+    assert found.confirmatory[0].details["unparsed_candidate"] == 1
+    result = conclude(
+        name="x",
+        run_id="0",
+        spec={},
+        environment={},
+        variants=[BASE, FULL],
+        facts=[],
+        case_sets=[CASES],
+        predictions={"test": answers},
+        assessments={"test": found},
+        primary_metrics={"test": "accuracy"},
+        logs={},
+        notes=[],
+        seconds=0,
+        output_dir="",
+    )
+    assert result.headline == "INVALID"
+    assert result.is_complete
+
+
+def test_options_for_a_metric_that_does_not_run_are_refused() -> None:
+    spec = MetricsSpec(
+        primary="accuracy", also=("accuracy",), options={"bleu": {"tokenize": "char"}}
+    )
+    with pytest.raises(ConfigError, match='"bleu" is not among the metrics of this run'):
+        choose_metrics(spec, CASES)
+
+
+def test_a_family_stands_for_its_metrics() -> None:
+    cases = replace(CASES, task="generate", labels=None)
+    chosen = choose_metrics(MetricsSpec(primary="rouge", also=("rouge", "bleu")), cases)
+    assert [one.name for one in chosen] == ["rougeL", "rouge1", "rouge2", "rougeLsum", "bleu"]

@@ -1,0 +1,74 @@
+"""Published preferences through the same door as a judge's verdicts."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from shared import shared_json, shared_path
+from tuneval import metrics
+from tuneval.assess.assess import assess
+from tuneval.comparison import Settings
+from tuneval.metrics.win_rate import win_of_preference
+from tuneval.types import Case, CaseSet, Prediction, Variant
+
+MODELS = ("vicuna-7b-v1.5", "alpaca-7b", "FuseChat-Llama-3.1-8B-Instruct", "claude-2")
+
+
+def verdict(case_id: str, preference: float) -> Prediction:
+    win = win_of_preference(preference)
+    if win is None:
+        return Prediction(case_id, problem="unparsed: no verdict")
+    label = "tie" if win == 0.5 else "candidate" if win > 0.5 else "baseline"
+    shares = {"candidate": win, "baseline": 1 - win}
+    return Prediction(case_id, label=label, label_probabilities=shares)
+
+
+def test_alpaca_eval_figures_come_out_through_comparison() -> None:
+    published = shared_json("alpaca_eval", "published_leaderboard.json")
+    given: dict[str, dict[int, float]] = {}
+    with gzip.open(shared_path("alpaca_eval", "annotations.csv.gz"), "rt", newline="") as file:
+        for row in csv.DictReader(file):
+            preferences = given.setdefault(row["model"], {})
+            preferences[int(row["index"])] = float(row["preference"] or "nan")
+    cases = CaseSet(
+        name="alpaca_eval (judged)",
+        source="annotations",
+        layout="annotations",
+        task="judge",
+        cases=tuple(Case(f"alpaca_eval:{n}", {"question": "?"}) for n in range(805)),
+    )
+    predictions = {
+        name: [verdict(case.id, given[name][n]) for n, case in enumerate(cases.cases)]
+        for name in MODELS
+    }
+    variants = [Variant(name, "base" if name == MODELS[0] else "full", name) for name in MODELS]
+    chosen = [metrics.build(name) for name in ("win_rate", "discrete_win_rate")]
+    found = assess(cases, chosen, predictions, variants, MODELS[0], Settings(resamples=200))
+    scores = {(one.variant, one.metric): one for one in found.scores}
+    for name in MODELS:
+        score, expected = scores[name, "win_rate"], published[name]
+        assert 100 * score.value == pytest.approx(expected["win_rate"], abs=5e-5)
+        assert score.interval is not None
+        half = (score.interval.high - score.interval.low) / 2
+        error = half / student.ppf(0.975, score.n_cases - 1)
+        assert 100 * error == pytest.approx(expected["standard_error"], abs=5e-5)
+        if "discrete_win_rate" in expected:
+            discrete = 100 * scores[name, "discrete_win_rate"].value
+            assert discrete == pytest.approx(expected["discrete_win_rate"], abs=5e-5)
+    for one in found.confirmatory:
+        a, b = (
+            np.array([win_of_preference(given[name][n]) for n in range(805)], dtype=float)
+            for name in (one.baseline, one.candidate)
+        )
+        kept = ~(np.isnan(a) | np.isnan(b))
+        difference = (b - a)[kept]
+        assert one.n_cases == kept.sum()
+        assert one.difference == pytest.approx(difference.mean())
+        error = difference.std(ddof=1) / math.sqrt(difference.size)
+        assert one.details["standard_error"] == pytest.approx(error)

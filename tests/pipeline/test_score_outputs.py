@@ -1,0 +1,188 @@
+"""Outputs that exist already: parity with published figures through the command's own path, and
+what each wrong file says."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import shared_json, shared_path
+from tuneval.cli.main import exit_code
+from tuneval.comparison import Settings
+from tuneval.errors import ConfigError, DataError
+from tuneval.pipeline.score_outputs import score
+from tuneval.types import RunResult
+
+FEW = Settings(resamples=200)
+
+
+def value(result: RunResult, variant: str, metric: str) -> float:
+    return next(
+        one.value
+        for one in result.scores
+        if (one.variant, one.metric, one.slice) == (variant, metric, "all")
+    )
+
+
+def lines(path: Path, rows: list[dict[str, Any]]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+@pytest.fixture(autouse=True)
+def _in_own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUNEVAL_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+
+REFERENCES = [{"id": n, "label": "ab"[n % 2], "writer": "xy"[n % 3 > 0]} for n in range(60)]
+
+
+def answers(n_right: int) -> list[dict[str, Any]]:
+    return [
+        {"id": row["id"], "prediction": row["label"] if row["id"] < n_right else "c"}
+        for row in reversed(REFERENCES)
+    ]
+
+
+def test_three_systems_are_compared_like_a_run(tmp_path: Path) -> None:
+    result = score(
+        lines(tmp_path / "refs.jsonl", REFERENCES),
+        {
+            "base": lines(tmp_path / "base.jsonl", answers(20)),
+            "lora": lines(tmp_path / "lora.jsonl", answers(50)),
+            "full": lines(tmp_path / "full.jsonl", answers(55)),
+        },
+        groups=["writer"],
+        settings=FEW,
+    )
+    assert value(result, "base", "accuracy") == pytest.approx(20 / 60)
+    assert value(result, "full", "accuracy") == pytest.approx(55 / 60)
+    assert [(one.baseline, one.candidate) for one in result.verdicts] == [
+        ("base", "lora"),
+        ("base", "full"),
+        ("lora", "full"),
+    ]
+    assert {one.slice for one in result.scores} == {"all", "writer=x", "writer=y"}
+    assert (Path(result.output_dir) / "report.html").exists()
+
+
+def test_plain_lines_and_several_references(tmp_path: Path) -> None:
+    references = lines(tmp_path / "refs.jsonl", [{"references": ["the cat", "a cat"]}] * 4)
+    (tmp_path / "out.txt").write_text("the cat\na cat\nthe dog\n\n")
+    result = score(references, ["sys=out.txt"], metrics=["exact_match", "bleu"], settings=FEW)
+    assert value(result, "sys", "exact_match") == 0.5
+    assert result.headline == "SCORES ONLY"
+
+
+def test_columns_of_one_file(tmp_path: Path) -> None:
+    (tmp_path / "all.csv").write_text("gold,one,two\nyes,yes,no\nno,no,no\nyes,no,yes\nno,no,no\n")
+    result = score("all.csv:gold", ["one=all.csv:one", "two=all.csv:two"], settings=FEW)
+    assert value(result, "one", "accuracy") == value(result, "two", "accuracy") == 0.75
+
+
+@pytest.mark.parametrize("version", ["v1.1", "v2.0"])
+def test_squad_figures_through_the_command(version: str, tmp_path: Path) -> None:
+    """The nested official file and a released prediction file give the official figures."""
+    expected = shared_json("squad", "expected_scores.json")
+    data = shared_path("squad", f"dev_{version}_subset.json.gz")
+    folder = shared_path("squad", f"predictions_{version}")
+    names = {"v1.1": ("squad_v1_em", "squad_v1_f1"), "v2.0": ("squad_em", "squad_f1")}[version]
+    file = sorted(folder.iterdir())[0]
+    result = score(str(data), {"system": str(file)}, metrics=names, task="generate", settings=FEW)
+    figures = expected[version][file.name.removesuffix(".json.gz")]
+    exact = figures["exact"] if "exact" in figures else figures["exact_match"]
+    assert 100 * value(result, "system", names[0]) == pytest.approx(exact, abs=1e-9)
+    assert 100 * value(result, "system", names[1]) == pytest.approx(figures["f1"], abs=1e-9)
+
+
+def test_bleu_of_ted_through_the_command(tmp_path: Path) -> None:
+    expected = shared_json("mt_ted_slk_eng", "expected_scores.json")
+    folder = shared_path("mt_ted_slk_eng")
+    result = score(
+        str(folder / "ted.ref.detok.eng.gz"),
+        {
+            "sys1": str(folder / "ted.sys1.detok.eng.gz"),
+            "sys2": str(folder / "ted.sys2.detok.eng.gz"),
+        },
+        metrics=["bleu"],
+        task="generate",
+        settings=FEW,
+    )
+    for system in ("sys1", "sys2"):
+        figure = expected[f"{system}.detok"]["bleu_13a"]["score"]
+        assert value(result, system, "bleu") == pytest.approx(figure, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"base": answers(60)[:-1]}, "1 of 60 ids of refs.jsonl have no prediction"),
+        ({"base": [{"prediction": "a"}] * 59}, "59 predictions for 60 references"),
+        ({"base": []}, "base.jsonl"),
+        ({"base": [{"id": n, "guess": "a"} for n in range(60)]}, "no column such as"),
+        ({"base": [{**row, "prediction": None} for row in answers(60)]}, "60 of 60 rows"),
+        ({"base": [*answers(60), answers(60)[0]]}, "stands twice"),
+    ],
+    ids=["missing id", "unequal lengths", "empty", "wrong column", "null", "id twice"],
+)
+def test_a_wrong_file_of_outputs_is_named(
+    files: dict[str, list[dict[str, Any]]], message: str, tmp_path: Path
+) -> None:
+    references = lines(tmp_path / "refs.jsonl", REFERENCES)
+    given = {name: lines(tmp_path / f"{name}.jsonl", rows) for name, rows in files.items()}
+    with pytest.raises(DataError) as error:
+        score(references, given, settings=FEW)
+    assert message in str(error.value)
+
+
+def test_wrong_words_of_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    references = lines(tmp_path / "refs.jsonl", REFERENCES)
+    for words, message in (
+        ([], "what was expected? Give --references"),
+        (["--references", references], "nothing to score: give --predictions"),
+        (["--references", f"{references}:gold"], "nothing to score"),
+        (["--task", "code"], "which problems? Give --problems"),
+        (["--task", "code", "--problems", "x", "--k", "one"], '--k "one": give whole numbers'),
+    ):
+        assert exit_code(["score", *words]) == 2
+        assert message in capsys.readouterr().err
+    with pytest.raises(ConfigError, match='--baseline "none" is none of: base'):
+        score(references, {"base": lines(tmp_path / "b.jsonl", answers(5))}, baseline="none")
+
+
+def test_pass_at_k_of_released_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Half of the shared samples through the command: outcomes as expected, and run only once."""
+    samples = shared_path("humaneval", "samples_n5.jsonl.gz")
+    with gzip.open(samples, "rt") as rows:
+        some = [json.loads(line) for line in rows][:60]
+    file = lines(tmp_path / "samples.jsonl", some)
+    words = ["score", "--task", "code", "--samples", file, "--k", "1,5", "--problems"]
+    words.append(str(shared_path("humaneval", "HumanEval.jsonl.gz")))
+    assert exit_code([*words, "--json", "-q"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    outcomes = [
+        json.loads(line)
+        for line in (Path(result["output_dir"]) / "outcomes.jsonl").read_text().splitlines()
+    ]
+    assert [one["passed"] for one in outcomes] == [row["expected"] == "passed" for row in some]
+    assert exit_code(words) == 0
+    assert "60 already known" in capsys.readouterr().err
+
+
+def test_samples_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    problems = str(shared_path("humaneval", "HumanEval.jsonl.gz"))
+    good = {"task_id": "HumanEval/0", "completion": "    return True\n"}
+    for rows, extra, message in (
+        ([{**good, "task_id": "HumanEval/999"}], [], "line 1"),
+        ([{"task_id": "HumanEval/0"}], [], 'no "completion"'),
+        ([good], ["--k", "2"], "fewer than 2"),
+    ):
+        file = lines(tmp_path / "bad.jsonl", rows)
+        words = ["score", "--task", "code", "--problems", problems, "--samples", file, *extra]
+        assert exit_code(words) == 2
+        assert message in capsys.readouterr().err
