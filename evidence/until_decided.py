@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuneval.comparison import Settings, compare
-from tuneval.comparison.decide.sequential import Look, look
+from tuneval.comparison.decision.sequential import Look, look
 from tuneval.comparison.estimate import power
 from tuneval.types import Measurement
 

@@ -18,7 +18,7 @@ from scipy.special import expit, logit
 from comparison.fakes import MacroF1, f1_rows, measured
 from tuneval.comparison import Settings, score
 from tuneval.comparison.beyond.overfitting import is_overfitted, running_median
-from tuneval.comparison.decide.sequential import (
+from tuneval.comparison.decision.sequential import (
     confidence_sequence,
     log_e_betting,
     log_e_mcnemar,

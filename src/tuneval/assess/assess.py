@@ -443,7 +443,7 @@ def baselines_of(cases: CaseSet) -> tuple[str, ...]:
     counts = class_counts(case for case in cases.cases if case.origin is None)
     if cases.task not in LABELLED or not counts:
         return ()
-    from tuneval.comparison.decide.ranges import chance, majority
+    from tuneval.comparison.decision.ranges import chance, majority
 
     label, share = majority(counts)
     guessing = chance(len(cases.labels or counts))

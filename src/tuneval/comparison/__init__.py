@@ -13,7 +13,7 @@ from tuneval.comparison.statistic import TRAINING_GAP, RankStatistic, Settings, 
 if TYPE_CHECKING:
     from tuneval.comparison.beyond.overfitting import gap_sentence, judge_training_log
     from tuneval.comparison.beyond.robustness import judge_robustness
-    from tuneval.comparison.decide.verdict import decide
+    from tuneval.comparison.decision.verdict import decide
     from tuneval.comparison.estimate.multiplicity import adjust
     from tuneval.comparison.estimate.paired import compare
     from tuneval.comparison.estimate.scoring import score
@@ -39,7 +39,7 @@ _HOMES = {
     "adjust": "estimate.multiplicity",
     "compare": "estimate.paired",
     "compare_recipe": "estimate.seeds",
-    "decide": "decide.verdict",
+    "decide": "decision.verdict",
     "gap_sentence": "beyond.overfitting",
     "judge_robustness": "beyond.robustness",
     "judge_training_log": "beyond.overfitting",

@@ -33,7 +33,7 @@ class Drawing:
         settings: Settings,
         margin_points: float | None,
     ) -> None:
-        from tuneval.comparison.decide.sequential import draw_order
+        from tuneval.comparison.decision.sequential import draw_order
 
         if metric.statistic not in ("proportion", "mean"):
             raise ConfigError(
@@ -71,7 +71,7 @@ class Drawing:
 
     def look(self, predictions: Predictions) -> None:
         """Take the chunk's predictions in and see whether more cases are needed."""
-        from tuneval.comparison.decide.sequential import look
+        from tuneval.comparison.decision.sequential import look
 
         for variant, own in predictions.items():
             self.read[variant].update({one.case_id: one for one in own})

@@ -9,8 +9,8 @@ import pytest
 
 from comparison.fakes import Accuracy, measured
 from tuneval.comparison import Settings, score
-from tuneval.comparison.decide import ranges
-from tuneval.comparison.decide.verdict import plan_sentence
+from tuneval.comparison.decision import ranges
+from tuneval.comparison.decision.verdict import plan_sentence
 from tuneval.comparison.estimate import power, slices
 from tuneval.errors import MetricError
 from tuneval.types import Case

@@ -10,7 +10,7 @@ import pytest
 from comparison.fakes import Accuracy, MacroF1, MeanScore, measured
 from shared import shared_json
 from tuneval.comparison import Settings
-from tuneval.comparison.decide.sequential import (
+from tuneval.comparison.decision.sequential import (
     asymptotic_sequence,
     confidence_sequence,
     draw_order,

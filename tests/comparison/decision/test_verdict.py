@@ -9,7 +9,7 @@ import pytest
 
 from comparison.fakes import Accuracy, MeanScore, from_table, measured
 from tuneval.comparison import Settings, adjust, compare, decide
-from tuneval.comparison.decide.verdict import (
+from tuneval.comparison.decision.verdict import (
     NO_FULL,
     ONE_CHECKPOINT,
     TWO_CHECKPOINTS,
