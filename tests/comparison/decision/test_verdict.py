@@ -19,6 +19,7 @@ from tuneval.comparison.decision.verdict import (
     exploratory_sentence,
     forgetting,
     headline,
+    plan_sentence,
     power_sentence,
 )
 from tuneval.types import (
@@ -694,3 +695,10 @@ def test_power_sentence():
 )
 def test_exploratory_findings_only_suggest(comparison, text):
     assert exploratory_sentence(comparison, "accuracy") == text
+
+
+def test_plan_sentence():
+    assert plan_sentence(200, 0.1) == (
+        "200 examples can detect a difference of 6.1 points or more (80% power) where two "
+        "variants disagree on 10% of the cases."
+    )
