@@ -1,6 +1,6 @@
 """The report as one self-contained HTML file, and its first screen for notebooks.
 
-Arranges what the run found; charts are in ``charts``, packed cases in ``case_data``.
+Arranges what the run found; charts are drawn in ``charts/``, packed cases in ``case_data``.
 """
 
 from __future__ import annotations
