@@ -6,7 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from tuneval.assess.assess import assess, choose_metrics, conclude, pairs
+from tuneval.assess.assess import assess, pairs
+from tuneval.assess.conclude import About, Compared, Found, conclude
+from tuneval.assess.measure import choose_metrics
 from tuneval.comparison import Settings
 from tuneval.errors import ConfigError
 from tuneval.plan.spec import MetricsSpec
@@ -92,20 +94,9 @@ def test_an_unreadable_answer_is_wrong_and_its_share_is_told() -> None:
     assert found.confirmatory[0].difference == -1
     assert found.confirmatory[0].details["unparsed_candidate"] == 1
     result = conclude(
-        name="x",
-        run_id="0",
-        spec={},
-        environment={},
-        variants=[BASE, FULL],
-        facts=[],
-        case_sets=[CASES],
-        predictions={"test": answers},
-        assessments={"test": found},
-        primary_metrics={"test": "accuracy"},
-        logs={},
-        notes=[],
-        seconds=0,
-        output_dir="",
+        About("x", "0", {}, {}, 0, ""),
+        Compared([BASE, FULL], [CASES]),
+        Found({"test": answers}, {"test": found}, {"test": "accuracy"}),
     )
     assert result.headline == "INVALID"
     assert result.is_complete
