@@ -10,7 +10,7 @@ import pytest
 from comparison.fakes import Accuracy, measured
 from tuneval.comparison import Settings, score
 from tuneval.comparison.decision import ranges
-from tuneval.comparison.decision.verdict import plan_sentence
+from tuneval.comparison.decision.tuned import plan_sentence
 from tuneval.comparison.estimate import power, slices
 from tuneval.errors import MetricError
 from tuneval.types import Case
