@@ -10,7 +10,6 @@ from tuneval.assess.assess import assess, pairs
 from tuneval.assess.conclude import About, Compared, Found, conclude
 from tuneval.assess.measure import choose_metrics
 from tuneval.comparison import Settings
-from tuneval.errors import ConfigError
 from tuneval.plan.spec import MetricsSpec
 from tuneval.types import Case, CaseSet, Prediction, Variant, arms
 
@@ -100,17 +99,3 @@ def test_an_unreadable_answer_is_wrong_and_its_share_is_told() -> None:
     )
     assert result.headline == "INVALID"
     assert result.is_complete
-
-
-def test_options_for_a_metric_that_does_not_run_are_refused() -> None:
-    spec = MetricsSpec(
-        primary="accuracy", also=("accuracy",), options={"bleu": {"tokenize": "char"}}
-    )
-    with pytest.raises(ConfigError, match='"bleu" is not among the metrics of this run'):
-        choose_metrics(spec, CASES)
-
-
-def test_a_family_stands_for_its_metrics() -> None:
-    cases = replace(CASES, task="generate", labels=None)
-    chosen = choose_metrics(MetricsSpec(primary="rouge", also=("rouge", "bleu")), cases)
-    assert [one.name for one in chosen] == ["rougeL", "rouge1", "rouge2", "rougeLsum", "bleu"]

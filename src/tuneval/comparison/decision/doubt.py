@@ -7,9 +7,7 @@ from math import isnan
 from typing import Literal
 
 from tuneval.comparison.beyond.preference import UNRELIABLE_BIAS
-from tuneval.types import (
-    Comparison,
-)
+from tuneval.types import Comparison
 
 ALPHA = 0.05
 FEWEST_CASES = 30

@@ -7,9 +7,7 @@ from typing import Literal
 
 from tuneval.comparison.decision.doubt import ALPHA, doubts, p_of
 from tuneval.comparison.wording import gain, scale
-from tuneval.types import (
-    Comparison,
-)
+from tuneval.types import Comparison
 
 FORGETTING_POINTS = 1.0
 FORGETTING_LOSS = 0.02

@@ -12,11 +12,7 @@ from tuneval.comparison.decision.circumstances import Circumstances
 from tuneval.comparison.decision.doubt import ALPHA, doubts, p_of
 from tuneval.comparison.estimate.exact import clopper_pearson
 from tuneval.comparison.wording import Gain, gain, scale
-from tuneval.types import (
-    Comparison,
-    Decision,
-    Verdict,
-)
+from tuneval.types import Comparison, Decision, Verdict
 
 ACCEPTABLE_POINTS = 5.0
 FEWEST_DISCORDANT = 20
@@ -195,6 +191,7 @@ _GRADE_HEADLINES: dict[Grade, str] = {
 def adapter_against_full(
     known: Circumstances, group: Sequence[Comparison], faults: Sequence[str]
 ) -> Verdict:
+    """The verdict of an adapter and a full fine-tune over all case sets that are no guards."""
     first = group[0]
     is_adapter_baseline = known.kind(first.baseline) == "adapter"
     adapter = first.baseline if is_adapter_baseline else first.candidate

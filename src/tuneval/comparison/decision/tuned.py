@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import isfinite, isnan
 
 from tuneval.comparison.decision.circumstances import Circumstances
-from tuneval.comparison.decision.doubt import (
-    ALPHA,
-    FEWEST_CASES,
-    Outcome,
-    doubts,
-    p_of,
-)
+from tuneval.comparison.decision.doubt import ALPHA, FEWEST_CASES, Outcome, doubts, p_of
 from tuneval.comparison.decision.forgetting import Forgot, forgetting
 from tuneval.comparison.decision.headline import headline, of_guards
 from tuneval.comparison.estimate import power
 from tuneval.comparison.wording import Gain, gain
-from tuneval.types import (
-    Comparison,
-    Decision,
-    Verdict,
-)
+from tuneval.types import Comparison, Decision, Verdict
 
 NO_CHANGE_POINTS = 1.0
 
@@ -37,18 +27,18 @@ TWO_CHECKPOINTS = (
 )
 
 
-@dataclass(slots=True)
-class _Reading:
-    """One comparison, judged: what it counts as, what is said, what is doubtful."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One comparison, judged: what it counts as, and what is said."""
 
     outcome: Outcome
-    reasons: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    reason: str
 
 
 def tuned_against_base(
     known: Circumstances, group: Sequence[Comparison], faults: Sequence[str]
-) -> tuple[Verdict, list[_Reading], list[Forgot], list[str]]:
+) -> tuple[Verdict, list[Reading], list[Forgot], list[str]]:
+    """The verdict of a pair, and what the run's headline needs of it: readings, guards, flags."""
     baseline, candidate = group[0].baseline, group[0].candidate
     over = "the base model" if known.kind(baseline) in {"base", ""} else baseline
     several = sum(c.case_set not in known.general for c in group) > 1
@@ -66,9 +56,8 @@ def tuned_against_base(
                 guard_reasons.append(text)
             continue
         outcome, text = base_to_tuned(c, c.metric, over=over)
-        reading = _Reading(outcome, [f"{c.case_set}: {text}" if several else text])
+        readings.append(Reading(outcome, f"{c.case_set}: {text}" if several else text))
         warnings += doubts(c)
-        readings.append(reading)
     for curve in known.curves_of(candidate):
         if curve.is_overfitted:
             warnings.append(curve.finding)
@@ -78,7 +67,7 @@ def tuned_against_base(
             warnings.append(one.sentence)
             flags.append(one.flag)
     warnings += _unreliable_scores(known, group)
-    reasons = [reason for reading in readings for reason in reading.reasons]
+    reasons = [reading.reason for reading in readings]
     if several and {"better", "worse"} <= {reading.outcome for reading in readings}:
         reasons.append(_both_lists(group, readings, known.general))
     n_seeds = group[0].details.get("training_seeds_candidate", 1.0)
@@ -205,7 +194,7 @@ def plan_sentence(n: int, discordant: float) -> str:
 
 
 def _both_lists(
-    group: Sequence[Comparison], readings: Sequence[_Reading], general: Collection[str]
+    group: Sequence[Comparison], readings: Sequence[Reading], general: Collection[str]
 ) -> str:
     names = [c.case_set for c in group if c.case_set not in general]
     judged = list(zip(names, readings, strict=True))
