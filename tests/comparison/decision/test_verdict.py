@@ -9,16 +9,15 @@ import pytest
 
 from comparison.fakes import Accuracy, MeanScore, from_table, measured
 from tuneval.comparison import Settings, adjust, compare, decide
-from tuneval.comparison.decision.verdict import (
+from tuneval.comparison.decision.forgetting import forgetting
+from tuneval.comparison.decision.gap import UNCONVERGED, adapter_to_full
+from tuneval.comparison.decision.headline import headline
+from tuneval.comparison.decision.tuned import (
     NO_FULL,
     ONE_CHECKPOINT,
     TWO_CHECKPOINTS,
-    UNCONVERGED,
-    adapter_to_full,
     base_to_tuned,
     exploratory_sentence,
-    forgetting,
-    headline,
     plan_sentence,
     power_sentence,
 )
@@ -469,7 +468,6 @@ def forgot_loss(
         ([BETTER, replace(WORSE, case_set="b")], {}, "MIXED", "undecided"),
         ([SAME, replace(WORSE, case_set="b")], {}, "WORSE", "worse"),
         ([SAME, replace(DONT_KNOW, case_set="b")], {}, "INCONCLUSIVE", "undecided"),
-        ([BETTER], {"invalid": ["The variants have different cases."]}, "INVALID", "undecided"),
         ([BETTER], {"findings": [LEAKED]}, "INVALID", "undecided"),
         ([BETTER], {"findings": [replace(LEAKED, flag="")]}, "BETTER, WITH WARNINGS", "better"),
         ([made(5, 2, 8, details={"unparsed_baseline": 0.21})], {}, "INVALID", "undecided"),
