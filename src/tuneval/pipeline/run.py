@@ -33,7 +33,7 @@ from tuneval.pipeline.folder import (
     write_inputs,
     write_result,
 )
-from tuneval.pipeline.judging import lap as judging
+from tuneval.pipeline.judging.begin import begin as begin_judging
 from tuneval.plan.resolve import Plan, resolve
 from tuneval.plan.spec import BackendSpec, CasesSpec, MetricsSpec, RunSpec
 from tuneval.tasks import Task
@@ -93,7 +93,7 @@ def run(
         for cases in plan.case_sets
     }
     begun = checks.begin(plan)
-    plan, judge = judging.begin(plan, lambda own: make_backend(own, models))
+    plan, judge = begin_judging(plan, lambda own: make_backend(own, models))
     settings = settings_of(spec)
     drawings = begin_drawings(plan, chosen, settings)
     signing = [*asked.values(), *([judge] if judge else ())]

@@ -21,7 +21,7 @@ from tuneval.cli.main import exit_code
 from tuneval.engine import openai_server
 from tuneval.engine.retry import RetryPolicy
 from tuneval.errors import BackendUnavailable, ConfigError, DataError, VariantError
-from tuneval.pipeline.judging.lap import begin
+from tuneval.pipeline.judging.begin import begin
 from tuneval.pipeline.run import make_backend
 from tuneval.plan.resolve import resolve
 from tuneval.plan.spec import RunSpec
