@@ -272,7 +272,7 @@ def _free_memory() -> str:
 
 def _about_requests(spec: RunSpec, plan: Plan, faults: list[str]) -> list[str]:
     """Word every prompt and try every metric, as the run will."""
-    from tuneval.pipeline.run import build_task, metrics_of
+    from tuneval.pipeline.build import build_task, metrics_of
 
     lines: list[str] = []
     if len(plan.case_sets) < len(spec.cases):  # a file that cannot be read is a fault already

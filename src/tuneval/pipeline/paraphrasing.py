@@ -17,8 +17,8 @@ from tuneval.engine.journal import Journal
 from tuneval.errors import ConfigError
 from tuneval.perturbations.paraphrase import objection, unlikeness
 from tuneval.perturbations.text import main_text
+from tuneval.pipeline.build import make_backend
 from tuneval.pipeline.folder import answers_home
-from tuneval.pipeline.run import make_backend
 from tuneval.plan.spec import RunSpec
 from tuneval.report.files import replace_file
 from tuneval.types import (
