@@ -109,6 +109,13 @@ class MetricsSpec(_Strict):
     also: Literal["auto"] | Texts = "auto"
     options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
 
+    @classmethod
+    def of(
+        cls, names: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> MetricsSpec:
+        """Those metrics alone; the first decides."""
+        return cls(primary=names[0], also=tuple(names), options=options or {})
+
 
 def _metrics(value: Any) -> Any:
     """A name or a list of names: those are computed, and the first decides."""
