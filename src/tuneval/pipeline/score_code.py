@@ -40,14 +40,14 @@ class Problems:
     benchmark_data: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse neither and both."""
+        """Refuse neither."""
         if self.file is None and self.benchmark is None:
             raise ConfigError("which problems? Give --problems FILE, such as HumanEval.jsonl.gz.")
-        if self.file is not None and self.benchmark is not None:
-            raise ConfigError("which problems? Give either a problem file or a benchmark.")
 
     def read(self) -> CaseSet:
         """Read the one that was given."""
+        if self.file is not None and self.benchmark is not None:
+            raise ConfigError("which problems? Give either a problem file or a benchmark.")
         if self.benchmark is None:
             return read_problems(str(self.file))
         cases = load_benchmark(self.benchmark, place_of(self.benchmark_data), is_asked=False).cases
