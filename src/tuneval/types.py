@@ -248,7 +248,8 @@ class Prediction:
 @dataclass(frozen=True, slots=True)
 class TrainingLog:
     """Loss curves of one training run. ``steps`` belong to ``train_loss`` and ``validation_steps``
-    to ``validation_loss``; losses are in nats per token as logged by the trainer."""
+    to ``validation_loss``; losses are in nats per token as logged by the trainer. ``nan_from``: the step
+    from which on the training or validation losses are not numbers."""
 
     steps: tuple[int, ...]
     train_loss: tuple[float, ...]
@@ -257,6 +258,7 @@ class TrainingLog:
     best_step: int | None
     source: str
     epochs: tuple[float, ...] = ()
+    nan_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
