@@ -113,7 +113,8 @@ class Variant:
     """One of the things compared.
 
     ``model`` is a local folder or a hub id (for an adapter: that of its base). Adapters of one
-    ``recipe`` differ in their ``training_seed`` alone and are reported as one row.
+    ``recipe`` differ in their ``training_seed`` alone and are reported as one row. Those of one
+    ``training_run`` are its checkpoints, in order of ``step`` (steps or epochs, as their folders count).
     """
 
     name: str
@@ -126,6 +127,8 @@ class Variant:
     training_seed: int | None = None
     training_log: str | None = None
     trust_remote_code: bool = False
+    training_run: str | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tuneval.data.training_log import find as find_training_log
+from tuneval.data.training_record import read_record
 from tuneval.engine.hf.weights.describe import (
     ADAPTER_CONFIG,
     MODEL_CONFIG,
@@ -46,22 +48,17 @@ def look_into(path: str, flag: str, **look: Any) -> ModelFolder:
     if folder.is_dir() and not any(
         (folder / one).is_file() for one in (ADAPTER_CONFIG, MODEL_CONFIG)
     ):
-        below = sorted((place.parent for place in folder.glob(f"*/{config}")), key=_in_number_order)
+        below = sorted(place.parent.name for place in folder.glob(f"*/{config}"))
         if below:
-            listed = ", ".join(f'"{place.name}"' for place in below[:8])
-            newest = below[-1]
-            glob_ = f' or --{flag} "{path.rstrip("/")}/*" for all' if flag == "adapter" else ""
+            listed = ", ".join(f'"{name}"' for name in below[:8])
+            place = path.rstrip("/")
+            every = f' or --{flag} "{place}/*" for all' if len(below) > 1 else ""
             raise VariantError(
                 f'"{path}" is no model folder itself; {listed} in it '
-                f"{'are' if len(below) > 1 else 'is'}.\nGive one: --{flag} {newest}{glob_}."
+                f"{'are' if len(below) > 1 else 'is'}.\nGive one: "
+                f"--{flag} {shlex.quote(f'{place}/{below[-1]}')}{every}."
             )
     return describe(path, **look)
-
-
-def _in_number_order(place: Path) -> tuple[str, int]:
-    """checkpoint-90 before checkpoint-450."""
-    name, _, number = place.name.rpartition("-")
-    return (name, int(number)) if number.isdigit() else (place.name, 0)
 
 
 def baseline_spec(spec: RunSpec) -> VariantSpec:
@@ -89,6 +86,8 @@ def variants_of(
         "revision": one.revision,
         "dtype": spec.backend.dtype,
         "trust_remote_code": one.trust_remote_code,
+        "training_run": one.training_run,
+        "step": one.step,
     }
     look: dict[str, Any] = {
         "offline": spec.backend.offline,
@@ -215,9 +214,13 @@ def _not_a_model(one: VariantSpec, folder: ModelFolder) -> str:
 
 
 def _training_seeds(one: VariantSpec) -> tuple[tuple[int | None, ...], str]:
-    """Seeds as given, else from folder names that differ in one number only, else unknown."""
+    """Seeds as given, else from the training records, else from folder names that differ in one number
+    only, else unknown."""
     if one.training_seeds is not None:
         return one.training_seeds, "seeds as given"
+    recorded = [read_record(path).seed or "" for path in one.adapter]
+    if len(set(recorded)) == len(recorded) > 1 and all(seed.isdecimal() for seed in recorded):
+        return tuple(map(int, recorded)), "seeds from the training records"
     found = [re.findall(r"\d+", Path(path).name) for path in one.adapter]
     numbers = [int(digits[-1]) for digits in found if digits]
     if 1 < len(numbers) == len(one.adapter) and len(set(numbers)) == len(numbers):
