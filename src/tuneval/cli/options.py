@@ -84,6 +84,10 @@ def _words(
         str | None,
         _option(DATA, "training file: leaked cases, learnt by heart", metavar="FILE"),
     ] = None,
+    validation: Annotated[
+        str | None,
+        _option(DATA, "chooses among checkpoints of one training", metavar="FILE"),
+    ] = None,
     adversarial: Annotated[
         list[str] | None,
         _option(
@@ -260,6 +264,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "cases": cases,
         "name": words["name"],
         "train_data": words["train_data"],
+        "validation": words["validation"],
         "prompting": {
             "chat_template": words["chat_template"],
             "system": words["system"],
