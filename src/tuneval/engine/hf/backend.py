@@ -14,7 +14,8 @@ import torch
 
 from tuneval.engine.hf.passes import prefix
 from tuneval.engine.hf.passes.generation import Drawn, Job, generate
-from tuneval.engine.hf.passes.loglikelihood import WindowScore, score
+from tuneval.engine.hf.passes.loglikelihood import score
+from tuneval.engine.hf.passes.padded import WindowScore
 from tuneval.engine.hf.passes.tree import Tree, find_tree
 from tuneval.engine.hf.text import tokenizer
 from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Scoring, Window
