@@ -20,9 +20,9 @@ from tuneval.engine.hf.passes.tree import Tree, find_tree
 from tuneval.engine.hf.text import tokenizer
 from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Scoring, Window
 from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
-from tuneval.engine.hf.weights import describe as folders
 from tuneval.engine.hf.weights import fingerprint, held, memory, placement
-from tuneval.engine.hf.weights.describe import ModelFolder
+from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
+from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, describe, quantization_of
 from tuneval.engine.hf.weights.loading import (
     PROBES,
     SMALL_MODEL,
@@ -193,7 +193,7 @@ class HFBackend:
         adapter, warnings = self._adapter(variant, given)
         model = None
         if given is None:
-            name = variant.model or folders.find_base(_given(adapter), offline=self._offline)
+            name = variant.model or find_base(_given(adapter), offline=self._offline)
             model = self._describe(name, variant)
             if not model.has_model:
                 raise VariantError(
@@ -201,7 +201,7 @@ class HFBackend:
                     + (", only an adapter: use --adapter for it." if model.has_adapter else ".")
                 )
             if adapter is not None:
-                warnings += folders.check_adapter_fits(
+                warnings += check_adapter_fits(
                     adapter,
                     model,
                     allow_base_mismatch=self._allow_base_mismatch,
@@ -233,7 +233,7 @@ class HFBackend:
         if given is None and (adapter is None or not adapter.has_adapter):
             raise AdapterError(
                 f'adapter "{variant.adapter or variant.name}": there is no '
-                f"{folders.ADAPTER_CONFIG}. For a whole model use --full."
+                f"{ADAPTER_CONFIG}. For a whole model use --full."
             )
         return adapter, () if adapter is None else _refuse_other_kinds(adapter)
 
@@ -243,7 +243,7 @@ class HFBackend:
             config = getattr(_module(given), "config", None)
             stored = getattr(config, "quantization_config", None)
             settings = stored if stored is None or isinstance(stored, dict) else stored.to_dict()
-            return folders.quantization_of({"quantization_config": settings})
+            return quantization_of({"quantization_config": settings})
         bits = placement.bits_of(model, self._quantization)
         if placement.needs_bitsandbytes(model, bits):
             placement.check_bitsandbytes(model.given, self.device)
@@ -252,7 +252,7 @@ class HFBackend:
     def _describe(self, name: str, variant: Variant) -> ModelFolder:
         key = (name, variant.revision, variant.trust_remote_code)
         if key not in self._folders:
-            self._folders[key] = folders.describe(
+            self._folders[key] = describe(
                 name,
                 offline=self._offline,
                 revision=variant.revision,

@@ -20,7 +20,7 @@ from tuneval.assess.assess import Assessment, Predictions, assess, is_missing
 from tuneval.comparison import Settings
 from tuneval.engine import BACKENDS, Backend
 from tuneval.engine.answer import answer
-from tuneval.engine.hf.weights.describe import describe
+from tuneval.engine.hf.weights.folder import describe
 from tuneval.engine.journal import Journal, key_of
 from tuneval.errors import BackendUnavailable, ConfigError, DataError, MetricError, VariantError
 from tuneval.metrics.additive import Floats

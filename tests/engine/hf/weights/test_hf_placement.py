@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tiny_models import build_adapter, build_model, edit_json
 from tuneval.engine.hf.backend import HFBackend
 from tuneval.engine.hf.weights import memory, placement
-from tuneval.engine.hf.weights.describe import describe
+from tuneval.engine.hf.weights.folder import describe
 from tuneval.engine.hf.weights.loading import load_weights
 from tuneval.engine.hf.weights.placement import Placement, bits_of, in_words, needed_bytes, place
 from tuneval.errors import AdapterError, BackendUnavailable, VariantError
@@ -323,7 +323,7 @@ def test_a_folder_that_is_stored_quantised(tmp_path, wide, bits) -> None:
 
 
 def test_an_adapter_of_a_4_bit_base_fits_one_that_is_loaded_so(base, lora, copy) -> None:
-    from tuneval.engine.hf.weights.describe import check_adapter_fits
+    from tuneval.engine.hf.weights.adapter import check_adapter_fits
 
     adapter = copy(lora)
     edit_json(adapter / "adapter_config.json", base_model_name_or_path="somebody/base-bnb-4bit")

@@ -20,7 +20,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from tuneval.engine.hf.weights.describe import ModelFolder, doubles, is_pickle
+from tuneval.engine.hf.weights.folder import ModelFolder, doubles, is_pickle
 from tuneval.engine.hf.weights.held import adapter_path
 from tuneval.engine.hf.weights.placement import Placement, in_words
 from tuneval.errors import AdapterError, BackendUnavailable, VariantError, gather
