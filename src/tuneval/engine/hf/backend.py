@@ -22,17 +22,17 @@ from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Scor
 from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
 from tuneval.engine.hf.weights import fingerprint, held, memory, placement
 from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
+from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, describe, quantization_of
 from tuneval.engine.hf.weights.loading import (
-    PROBES,
     SMALL_MODEL,
-    Network,
-    Weights,
     load_weights,
     resolve_device,
     resolve_dtype,
 )
+from tuneval.engine.hf.weights.network import Network
 from tuneval.engine.hf.weights.placement import Quantization
+from tuneval.engine.hf.weights.proof import PROBES, Proof
 from tuneval.errors import AdapterError, VariantError
 from tuneval.types import Completion, Request, Response, Variant, VariantFacts
 
@@ -118,6 +118,7 @@ class HFBackend:
         self._folders: dict[tuple[object, ...], ModelFolder] = {}
         self._tokenizers: dict[str, Any] = {}
         self._held: dict[Key, Weights] = {}
+        self._proofs: dict[Key, Proof] = {}
         self._voices: dict[Variant, _Voice] = {}
         self._trees: dict[tuple[int, str | None], Tree | None] = {}
         self._expands: dict[tuple[int, str | None], bool] = {}
@@ -178,6 +179,7 @@ class HFBackend:
         for weights in self._held.values():
             weights.detach()
         self._held.clear()
+        self._proofs.clear()
         self._trees.clear()
         self._expands.clear()
         self._voices.clear()
@@ -315,7 +317,7 @@ class HFBackend:
                 weights = self._load(_given(voice.model), variant, voice.bits)
             # The probes are compared bit for bit, so they must run on as many threads as all else.
             self._set_threads(weights.n_parameters)
-            weights.prove_base(_probes(voice))
+            self._proofs[key] = Proof(weights, _probes(voice))
             self._held[key] = weights
         weights = self._held[key]
         self._set_threads(weights.n_parameters)
@@ -341,6 +343,7 @@ class HFBackend:
             for weights in self._held.values():
                 weights.detach()
             self._held.clear()
+            self._proofs.clear()
             self._trees.clear()
             self._expands.clear()
             memory.release(self.device)
@@ -357,7 +360,7 @@ class HFBackend:
     def _prove(self, weights: Weights, voice: _Voice) -> None:
         if voice.adapter is not None:
             weights.attach(voice.adapter)
-            weights.prove(voice.adapter, _probes(voice))
+            self._proofs[voice.key].check(voice.adapter, _probes(voice))
 
     def _set_threads(self, n_parameters: int) -> None:
         if self._threads != "auto":

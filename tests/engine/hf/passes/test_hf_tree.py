@@ -18,7 +18,7 @@ from tuneval.engine.hf.passes.prefix import can_expand
 from tuneval.engine.hf.passes.schedule import build_trie
 from tuneval.engine.hf.passes.tree import find_tree
 from tuneval.engine.hf.text.render import Prompt, Window
-from tuneval.engine.hf.weights.loading import Network
+from tuneval.engine.hf.weights.network import Network
 from tuneval.types import Decoding
 
 FUSED, TRIE = "packed trie, fused pass", "packed trie"

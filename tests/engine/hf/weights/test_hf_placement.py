@@ -18,6 +18,7 @@ from tuneval.engine.hf.weights import memory, placement
 from tuneval.engine.hf.weights.folder import describe
 from tuneval.engine.hf.weights.loading import load_weights
 from tuneval.engine.hf.weights.placement import Placement, bits_of, in_words, needed_bytes, place
+from tuneval.engine.hf.weights.proof import Proof
 from tuneval.errors import AdapterError, BackendUnavailable, VariantError
 from tuneval.types import Decoding, Request, Variant
 
@@ -284,10 +285,10 @@ def test_4_bit_weights_outlive_a_state_dict(tmp_path) -> None:
     weights = load_weights(
         describe(odd), device="cpu", dtype="float32", bits="4-bit", placement=Placement({"": "cpu"})
     )
-    weights.prove_base([[5, 6, 7, 8], [9, 10]])
-    before = weights._probe([5, 6, 7, 8])
+    proof = Proof(weights, [[5, 6, 7, 8], [9, 10]])
+    before = proof._probe([5, 6, 7, 8])
     weights.model.state_dict()
-    assert torch.equal(weights._probe([5, 6, 7, 8]), before)
+    assert torch.equal(proof._probe([5, 6, 7, 8]), before)
 
 
 @pytest.mark.usefixtures("real")

@@ -21,7 +21,7 @@ from tuneval.engine.hf.passes.schedule import Chunk, Trie, build_trie, chunks
 from tuneval.engine.hf.passes.tree import Tree
 from tuneval.engine.hf.text.render import Window
 from tuneval.engine.hf.weights import memory
-from tuneval.engine.hf.weights.loading import Network
+from tuneval.engine.hf.weights.network import Network
 
 _SMALLEST_CHUNK = 16
 

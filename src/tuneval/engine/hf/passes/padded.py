@@ -17,7 +17,7 @@ from torch import Tensor
 from tuneval.engine.hf.passes.schedule import padded_batches
 from tuneval.engine.hf.text.render import Window
 from tuneval.engine.hf.weights import memory
-from tuneval.engine.hf.weights.loading import Network
+from tuneval.engine.hf.weights.network import Network
 
 HEAD_ROWS = 256
 """Rows of logits held at once: with a vocabulary of 150,000 they are 150 MB in float32."""

@@ -27,7 +27,7 @@ from tuneval.engine.hf.passes.padded import (
 from tuneval.engine.hf.passes.schedule import padded_batches
 from tuneval.engine.hf.passes.tree import narrowed, sliding_window
 from tuneval.engine.hf.text.render import Window
-from tuneval.engine.hf.weights.loading import Network
+from tuneval.engine.hf.weights.network import Network
 
 NAME = "prefix expansion"
 _KEPT_TOKENS = 16

@@ -20,7 +20,7 @@ from torch.nn import functional
 from tuneval.engine.hf.passes.cascade import Begun, Cascade, KeysValues
 from tuneval.engine.hf.passes.fused import FusedBody, Product, effective_weight, fits
 from tuneval.engine.hf.passes.schedule import Chunk, Trie, build_trie, chunks, is_visible
-from tuneval.engine.hf.weights.loading import Network
+from tuneval.engine.hf.weights.network import Network
 
 _CHECKED = 3e-5
 """Largest difference from a plain forward, as a share of the largest logit, in float32."""

@@ -1,6 +1,6 @@
 """Models that are in memory already: which PEFT models stand among them, and what they hold.
 
-Not for: folders (``folder.py``) or switching adapters (``loading.py``).
+Not for: folders (``folder.py``) or switching adapters (``attachment.py``).
 """
 
 from __future__ import annotations
