@@ -51,7 +51,7 @@ class Reader:
     def __init__(self, options: HFOptions, device: str) -> None:
         self._options = options
         self._device = device
-        self._models = options.models or {}
+        self._models = dict(options.models or {})
         self._folders: dict[tuple[object, ...], ModelFolder] = {}
         self._tokenizers: dict[str, Any] = {}
 
