@@ -16,7 +16,7 @@ from typing import Literal
 
 from tuneval.data.training_record import Checkpoint, checkpoint_of, read_record
 from tuneval.engine.hf.weights import fingerprint
-from tuneval.engine.hf.weights.describe import ModelFolder
+from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import ConfigError, VariantError
 from tuneval.plan.variants import look_into, not_an_adapter
 from tuneval.types import Variant

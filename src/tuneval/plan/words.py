@@ -12,12 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tuneval.data.training_record import checkpoints_below
-from tuneval.engine.hf.weights.describe import (
-    ADAPTER_CONFIG,
-    MODEL_CONFIG,
-    ModelFolder,
-    find_base,
-)
+from tuneval.engine.hf.weights.adapter import find_base
+from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, MODEL_CONFIG, ModelFolder
 from tuneval.errors import AdapterError, ConfigError, VariantError
 from tuneval.plan.arms import Arm, Flag, Word, arms_of, refuse_twice, served_arms
 from tuneval.plan.spec import DATA_SUFFIXES, RunSpec

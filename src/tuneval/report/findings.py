@@ -12,10 +12,7 @@ from tuneval.report import wording
 from tuneval.report.charts.path import is_path, path
 from tuneval.report.charts.reliability import is_reliability, reliability
 from tuneval.report.charts.svg import Chart
-from tuneval.types import Finding, FindingLevel, RunResult
-
-SIGNS: Mapping[FindingLevel, str] = {"warning": "!", "unclear": "?", "clear": "+", "note": "="}
-"""The sign before a sentence, in the order in which sentences stand."""
+from tuneval.types import Finding, RunResult
 
 _DRAWINGS = ((is_reliability, reliability), (is_path, path))
 
@@ -93,7 +90,7 @@ class Block:
     @property
     def has_warning(self) -> bool:
         """Does any of its sentences warn?"""
-        return any(line.sign == SIGNS["warning"] for line in self.lines)
+        return any(line.sign == wording.SIGNS["warning"] for line in self.lines)
 
 
 def blocks(result: RunResult, css: Mapping[str, str]) -> list[Block]:
@@ -111,10 +108,10 @@ def blocks(result: RunResult, css: Mapping[str, str]) -> list[Block]:
 
 def _block(kind: str, findings: Sequence[Finding], css: Mapping[str, str]) -> Block:
     title, lead = _TITLES.get(kind, (kind.capitalize(), ""))
-    order = list(SIGNS)
+    order = list(wording.SIGNS)
     several_sets = len({one.case_set for one in findings}) > 1
     lines = [
-        Line(SIGNS[one.level], _about(one, several_sets), one.sentence)
+        Line(wording.SIGNS[one.level], _about(one, several_sets), one.sentence)
         for one in sorted(findings, key=lambda one: order.index(one.level))
         if one.sentence
     ]

@@ -25,6 +25,8 @@ from tuneval.types import (
 
 OVERALL = "all"
 MOST_PAIR_COLUMNS = 3
+ANSWERS = ("checkpoints",)
+"""Findings that answer what a run was made for: they stand beside its verdicts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,10 @@ class View:
                     about = said.setdefault(sentence, (sign, []))[1]
                     if self._about(verdict) not in about:
                         about.append(self._about(verdict))
+            if rank == "first":
+                for found in self.result.findings:
+                    if found.kind in ANSWERS:
+                        said.setdefault(found.sentence, (wording.SIGNS[found.level], []))
         if not verdicts:  # scores without a pair still have warnings
             for found in self.result.findings:
                 if found.level == "warning":
