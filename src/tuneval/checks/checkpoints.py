@@ -116,14 +116,9 @@ def _about(
     )
     steps = [one.step or 0 for one in members]
     unit = _unit(members[0])
-    text = curve_sentence(curve, steps, unit, metric.name)
-    if chosen is None:
-        text += (
-            " The best was picked on these same cases: its interval is widened for that "
-            f"({len(members)} looks)."
-        )
-    else:
-        text = f"{_chosen_text(scene, cases, members, chosen, unit)} On the test cases {text}"
+    text = curve_sentence(curve, steps, unit, metric.name, is_picked=chosen is None)
+    if chosen is not None:
+        text = f"{_chosen_text(scene, cases, members, chosen, unit)} There {text}"
     last = curve.against_best[-1]
     return Finding(
         kind=KIND,
@@ -174,7 +169,7 @@ def _chosen_text(
     )
     return (
         f"{unit} {step} was chosen on {chosen.n_cases} validation cases among {len(members)} checkpoints "
-        f"and alone is judged: {score_text(test)} in {metric.name}."
+        f"and alone is judged: {metric.name} {score_text(test)} on the test cases."
     )
 
 

@@ -142,17 +142,21 @@ def _joint(
     return max(confidence, 1 - 2 * means.t_tail(float(np.quantile(largest, confidence)), df))
 
 
-def curve_sentence(curve: CheckpointCurve, steps: Sequence[int], unit: str, metric: str) -> str:
+def curve_sentence(
+    curve: CheckpointCurve, steps: Sequence[int], unit: str, metric: str, *, is_picked: bool
+) -> str:
     """The best checkpoint, those that cannot be told from it, and the last.
 
-    ``unit``: what the steps count ("step" or "epoch"); ``metric``: its name as printed.
+    ``unit``: what the steps count ("step" or "epoch"); ``metric``: its name as printed; ``is_picked``:
+    nothing else says which one to take.
     """
     best = curve.scores[curve.best]
     alike = [step for n, step in enumerate(steps) if n != curve.best and not curve.is_told[n]]
     told = [step for n, step in enumerate(steps) if curve.is_told[n]]
+    widened = ", widened: it is picked on these same cases" if is_picked else ""
     parts = [
-        f"{unit} {steps[curve.best]} is the best of {len(steps)} checkpoints with {score_text(best)} "
-        f"in {metric}"
+        f"{unit} {steps[curve.best]} is the best of {len(steps)} checkpoints: {metric} "
+        f"{score_text(best, widened)}"
     ]
     if not alike:
         parts.append("all others are worse")
@@ -173,12 +177,13 @@ def curve_sentence(curve: CheckpointCurve, steps: Sequence[int], unit: str, metr
     return "; ".join(parts) + "."
 
 
-def score_text(one: Score) -> str:
-    """A score with its interval."""
+def score_text(one: Score, remark: str = "") -> str:
+    """A score with its interval, and a remark on that."""
     unit = scale(one.unit)
     if one.interval is None:
         return unit.plain(one.value)
-    return f"{unit.plain(one.value)} ({unit.plain(one.interval.low)} to {unit.plain(one.interval.high)})"
+    span = f"{unit.plain(one.interval.low)} to {unit.plain(one.interval.high)}"
+    return f"{unit.plain(one.value)} ({span}{remark})"
 
 
 def _listed(steps: Sequence[int]) -> str:
