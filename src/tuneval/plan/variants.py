@@ -114,6 +114,11 @@ def variants_of(
         if not folder.has_model:
             raise VariantError(_not_a_model(one, folder))
         folders[one.name] = folder
+        notes += [f"{one.name}: {note}" for note in folder.notes]
+        if folder.has_adapter:
+            notes.append(
+                f'{one.name}: "{one.model}" holds an adapter, too; read as the whole model'
+            )
         return [
             Variant(
                 name=one.name,
@@ -133,6 +138,7 @@ def variants_of(
             raise VariantError(not_an_adapter(path, folder))
         if folder.has_model:
             notes.append(f'{one.name}: "{path}" holds a whole model, too; read as the adapter')
+        notes += [f"{one.name}: {note}" for note in folder.notes]
         notes += check_adapter_fits(
             folder,
             base_folder,
