@@ -139,21 +139,21 @@ GONE = "/mnt/train/models/llama-3-8b"
             GONE,
             "",
             'adapter "out" was trained on "/mnt/train/models/llama-3-8b", which is not here.\n'
-            "Name it: tuneval compare BASE --adapter out --data test.jsonl",
+            "Name it: tuneval compare BASE --adapter out --data 'my test.jsonl' --limit 5",
         ),
         (
             "/mnt/train/meta-llama/Llama-3-8B",
             "meta-llama/Llama-3-8B",
             'adapter "out" was trained on "/mnt/train/meta-llama/Llama-3-8B", which is not here.\n'
             "Your cache holds meta-llama/Llama-3-8B. If that is the same model:\n"
-            "    tuneval compare meta-llama/Llama-3-8B --adapter out --data test.jsonl",
+            "    tuneval compare meta-llama/Llama-3-8B --adapter out --data 'my test.jsonl' --limit 5",
         ),
         (
             "models/tiny-base",
             "beside",
             'adapter "out" was trained on "models/tiny-base", which is not here.\n'
             'There is "{beside}". If that is the same model:\n'
-            "    tuneval compare {beside} --adapter out --data test.jsonl",
+            "    tuneval compare {beside} --adapter out --data 'my test.jsonl' --limit 5",
         ),
         (
             "meta-llama/Meta-Llama-3-8B",
@@ -163,13 +163,13 @@ GONE = "/mnt/train/models/llama-3-8b"
             "Download it elsewhere with: hf download meta-llama/Meta-Llama-3-8B\n"
             "then pass the directory, or unset HF_HUB_OFFLINE.\n"
             "If you have it in a folder:\n"
-            "    tuneval compare FOLDER --adapter out --data test.jsonl",
+            "    tuneval compare FOLDER --adapter out --data 'my test.jsonl' --limit 5",
         ),
         (
             None,
             "",
             'adapter "out": adapter_config.json names no base model.\n'
-            "Name it: tuneval compare BASE --adapter out --data test.jsonl",
+            "Name it: tuneval compare BASE --adapter out --data 'my test.jsonl' --limit 5",
         ),
     ],
     ids=["a path", "a path, and a cached model", "relative to a folder above", "hub id", "none"],
@@ -192,7 +192,12 @@ def test_a_base_that_is_not_here_is_offered_never_taken(
     elif cached:
         (tmp_path / "cache" / f"models--{cached.replace('/', '--')}").mkdir(parents=True)
     with pytest.raises(TunevalError) as error:
-        describe_run(base=None, adapters=["out"], data=["test.jsonl"])
+        describe_run(
+            base=None,
+            adapters=["out"],
+            data=["my test.jsonl"],
+            said=["--adapter", "out", "--data", "my test.jsonl", "--limit", "5"],
+        )
     assert str(error.value) == message.replace("{beside}", str(beside))
 
 
@@ -239,7 +244,7 @@ def test_a_folder_with_an_equals_sign_is_a_folder(
         ),
         (
             {"base": None, "full": ["whole"]},
-            "which base? Give it first: tuneval compare BASE --full DIR --data FILE.",
+            "which base? Give it first: tuneval compare BASE --full whole --data test.jsonl",
         ),
     ],
 )

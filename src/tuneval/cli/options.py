@@ -248,6 +248,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "options": task_options,
     }
     return {
+        "said": spelled(words),
         "base": _either(words["base"], words["base_model"]),
         "adapters": words["adapter"] or (),
         "full": words["full"] or (),
@@ -298,6 +299,19 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         },
         "output": {"dir": words["output_dir"], "reports": _listed(words["report"])},
     }
+
+
+def spelled(words: dict[str, Any]) -> list[str]:
+    """All that was said beside BASE, as words of a command line."""
+    said: list[str] = []
+    for name, parameter in inspect.signature(_words).parameters.items():
+        value = words[name]
+        if name in ("base", "base_model") or not value or value == parameter.default:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        values = value if isinstance(value, list) else [value]
+        said += [word for one in values for word in ((flag,) if one is True else (flag, str(one)))]
+    return said
 
 
 def _either(argument: str | None, option: str | None) -> str | None:

@@ -33,7 +33,7 @@ def not_an_adapter(path: str, folder: ModelFolder) -> str:
     """What to say of a folder that was given as an adapter."""
     return (
         f'"{path}" holds no adapter: expected adapter_config.json and adapter_model.safetensors.'
-        + (f"\nIt holds a whole model: --full {path}" if folder.has_model else "")
+        + (f"\nIt holds a whole model: --full {shlex.quote(path)}" if folder.has_model else "")
     )
 
 
@@ -106,10 +106,10 @@ def variants_of(
         kind: VariantKind = "base" if one.name == base.name else "full"
         folder = look_into(str(one.model), "full", revision=one.revision, **look)
         if folder.has_model and folder.has_adapter and kind == "base":
+            place = shlex.quote(str(one.model))
             raise VariantError(
                 f"{one.model} holds both {MODEL_CONFIG} and {ADAPTER_CONFIG}.\n"
-                f"Use --adapter {one.model} for the adapter or --full {one.model} for the merged "
-                "model."
+                f"Use --adapter {place} for the adapter or --full {place} for the merged model."
             )
         if not folder.has_model:
             raise VariantError(_not_a_model(one, folder))
@@ -209,7 +209,7 @@ def _not_a_model(one: VariantSpec, folder: ModelFolder) -> str:
     if folder.has_adapter:
         return (
             f'"{one.model}" holds an adapter (adapter_config.json), not a whole model.\n'
-            f"Use --adapter {one.model}."
+            f"Use --adapter {shlex.quote(str(one.model))}."
         )
     return f'"{one.model}" holds no model: expected config.json and *.safetensors.'
 

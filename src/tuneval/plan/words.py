@@ -7,7 +7,9 @@ Looks at folders' names and settings only; which of them belong together is ``ar
 from __future__ import annotations
 
 import glob
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +34,16 @@ def describe_run(
     trust_remote_code: bool = False,
     training_log: str | None = "auto",
     cases: Mapping[str, Any] | None = None,
+    said: Sequence[str] = (),
     **sections: Any,
 ) -> RunSpec:
     """Build the spec of a comparison from what stands on a command line.
 
     ``adapters`` and ``full`` are "DIR", "NAME=DIR" or a glob; ``benchmarks`` are names, ``guards``
     files or names of benchmarks; ``cases`` holds the options that all data files share (benchmarks
-    take ``limit`` and ``few_shot`` of them, and without files ``options`` and ``template``, too); ``sections`` the other sections of run.yaml as plain mappings.
+    take ``limit`` and ``few_shot`` of them, and without files ``options`` and ``template``, too);
+    ``said`` all words but BASE as they were typed, for the commands that errors propose (left out: what
+    can be told from the rest); ``sections`` the other sections of run.yaml as plain mappings.
 
     Raises
     ------
@@ -63,9 +68,10 @@ def describe_run(
         raise ConfigError(
             "which base? A server's names do not tell: tuneval compare BASE --adapter NAME ..."
         )
-    base = base or _base_of(
-        [path for arm in arms for path in arm.paths], bool(backend.get("offline"))
-    )
+    if base is None:
+        said = said or _words(adapter=adapters, full=full, data=data, benchmark=benchmarks)
+        paths = [path for arm in arms for path in arm.paths]
+        base = _base_of(paths, bool(backend.get("offline")), partial(_command, said=said))
     variants: list[dict[str, Any]] = [
         {
             "name": "base",
@@ -176,40 +182,47 @@ def _file_names(files: Sequence[str]) -> list[str | None]:
     ]
 
 
-def _base_of(adapters: Sequence[str], offline: bool) -> str:
+Again = Callable[[str], str]
+"""Base -> the user's command with that base in front."""
+
+
+def _words(**flags: Sequence[str]) -> list[str]:
+    return [word for flag, values in flags.items() for one in values for word in (f"--{flag}", one)]
+
+
+def _command(base: str, *, said: Sequence[str]) -> str:
+    return f"tuneval compare {shlex.join([base, *said])}"
+
+
+def _base_of(adapters: Sequence[str], offline: bool, again: Again) -> str:
     """The base that all adapters record in their own settings."""
     if not adapters:
-        raise ConfigError("which base? Give it first: tuneval compare BASE --full DIR --data FILE.")
-    bases = {_recorded_base(path, offline): path for path in reversed(adapters)}
+        raise ConfigError(f"which base? Give it first: {again('BASE')}")
+    bases = {_recorded_base(path, offline, again): path for path in reversed(adapters)}
     if len(bases) > 1:
         listed = "\n".join(f'    "{path}" was trained on "{base}"' for base, path in bases.items())
         raise VariantError(f"these adapters name different base models:\n{listed}\nGive one BASE.")
     return next(iter(bases))
 
 
-def _recorded_base(path: str, offline: bool) -> str:
+def _recorded_base(path: str, offline: bool, again: Again) -> str:
     """The base that an adapter records, or an error that names the adapter and the way out."""
     adapter = look_into(path, "adapter")
     recorded = adapter.base_model_name
     beside = _beside(adapter)
     try:
-        return find_base(adapter, offline=offline)
+        return find_base(adapter, offline=offline, again=again)
     except AdapterError:
         if beside is None:
             raise
         why = ""
     except VariantError as error:
         why = f"{error}\n"
-    text = f'adapter "{path}" was trained on "{recorded}", which is not here.\n{why}'
+    text = f'adapter "{path}" was trained on "{recorded}", which is not here.\n'
     if beside is None:
-        raise AdapterError(
-            f"{text}If you have it in a folder:\n"
-            f"    tuneval compare FOLDER --adapter {path} --data test.jsonl"
-        )
+        raise AdapterError(f"{text}{why}If you have it in a folder:\n    {again('FOLDER')}")
     raise AdapterError(
-        f'adapter "{path}" was trained on "{recorded}", which is not here.\n'
-        f'There is "{beside}". If that is the same model:\n'
-        f"    tuneval compare {beside} --adapter {path} --data test.jsonl"
+        f'{text}There is "{beside}". If that is the same model:\n    {again(str(beside))}'
     )
 
 

@@ -7,6 +7,7 @@ Reads settings and tensor shapes only.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -116,7 +117,10 @@ def check_is_whole(shapes: Mapping[str, tuple[int, ...]], path: Path, given: str
     if (path / "zero_to_fp32.py").is_file():
         raise VariantError(
             f"{text}Put them together, and copy the json files of {given} beside them:\n"
-            f"    python {given}/zero_to_fp32.py {given} {given}-whole --safe_serialization"
+            "    python "
+            + shlex.join(
+                [f"{given}/zero_to_fp32.py", given, f"{given}-whole", "--safe_serialization"]
+            )
         )
     raise VariantError(
         f"{text}Put them together with zero_to_fp32.py of the checkpoint's folder, or train with "
