@@ -86,7 +86,7 @@ def _words(
     ] = None,
     validation: Annotated[
         str | None,
-        _option(DATA, "chooses among checkpoints of one training", metavar="FILE"),
+        _option(DATA, "chooses among checkpoints of one training", metavar="FILE", rare=True),
     ] = None,
     adversarial: Annotated[
         list[str] | None,

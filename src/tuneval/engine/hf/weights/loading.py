@@ -30,15 +30,24 @@ SMALL_MODEL = 50_000_000
 
 def resolve_device(device: str) -> str:
     """Turn "auto" into the best device here."""
-    if device != "auto":
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise BackendUnavailable(
-                f'device "{device}" asked for, but torch sees no CUDA device. Use --device cpu.'
-            )
-        return device
-    if torch.cuda.is_available():
-        return "cuda:0"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    has_mps = torch.backends.mps.is_available()
+    if device == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise BackendUnavailable(
+            f'device "{device}" asked for, but torch sees no CUDA device. Use --device cpu.'
+        )
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise BackendUnavailable(
+            f'device "{device}" asked for, but the last one that torch sees is '
+            f"cuda:{torch.cuda.device_count() - 1}."
+        )
+    if kind == "mps" and not has_mps:
+        raise BackendUnavailable(
+            f'device "{device}" asked for, but torch sees no Apple GPU. Use --device cpu.'
+        )
+    return device
 
 
 def resolve_dtype(wanted: str, folder: ModelFolder | None, device: str) -> str:
