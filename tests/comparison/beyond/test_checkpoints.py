@@ -117,3 +117,21 @@ def test_one_case_has_no_spread():
     curve = judged([measured([1.0], "a"), measured([0.0], "b")])
     assert curve.best == 0
     assert curve.scores[0].interval.confidence == 0.95
+
+
+def test_what_has_no_correlation_is_paid_for_by_bonferroni():
+    """Ranks over clusters cannot be resampled, and nobody knows how they vary together."""
+    rows = [
+        measured(None, f"c{k}", "auroc", rows=of_kind("ranks", np.random.default_rng(k), 0.5)[1])
+        for k in range(3)
+    ]
+    curve = judged(rows, Auroc(), clusters=[f"p{n // 2}" for n in range(80)])
+    assert [one.interval for one in curve.scores] == [None, None, None]
+    assert curve.is_told == (False, False, False)
+
+
+def test_a_metric_that_is_undefined_has_no_best():
+    rows = [measured(None, f"c{k}", "auroc", rows=[[0.5, 1], [0.2, 1]]) for k in range(2)]
+    curve = judged(rows, Auroc())
+    assert np.isnan(curve.scores[curve.best].value)
+    assert curve.is_told == (False, False)

@@ -101,23 +101,37 @@ def _paid(
     """Settings whose confidence holds for all checkpoints, and for all pairs of them, at once."""
     rows = np.stack([checked(same_cases(measurements[0], one)) for one in measurements])
     codes = cluster_codes(clusters, rows.shape[1])
-    flat = rows.reshape(-1, rows.shape[2])
-    kept = counted(kind_of(metric, flat), flat).reshape(rows.shape[:2]).all(axis=0)
-    codes = codes if codes is None else np.unique(codes[kept], return_inverse=True)[1]
-    values, codes = linear(metric, rows[:, kept], codes, settings)
-    covariance, df = _covariance(values, codes)
     n = len(measurements)
     each = np.eye(n)
     pairs = np.array([each[i] - each[j] for i in range(n) for j in range(i)])
+    covariance, df = _covariance(metric, rows, codes, settings)
     rng = again.generator(settings.resampling_seed, metric.name, "checkpoints")
-    return (
-        replace(settings, confidence=_joint(each, covariance, df, settings.confidence, rng)),
-        replace(settings, confidence=_joint(pairs, covariance, df, settings.confidence, rng)),
-    )
+
+    def paid(contrasts: Floats) -> Settings:
+        confidence = 1 - (1 - settings.confidence) / len(
+            contrasts
+        )  # Bonferroni needs no correlation
+        if np.isfinite(covariance).all():
+            confidence = _joint(contrasts, covariance, df, settings.confidence, rng)
+        return replace(settings, confidence=confidence)
+
+    return paid(each), paid(pairs)
 
 
-def _covariance(values: Floats, codes: Codes | None) -> tuple[Floats, int]:
-    """Covariance of the checkpoints' means over cases (CR1 over clusters), and its degrees of freedom."""
+def _covariance(
+    metric: Statistic, rows: Floats, codes: Codes | None, settings: Settings
+) -> tuple[Floats, int]:
+    """Covariance of the checkpoints' numbers over cases (CR1 over clusters), and its degrees of freedom;
+    nan where the metric is undefined or, being one of ranks, has none over clusters."""
+    unknown = np.full((len(rows), len(rows)), np.nan), 0
+    if metric.statistic == "ranks" and codes is not None:
+        return unknown
+    flat = rows.reshape(-1, rows.shape[2])
+    kept = counted(kind_of(metric, flat), flat).reshape(rows.shape[:2]).all(axis=0)
+    if not kept.any():
+        return unknown
+    codes = codes if codes is None else np.unique(codes[kept], return_inverse=True)[1]
+    values, codes = linear(metric, rows[:, kept], codes, settings)
     centred = values - values.mean(axis=1, keepdims=True)
     sums = np.stack([again.summed(one[:, None], codes)[:, 0] for one in centred])
     groups = sums.shape[1]

@@ -137,6 +137,21 @@ def test_what_zero_3_leaves_is_no_model(
     )
 
 
+def test_shards_of_zero_3_alone(copy: Any, base: Path, monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy(base, "checkpoint 9")
+    Path("checkpoint 9/model.safetensors").unlink()
+    Path("checkpoint 9/zero_to_fp32.py").touch()
+    with pytest.raises(VariantError) as error:
+        describe("checkpoint 9")
+    assert str(error.value) == (
+        '"checkpoint 9" has no weights: there is no model.safetensors and no '
+        "model.safetensors.index.json.\nPut them together, and copy the json files of checkpoint 9 beside "
+        "them:\n    python 'checkpoint 9/zero_to_fp32.py' 'checkpoint 9' 'checkpoint 9-whole' "
+        "--safe_serialization"
+    )
+
+
 def sharded(folder: Path, source: Path) -> None:
     """Two shards and their index, from another model."""
     tensors = load_file(source / "model.safetensors")

@@ -22,6 +22,8 @@ from tuneval.engine.hf.weights.kind import (
     check_adapter_kind,
     check_is_language_model,
     check_is_whole,
+    has_shards,
+    how_to_gather,
 )
 from tuneval.engine.hf.weights.location import entries, find_folder
 from tuneval.errors import VariantError
@@ -302,7 +304,8 @@ def _weight_files(
     raise VariantError(
         f'"{given}" has no weights: there is no {single}'
         + (f" and no {index}" if index else "")
-        + ".\nCopy or download the folder again."
+        + ".\n"
+        + (how_to_gather(path, given) if has_shards(path) else "Copy or download the folder again.")
     )
 
 

@@ -108,21 +108,27 @@ def check_is_whole(shapes: Mapping[str, tuple[int, ...]], path: Path, given: str
     """Raise VariantError where tensors are empty: what DeepSpeed ZeRO-3 leaves of a model that was not
     gathered."""
     empty = sorted(name for name, shape in shapes.items() if 0 in shape)
-    if not empty:
-        return
-    text = (
-        f'"{given}": {len(empty)} of {len(shapes)} tensors are empty (first: "{empty[0]}"). DeepSpeed '
-        "ZeRO-3 kept the numbers in shards of its own.\n"
-    )
-    if (path / "zero_to_fp32.py").is_file():
+    if empty:
         raise VariantError(
-            f"{text}Put them together, and copy the json files of {given} beside them:\n"
-            "    python "
-            + shlex.join(
-                [f"{given}/zero_to_fp32.py", given, f"{given}-whole", "--safe_serialization"]
-            )
+            f'"{given}": {len(empty)} of {len(shapes)} tensors are empty (first: "{empty[0]}"). DeepSpeed '
+            f"ZeRO-3 kept the numbers in shards of its own.\n{how_to_gather(path, given)}"
         )
-    raise VariantError(
-        f"{text}Put them together with zero_to_fp32.py of the checkpoint's folder, or train with "
-        "stage3_gather_16bit_weights_on_model_save: true"
+
+
+def has_shards(path: Path) -> bool:
+    """Did DeepSpeed leave its script beside shards that nobody has put together?"""
+    return (path / "zero_to_fp32.py").is_file()
+
+
+def how_to_gather(path: Path, given: str) -> str:
+    """The command that makes one model of DeepSpeed's shards."""
+    if not has_shards(path):
+        return (
+            "Put them together with zero_to_fp32.py of the checkpoint's folder, or train with "
+            "stage3_gather_16bit_weights_on_model_save: true"
+        )
+    words = [f"{given}/zero_to_fp32.py", given, f"{given}-whole", "--safe_serialization"]
+    return (
+        f"Put them together, and copy the json files of {given} beside them:\n"
+        f"    python {shlex.join(words)}"
     )
