@@ -107,7 +107,7 @@ class Breaking:
     """A backend that works ``n_good`` times and then cannot start anything."""
 
     def __init__(self, backend: SandboxBackend, n_good: int) -> None:
-        self.name, self.level = backend.name, backend.level
+        self.name, self.level, self.gaps = backend.name, backend.level, backend.gaps
         self.backend, self.n_left = backend, n_good
 
     def launch(self, role: str, slot: int, limits: Limits) -> Launch:

@@ -20,7 +20,7 @@ from tuneval.errors import SandboxError
 from tuneval.sandbox import SandboxBackend, probe
 from tuneval.sandbox.backend import MAX_WORKERS, first_user
 from tuneval.sandbox.box import BOOT
-from tuneval.sandbox.guarded import FOLDER_PREFIX
+from tuneval.sandbox.folders import WORK_PREFIX
 
 _PROBED: dict[str, SandboxBackend | str] = {}
 
@@ -148,7 +148,7 @@ class Yard:
 
 def _is_own_sandbox_folder(path: Path) -> bool:
     """A work folder of this process (its users) or, for an ordinary user, of this user."""
-    if not path.name.startswith(FOLDER_PREFIX):
+    if not path.name.startswith(WORK_PREFIX):
         return False
     owner = path.lstat().st_uid
     return owner in _own_users() or (os.geteuid() != 0 and owner == os.geteuid())

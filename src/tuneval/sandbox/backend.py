@@ -18,6 +18,22 @@ Role = Literal["candidate", "grader"]
 ROLES: tuple[Role, Role] = ("candidate", "grader")
 GRADER_CPU_SECONDS = 5
 """What the grader may use beyond the program's limit."""
+MEMORY_IS_WATCHED = (
+    "memory of all processes: summed every 0.1 s, so a fast program is over the limit for a moment; "
+    "buffers of pipes and sockets are not counted"
+)
+FILES_ARE_WATCHED = (
+    "temporary space: counted every 0.1 s, so a fast program is over the limit for a moment; removed "
+    "files that are mapped but not open are counted for root only"
+)
+NAMES_ARE_SEEN = (
+    "names outside: whether a path or a process number exists, and a file's size, owner and times, can "
+    "be seen; contents and folders cannot"
+)
+SIGNALS_PASS = "other processes of the same user: they can be sent signals"
+CALLS_PASS = "system calls: there is no filter for this kind of processor"
+LIMITS_ARE_LOOSE = "memory and number of processes: as far as the system enforces them"
+NOTHING_IS_HELD = "files, network and processes: a program has the rights of the user"
 USER_BASE = 1_200_000_000
 FEWEST_USERS = 60_000
 MAX_WORKERS = 32
@@ -28,11 +44,13 @@ class SandboxBackend(Protocol):
     """One way of confining a program.
 
     ``level`` is what it gives: "strong" (own root, no network, own process numbers), "medium" (one
-    of them by another means), "weak", "none".
+    of them by another means), "weak", "none". ``gaps`` names, one text each, what a program can do
+    all the same; everything else that ``docs/sandbox.md`` lists holds.
     """
 
     name: str
     level: Level
+    gaps: tuple[str, ...]
 
     def launch(self, role: Role, slot: int, limits: Limits) -> Launch:
         """Say how to start one sandbox. ``slot`` is the worker's number: no two sandboxes that run
