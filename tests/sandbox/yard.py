@@ -76,7 +76,11 @@ class Yard:
         self.abstract = socket.socket(socket.AF_UNIX)
         self.abstract.bind(f"\0tuneval-{self.mark}")
         self.abstract.listen()
-        self.listeners = (self.tcp, self.udp, self.unix, self.abstract)
+        self.datagram_path = folder / "datagram"
+        self.datagram = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.datagram.bind(str(self.datagram_path))
+        self.datagram_path.chmod(0o777)
+        self.listeners = (self.tcp, self.udp, self.unix, self.abstract, self.datagram)
         for listener in self.listeners:
             listener.setblocking(False)
         self.victim = subprocess.Popen(["sleep", "600"])
@@ -96,6 +100,7 @@ class Yard:
             "TCP_PORT": self.tcp.getsockname()[1],
             "UDP_PORT": self.udp.getsockname()[1],
             "UNIX_SOCK": self.unix_path,
+            "UNIX_DATAGRAM": self.datagram_path,
             "ABSTRACT_SOCK": f"tuneval-{self.mark}",
             "VICTIM_PID": self.victim.pid,
             "MARK": self.mark,
