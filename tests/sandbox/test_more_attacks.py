@@ -254,6 +254,10 @@ def fill(path, mib=15):
 LOOP = "def check(f):\n    for got, want in zip(map(f, [1, 2], [2, 3]), [3, 5]):\n        assert got == want\n"
 SENTINEL = "def check(f):\n    calls = iter(lambda: f(2, 3), None)\n    assert all(n == 5 for n, _ in zip(calls, 'ab'))\n"
 LONG = "'x' * ((32 << 20) - 200)"
+FILLED = """
+rest = '{"raised":{"FIELD":""},"id":"0123456789abcdef"}'
+answer({"raised": {"FIELD": "x" * (c.wire.MAX_FRAME_BYTES - len(rest))}})
+"""
 TOWARDS = """
 import socket
 pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -275,7 +279,11 @@ def _raised(**fields: str) -> str:
 
 NOT_COUNTED_OUT = [
     *(
-        Attack(f"exception whose {field} fills the frame", _raised(**{field: LONG}), ("exception",))
+        Attack(
+            f"exception whose {field} fills the frame",
+            ANSWER + FILLED.replace("FIELD", field) + WRONG,
+            ("exception",),
+        )
         for field in ("missing_module", "name", "text")
     ),
     Attack("exception whose name is a list", _raised(name="[[]] * 9"), ("violation",)),
@@ -441,17 +449,18 @@ ROOM = [
     Attack(
         "memory without a name",
         HOARD
-        + "def add(a, b):\n    for n in range(40):\n        kept.append(os.memfd_create('x'))\n"
+        + "def add(a, b):\n    for n in range(20):\n        kept.append(os.memfd_create('x'))\n"
         "        os.write(kept[-1], bytes(15 << 20))\n    return a + b\n",
         ("exception",),
     ),
     Attack(
         "memory that nobody who lives has touched",
-        "import mmap, os, time\ndef add(a, b):\n    for _ in range(4):\n        if os.fork() == 0:\n"
-        "            m = mmap.mmap(-1, 700 << 20)\n            if os.fork() == 0:\n"
-        "                for n in range(0, len(m), 1 << 20):\n"
+        "import mmap, os, time\ninlet, outlet = os.pipe()\ndef add(a, b):\n    for _ in range(4):\n"
+        "        if os.fork() == 0:\n            m = mmap.mmap(-1, 700 << 20)\n"
+        "            if os.fork() == 0:\n                for n in range(0, len(m), 1 << 20):\n"
         "                    m[n:n + (1 << 20)] = bytes(1 << 20)\n                os._exit(0)\n"
-        "            time.sleep(9)\n            os._exit(0)\n    time.sleep(8)\n    return a + b\n",
+        "            os.wait()\n            os.write(outlet, b'x')\n            time.sleep(9)\n"
+        "            os._exit(0)\n        os.read(inlet, 1)\n    time.sleep(3)\n    return a + b\n",
         ("memory_limit",),
         limits=Limits(),
     ),
