@@ -598,6 +598,13 @@ REACH = [
         gap=NAMES_ARE_SEEN,
     ),
     Attack(
+        "asks where a link outside leads",
+        "import os\ntry:\n    print('SEEN:', os.readlink('{{CANARY_DIR}}/link'))\nexcept OSError:\n    pass\n"
+        + HONEST,
+        ("passed",),
+        gap=NAMES_ARE_SEEN,
+    ),
+    Attack(
         "asks for a process outside",
         "import os\ntry:\n    os.kill({{VICTIM_PID}}, 0)\n    print('LEAK:signal')\n"
         "except PermissionError:\n    print('SEEN:')\nexcept OSError:\n    pass\n" + HONEST,

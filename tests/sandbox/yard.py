@@ -64,6 +64,7 @@ class Yard:
         self.secret_file = folder / "secret"
         self.secret_file.write_text(self.secret, encoding="ascii")
         self.secret_file.chmod(0o644)
+        (folder / "link").symlink_to("canary")
         self.restore()
         self.tcp = socket.create_server(("127.0.0.1", 0))
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

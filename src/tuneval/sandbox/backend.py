@@ -27,8 +27,8 @@ FILES_ARE_WATCHED = (
     "files that are mapped but not open are counted for root only"
 )
 NAMES_ARE_SEEN = (
-    "names outside: whether a path or a process number exists, and a file's size, owner and times, can "
-    "be seen; contents and folders cannot"
+    "names outside: whether a path or a process number exists, where a link leads, and a file's size, "
+    "owner, times and attributes can be seen; contents and lists of folders cannot"
 )
 SIGNALS_PASS = "other processes of the same user: they can be sent signals"
 CALLS_PASS = "system calls: there is no filter for this kind of processor"

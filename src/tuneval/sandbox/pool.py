@@ -262,7 +262,7 @@ def _is_doubtful(outcome: Outcome) -> bool:
     cores are shared), and the system may have ended a grader to have its memory."""
     if outcome.outcome == "timeout":
         return _is_busy()
-    return outcome.detail.startswith(trial.NO_VERDICT)
+    return outcome.outcome == "violation" and outcome.detail.startswith(trial.NO_VERDICT)
 
 
 def _is_final(outcome: Outcome) -> bool:

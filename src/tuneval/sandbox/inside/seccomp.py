@@ -57,6 +57,9 @@ fsconfig 431 431
 fsmount 432 432
 fspick 433 433
 mount_setattr 442 442
+open_tree_attr 467 467
+statmount 457 457
+listmount 458 458
 chroot 161 51
 pivot_root 155 41
 unshare 272 97
