@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.yard import Yard
 from tuneval.sandbox import Limits, Program, SandboxBackend, run_all
-from tuneval.sandbox.backend import NAMES_ARE_SEEN
+from tuneval.sandbox.backend import MAPPED_FILES_HIDE, NAMES_ARE_SEEN, OPEN_FILES_HIDE
 from tuneval.sandbox.program import Grading
 
 ADD = "def check(candidate):\n    assert candidate(2, 3) == 5\n    assert candidate(-7, 4) == -3\n"
@@ -203,8 +203,9 @@ ATTACKS = [
         "files that no folder shows",
         "import os, tempfile, time\nkept = []\ndef add(a, b):\n    for _ in range(12):\n"
         "        f = tempfile.TemporaryFile()\n        f.write(bytes(10 << 20))\n        f.flush()\n"
-        "        kept.append(f)\n    time.sleep(1)\n    return a + b\n",
-        ("violation", "exception"),
+        "        kept.append(f)\n    time.sleep(1)\n    print('SEEN:', flush=True)\n    return 0\n",
+        ("violation", "exception", "wrong_answer"),
+        gap=OPEN_FILES_HIDE,
     ),
     Attack(
         "memory over many processes",
@@ -510,12 +511,22 @@ ROOM = [
     ),
     Attack(
         "removed files of a process that hides",
-        HOARD
-        + RAW
-        + "def add(a, b):\n    if not denied(157 if os.uname().machine == 'x86_64' else 167, 4, 0):\n"
-        "        return 'hidden'\n    for n in range(20):\n        kept.append(fill('f'))\n"
-        "        os.unlink('f')\n    time.sleep(1)\n    return a + b\n",
-        ("violation", "exception"),
+        HOARD + RAW + "dumpable = 157 if os.uname().machine == 'x86_64' else 167\ndef add(a, b):\n"
+        "    if not denied(dumpable, 4, 0):\n        print('LEAK:hidden')\n    for n in range(20):\n"
+        "        kept.append(fill('f'))\n        os.unlink('f')\n    time.sleep(1)\n"
+        "    print('SEEN:', flush=True)\n    return 0\n",
+        ("violation", "exception", "wrong_answer"),
+        gap=OPEN_FILES_HIDE,
+    ),
+    Attack(
+        "removed files that are only mapped",
+        HOARD + RAW + "libc.mmap.restype = ctypes.c_void_p\n"
+        "libc.mmap.argtypes = [ctypes.c_void_p, *[ctypes.c_size_t] * 2, *[ctypes.c_int] * 2, ctypes.c_long]\n"
+        "def add(a, b):\n    for n in range(20):\n        fd = fill('f')\n        os.unlink('f')\n"
+        "        assert libc.mmap(None, 4096, 1, 1, fd, 0) not in (None, 2**64 - 1)\n        os.close(fd)\n"
+        "    time.sleep(1)\n    print('SEEN:', flush=True)\n    return 0\n",
+        ("violation", "exception", "wrong_answer"),
+        gap=MAPPED_FILES_HIDE,
     ),
     Attack(
         "an interpreter of its own that may not be read",

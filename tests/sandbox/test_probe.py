@@ -213,7 +213,7 @@ def test_every_backend_says_what_it_does_not_hold() -> None:
     found = {name: make().gaps for name, make in backends("an-image").items()}
     assert found["bwrap"] == (MEMORY_IS_WATCHED,)
     assert found["container"] == ()
-    assert found["landlock"][:3] == (MEMORY_IS_WATCHED, FILES_ARE_WATCHED, NAMES_ARE_SEEN)
+    assert {MEMORY_IS_WATCHED, FILES_ARE_WATCHED, NAMES_ARE_SEEN} <= set(found["landlock"])
     assert found["none"]
 
 

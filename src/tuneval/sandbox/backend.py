@@ -23,8 +23,15 @@ MEMORY_IS_WATCHED = (
     "buffers of pipes and sockets are not counted"
 )
 FILES_ARE_WATCHED = (
-    "temporary space: counted every 0.1 s, so a fast program is over the limit for a moment; removed "
-    "files that are mapped but not open are counted for root only"
+    "temporary space: counted every 0.1 s, so a fast program is over the limit for a moment"
+)
+OPEN_FILES_HIDE = (
+    "temporary space: files that were removed and are still open are not counted (root without "
+    "CAP_SYS_PTRACE may not look into other users' processes)"
+)
+MAPPED_FILES_HIDE = (
+    "temporary space: files that were removed and are mapped but not open are not counted (that takes "
+    "root with CAP_SYS_ADMIN)"
 )
 NAMES_ARE_SEEN = (
     "names outside: whether a path or a process number exists, where a link leads, and a file's size, "
@@ -34,6 +41,7 @@ SIGNALS_PASS = "other processes of the same user: they can be sent signals"
 CALLS_PASS = "system calls: there is no filter for this kind of processor"
 LIMITS_ARE_LOOSE = "memory and number of processes: as far as the system enforces them"
 NOTHING_IS_HELD = "files, network and processes: a program has the rights of the user"
+_SYS_PTRACE, _SYS_ADMIN = 19, 21
 USER_BASE = 1_200_000_000
 FEWEST_USERS = 60_000
 MAX_WORKERS = 32
@@ -116,6 +124,25 @@ def own_user(role: Role, slot: int) -> int | None:
 def is_privileged() -> bool:
     """Are we root with other users at hand? Root of a user namespace may be the only user in it."""
     return hasattr(os, "geteuid") and os.geteuid() == 0 and _last_user() >= FEWEST_USERS
+
+
+def watch_gaps() -> tuple[str, ...]:
+    """What a watch over processes and a folder cannot hold, with the rights that we have."""
+    gaps = [MEMORY_IS_WATCHED, FILES_ARE_WATCHED]
+    is_other_user = is_privileged()
+    if is_other_user and not _has_capability(_SYS_PTRACE):
+        gaps.append(OPEN_FILES_HIDE)
+    if gaps[-1] == OPEN_FILES_HIDE or not _has_capability(_SYS_ADMIN):
+        gaps.append(MAPPED_FILES_HIDE)
+    return tuple(gaps)
+
+
+def _has_capability(number: int) -> bool:
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+        return bool(int(status.split("CapEff:")[1].split()[0], 16) >> number & 1)
+    except (OSError, IndexError, ValueError):
+        return False
 
 
 def first_user() -> int:

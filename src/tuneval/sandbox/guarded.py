@@ -36,8 +36,7 @@ class Landlock:
         is_complete = self._abi >= ABI_WITH_SIGNALS and calls is not None
         self.level: Level = "medium" if is_complete else "weak"
         self.gaps: tuple[str, ...] = (
-            backend.MEMORY_IS_WATCHED,
-            backend.FILES_ARE_WATCHED,
+            *backend.watch_gaps(),
             backend.NAMES_ARE_SEEN,
             *([] if self._abi >= ABI_WITH_SIGNALS or is_root else [backend.SIGNALS_PASS]),
             *([] if calls is not None else [backend.CALLS_PASS]),
@@ -68,6 +67,8 @@ class Seatbelt:
     gaps: tuple[str, ...] = (
         backend.LIMITS_ARE_LOOSE,
         backend.FILES_ARE_WATCHED,
+        backend.OPEN_FILES_HIDE,
+        backend.MAPPED_FILES_HIDE,
         backend.NAMES_ARE_SEEN,
     )
 

@@ -209,9 +209,13 @@ class Trial:
             self._take_nonsense("a verdict that is none")
 
     def _take_nonsense(self, detail: str) -> None:
-        """What came where the verdict belongs is none: a program's doing, once one may have run."""
-        outcome = "violation" if self.is_confined else "infra_error"
-        self.verdict = {"outcome": outcome, "detail": detail}
+        """What came where the verdict belongs is none: a program's doing, once one may have run, and
+        before that the words of an engine that failed."""
+        if self.is_confined:
+            self.verdict = {"outcome": "violation", "detail": detail}
+        else:
+            self.grader_words = self._verdict_bytes[:MAX_TAIL_BYTES]
+            self.verdict = {"outcome": "infra_error", "detail": _set_up_failure(self)}
 
     def _relay(self, fd: int) -> bool:
         data = _read(fd)
