@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from random import Random
 
 import pytest
 
@@ -672,3 +674,46 @@ def _shared_segments() -> list[str]:
     with open("/proc/sysvipc/shm", encoding="ascii") as lines:  # noqa: PTH123
         rows = [line.split() for line in lines][1:]
     return [row[1] for row in rows if int(row[7]) >= 1_200_000_000]
+
+
+def _anything(random: Random, depth: int = 0) -> object:
+    """A JSON value that an answer could hold: plain, tagged as a value of ours, or neither."""
+    plain = (None, True, -1, 1 << 70, "", "x" * 3000, "0x", "\ud800", "StopIteration", "inf")
+    if depth > 3 or random.random() < 0.4:
+        return random.choice(plain)
+    inner = [_anything(random, depth + 1) for _ in range(random.randrange(4))]
+    if random.random() < 0.4:
+        return inner
+    return dict(zip(random.sample("ifucbBtdszrgkvpDqo?", len(inner)), inner, strict=True))
+
+
+def _record(random: Random, names: str) -> str:
+    chosen = random.sample(names.split(), random.randrange(1, 4))
+    return json.dumps({name: _anything(random) for name in chosen})
+
+
+ANSWERS = "value raised left unsendable after"
+HELLOS = "defined syntax raised left setup confined"
+VERDICTS = "outcome detail phase calls missing_module setup stage"
+N_FORGED = [30, pytest.param(600, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("n_programs", N_FORGED)
+def test_nothing_that_a_program_sends_takes_it_out_of_n(
+    n_programs: int, best: SandboxBackend
+) -> None:
+    random = Random(n_programs)
+    programs = []
+    for number in range(n_programs):
+        if number % 3 == 0:
+            source = ANSWER + f"import json\nanswer(json.loads({_record(random, ANSWERS)!r}))\n"
+        elif number % 3 == 1:
+            source = HELLO + f"import json\nhello(json.loads({_record(random, HELLOS)!r}))\n"
+        else:
+            source = INPROC + f"send(json.loads({_record(random, VERDICTS)!r}))\ntime.sleep(2)\n"
+        grading: Grading = "inproc" if number % 3 == 2 else "split"
+        programs.append(Program(source + WRONG, (ADD,), "add", grading=grading))
+    outcomes = run_all(programs, best, SHORT)
+    found = {one.outcome for one in outcomes}
+    assert not found & {"passed", "infra_error"}, found
+    assert max(len(json.dumps(one.to_record())) for one in outcomes) < 64 << 10
