@@ -26,6 +26,7 @@ from tuneval.sandbox import (
     outcome_key,
     pool,
     run_all,
+    trial,
 )
 from tuneval.sandbox.box import BOOT, Launch
 
@@ -137,6 +138,19 @@ def test_sandbox_that_breaks_half_way(best: SandboxBackend, yard: Yard) -> None:
     assert "stopped working during the run" in outcomes[-1].detail
     assert {o.level for o in outcomes} == {best.level}
     assert yard.damage() == []
+
+
+@pytest.mark.fault
+def test_program_side_that_never_stands_is_told_in_its_own_words(best: SandboxBackend) -> None:
+    class Halved(Breaking):
+        def launch(self, role: str, slot: int, limits: Limits) -> Launch:
+            launch = self.backend.launch(role, slot, limits)  # type: ignore[arg-type]
+            if role == "candidate":
+                launch.command = [sys.executable, "-c", "import sys; sys.exit('tool: broken')"]
+            return launch
+
+    outcome = trial.judge(_program("1"), Halved(best, 0), Limits())
+    assert (outcome.outcome, outcome.detail) == ("infra_error", "tool: broken")
 
 
 @pytest.mark.fault

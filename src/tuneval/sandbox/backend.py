@@ -26,11 +26,11 @@ FILES_ARE_WATCHED = (
     "temporary space: counted every 0.1 s, so a fast program is over the limit for a moment"
 )
 OPEN_FILES_HIDE = (
-    "temporary space: files that were removed and are still open are not counted (root without "
-    "CAP_SYS_PTRACE may not look into other users' processes)"
+    "temporary space: files that were removed and are still open are not counted (the evaluator may "
+    "not look into the program's processes; as root it takes CAP_SYS_PTRACE)"
 )
 MAPPED_FILES_HIDE = (
-    "temporary space: files that were removed and are mapped but not open are not counted (that takes "
+    "temporary space: files that were removed and are mapped but not open are not counted (it takes "
     "root with CAP_SYS_ADMIN)"
 )
 NAMES_ARE_SEEN = (
@@ -128,13 +128,14 @@ def is_privileged() -> bool:
 
 def watch_gaps() -> tuple[str, ...]:
     """What a watch over processes and a folder cannot hold, with the rights that we have."""
-    gaps = [MEMORY_IS_WATCHED, FILES_ARE_WATCHED]
-    is_other_user = is_privileged()
-    if is_other_user and not _has_capability(_SYS_PTRACE):
-        gaps.append(OPEN_FILES_HIDE)
-    if gaps[-1] == OPEN_FILES_HIDE or not _has_capability(_SYS_ADMIN):
-        gaps.append(MAPPED_FILES_HIDE)
-    return tuple(gaps)
+    can_look = not is_privileged() or _has_capability(_SYS_PTRACE)
+    can_follow = can_look and _has_capability(_SYS_ADMIN)
+    return (
+        MEMORY_IS_WATCHED,
+        FILES_ARE_WATCHED,
+        *([] if can_look else [OPEN_FILES_HIDE]),
+        *([] if can_follow else [MAPPED_FILES_HIDE]),
+    )
 
 
 def _has_capability(number: int) -> bool:

@@ -201,7 +201,7 @@ class Trial:
     def _take_frame(self, frame: dict[str, Any]) -> None:
         if frame == _STAGE and not self.is_confined:
             self.is_confined = True
-        elif self.is_confined and _is_verdict(frame, self.program):
+        elif _is_verdict(frame, self.program) and (self.is_confined or frame["outcome"] == "gone"):
             self.verdict = frame
         elif not self.is_confined and isinstance(frame.get("setup"), str):
             self.verdict = {"outcome": "infra_error", "detail": frame["setup"]}
