@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from tuneval.data.read import read
+from tuneval.data.source import load
+from tuneval.data.values import columns_of
 from tuneval.plan.resolve import Plan
 from tuneval.types import CaseSet
 
@@ -10,7 +12,8 @@ from tuneval.types import CaseSet
 def read_training(plan: Plan) -> CaseSet | None:
     """Read ``--train-data``; None if there is none.
 
-    A file beside benchmarks alone is read by its own layout. Case ids are "FILE:LINE".
+    A file beside benchmarks alone, or one that lacks the columns of the test file, is read by its
+    own layout. Case ids are "FILE:LINE".
 
     Raises
     ------
@@ -22,9 +25,11 @@ def read_training(plan: Plan) -> CaseSet | None:
         return None
     if described.benchmark is not None:
         return read(file, allow_duplicate_ids=True)
+    present = columns_of(load(file, None, described.split).rows)
     return read(
         file,
-        columns=described.columns,
+        columns=described.columns if {*described.columns.values()} <= {*present} else {},
+        template=described.template,
         task=cases.task,
         labels=described.labels or cases.labels,
         allow_duplicate_ids=True,

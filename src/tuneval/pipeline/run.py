@@ -397,6 +397,7 @@ def few_shot_cases(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Seque
     pool = read(
         described.few_shot_file,
         columns=described.columns,
+        template=described.template,
         task=cases.task,
         labels=described.labels or cases.labels,
     )
