@@ -361,7 +361,7 @@ def test_what_a_remedy_proposes_works() -> None:
     rows = [{"text": f"t{n}", "label": f"l{n % 8}", "output": f"o{n}"} for n in range(40)]
     assert read(rows, task="classify").cases[0].references == ("l0",)
     assert read(rows, task="generate").cases[0].references == ("o0",)
-    assert read(rows, columns={"reference": "output"}).layout == "labelled text"
+    assert read(rows, columns={"reference": "output"}).layout == "text and output"
     tones = [{"text": f"t{n}", "tone": n % 3} for n in range(9)]
     assert read(tones, task="language_model").layout == "text"
     assert read(tones, columns={"reference": "tone"}).task == "classify"

@@ -303,7 +303,7 @@ LAYOUTS = (
         "instruction", "instruction", "output",
         {"instruction": (("instruction",),),
          "output": (("output", "response"), *_ANSWERS)},
-        _FREE, _instruction, {"input": (("input",), *PASSAGES, ("text", "question")), **_TOLD},
+        _FREE, _instruction, {"input": (("input",), *PASSAGES), **_TOLD},
         decided_by_references=True,
     ),
     Layout(
@@ -375,6 +375,19 @@ def match(present: Sequence[str], explicit: Mapping[str, str]) -> list[Match]:
     explicit : mapping
         "input" and "reference" -> the column that the user named for it.
     """
+    named = {key: explicit[key] for key in ("input", "reference") if key in explicit}
+    free = [c for c in present if c in named.values() or c not in explicit.values()]
+    same = [m for m in _made_or_fitting(free, {}) if _says(m, named)] if named else []
+    return same or _made_or_fitting(present, explicit)
+
+
+def _says(match: Match, named: Mapping[str, str]) -> bool:
+    """Would these columns be found unasked? Then naming them changes nothing."""
+    found = {"input": match.columns[match.layout.input], "reference": match.reference}
+    return all(found[key] == column for key, column in named.items())
+
+
+def _made_or_fitting(present: Sequence[str], explicit: Mapping[str, str]) -> list[Match]:
     parts = choices.choice_columns(present)
     if parts and not first_tier((("choices", "options", "endings"),), present):
         with_made = [c for c in (*present, choices.MADE) if c not in parts]

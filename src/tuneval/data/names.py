@@ -18,15 +18,19 @@ LABELS: Tiers = (
      "label_name", "coarse_label", "coarse_name", "fine_label", "fine_name", "class_name",
      "category_name", "intent_name"),
 )  # fmt: skip
-REFERENCES: Tiers = (
-    ("answer", "answers", "reference", "references", "output", "outputs", "response", "completion",
-     "target", "targets", "expected", "expected_output", "expected_answer", "expected_response",
-     "gold", "gold_answer", "golden_answer", "ideal", "ideal_answer", "ideal_response",
-     "ground_truth", "ground_truths", "correct_answer", "correct_answers", "best_answer",
-     "possible_answers", "final_answer", "reference_answer", "reference_output", "summary",
-     "highlights", "translation", "solution", "reply", "target_text", "tgt"),
+EXPECTED: Tiers = (
+    ("reference", "references", "expected", "expected_output", "expected_answer",
+     "expected_response", "gold_answer", "golden_answer", "ideal", "ideal_answer",
+     "ideal_response", "ground_truth", "ground_truths", "correct_answer", "correct_answers",
+     "best_answer", "possible_answers", "final_answer", "reference_answer", "reference_output",
+     "summary", "highlights", "translation", "solution", "reply", "target_text", "tgt"),
 )  # fmt: skip
-"""Texts that are expected; which of several is meant is the user's to say."""
+"""Texts that are expected, by name: no classes, however often they repeat, unless somebody says so."""
+REFERENCES: Tiers = (
+    ("answer", "answers", "output", "outputs", "response", "completion", "target", "targets", "gold",
+     *EXPECTED[0]),
+)  # fmt: skip
+"""What is expected, in words or in classes; which of several is meant is the user's to say."""
 QUESTIONS: Tiers = (("question",), ("query", "problem", "user_query", "user_input"))
 PASSAGES: Tiers = (
     ("context",),

@@ -24,7 +24,7 @@ from tuneval.data.labels import (
     label_set,
 )
 from tuneval.data.layouts import Draft, Match, Prepared
-from tuneval.data.names import LABELS, folded, has_name
+from tuneval.data.names import EXPECTED, LABELS, folded, has_name
 from tuneval.data.select import take
 from tuneval.data.source import load
 from tuneval.data.values import columns_of, is_low, values_of
@@ -348,7 +348,8 @@ def _names_of(match: Match, inputs: Mapping[str, object]) -> dict[str, object]:
 def _task(match: Match, references: Sequence[tuple[str, ...]], labels: Given) -> str:
     layout = match.layout
     if layout.decided_by_references:
-        return "classify" if labels is not None or are_classes(references) else layout.tasks[0]
+        is_text = has_name(EXPECTED, match.reference or "") or not are_classes(references)
+        return "classify" if labels is not None or not is_text else layout.tasks[0]
     if layout.tasks[0] == "classify" and labels is None and are_json(references):
         return "generate"
     if layout.tasks[0] == "classify" and not has_name(LABELS, match.reference or ""):
@@ -373,7 +374,8 @@ def _notes(
     columns = _named(match)
     where = f"column {quote(columns['input'])}"
     made = {choices.MADE: "+".join(match.parts)} if match.parts else {}
-    others = [made.get(c, c) for k, c in columns.items() if k not in ("input", "reference")]
+    main = (match.layout.input, match.layout.reference)
+    others = [made.get(c, c) for k, c in match.columns.items() if k not in main]
     if others:
         where += f" (with {listed(others)})"
     if columns.get("reference", columns["input"]) != columns["input"]:
@@ -387,6 +389,12 @@ def _notes(
             yield "All cases have the same label; no classifier can be told from a constant."
     else:
         yield f"Task {task}."
+        references = [draft.references for draft in drafts]
+        if task == "generate" and are_classes(references):
+            yield (
+                f"{len(set(references))} short references repeat in {len(drafts)} cases; as classes: "
+                "--task classify."
+            )
     passages = {draft.reading.cluster for draft in drafts} - {None}
     if passages:
         yield f"Cases on one passage are resampled together ({len(passages)} passages)."

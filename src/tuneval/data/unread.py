@@ -113,13 +113,24 @@ def refuse_reference_beside(table: Table, chosen: Match, explicit: Mapping[str, 
     """Raise DataError where another column is called like a reference and holds something else."""
     if "reference" in explicit or chosen.reference is None:
         return
-    for column in _left(table, chosen, explicit):
-        if has_name(REFERENCES, column) and set(values_of(table.rows, column)) != {None}:
+    for column in columns_of(table.rows):
+        if column in chosen.used or column in explicit.values() or not has_name(REFERENCES, column):
+            continue
+        if _holds_another(table.rows, column, chosen.reference):
             flags = " or ".join(f"--reference {flag(c)}" for c in (chosen.reference, column))
             raise DataError(
                 f"{table.file}: the reference may be {quote(chosen.reference)} or "
                 f"{quote(column)}.\nSay {flags}."
             )
+
+
+def _holds_another(rows: Sequence[Row], column: str, reference: str) -> bool:
+    """Something else than the reference, or a list without it?"""
+    pairs = [(row.fields.get(column), row.fields.get(reference)) for row in rows]
+    return any(
+        other not in one if isinstance(one, list) else one not in (None, "", other)
+        for one, other in pairs
+    )
 
 
 def refuse_question_beside(
@@ -179,8 +190,12 @@ def unread_note(
         if column not in chosen.used
         and column not in (*named, *templated)
         and not has_name((("id", "_id"),), column)
-        and any(isinstance(row.fields.get(column), str) for row in rows)
+        and any(_is_text(row.fields.get(column)) for row in rows)
     ]
     if not columns:
         return None
     return f"Not read: {listed(columns)} (a column stands in a prompt as {{NAME}}: --prompt)."
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) or (isinstance(value, list) and any(map(_is_text, value)))
