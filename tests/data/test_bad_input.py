@@ -227,6 +227,18 @@ def test_a_path_with_a_slip(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["imdb", "glue:sst2"])
+def test_a_bare_name_may_be_meant_for_the_hub(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message(name) == (
+        f'there is no file "{name}".\n'
+        f"A data set of the hub is named with its owner (--data OWNER/{name}, with a configuration "
+        f"OWNER/{name.partition(':')[0]}:NAME, and --split); it needs pip install 'tuneval[hub]'."
+    )
+
+
 def test_a_directory(tmp_path: Path) -> None:
     assert message(tmp_path) == (
         f'"{tmp_path}" is a directory. Give a file; this one holds no data file.'

@@ -100,5 +100,5 @@ def _hub_route(text: str) -> str:
         return ""
     return (
         f"\nA data set of the hub is named with its owner (--data OWNER/{text}, with a configuration "
-        f"OWNER/{text}:NAME, and --split); it needs pip install 'tuneval[hub]'."
+        f"OWNER/{text.partition(':')[0]}:NAME, and --split); it needs pip install 'tuneval[hub]'."
     )
