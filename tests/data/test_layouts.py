@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from tuneval.data.read import read
+from tuneval.data.read import read, read_beside
 from tuneval.errors import DataError
-from tuneval.types import CaseSet
+from tuneval.tasks import build
+from tuneval.types import CaseSet, Message
 
 Row = dict[str, Any]
 N = 24
@@ -167,23 +169,23 @@ READ: dict[str, tuple[Make, str, str, dict[str, str]]] = {
     "premise, hypothesis, label": (
         lambda n: {"premise": p(n), "hypothesis": a(n), "label": n % 3},
         "pair of texts", "classify",
-        {"first": "premise", "input": "hypothesis", "reference": "label"},
+        {"context": "premise", "input": "hypothesis", "reference": "label"},
     ),
     "sentence1, sentence2, label": (
         lambda n: {"Sentence 1": p(n), "Sentence 2": a(n), "Label": kind(n)},
         "pair of texts", "classify",
-        {"first": "Sentence 1", "input": "Sentence 2", "reference": "Label"},
+        {"context": "Sentence 1", "input": "Sentence 2", "reference": "Label"},
     ),
     "question, sentence, label": (
         lambda n: {"question": q(n), "sentence": p(n), "label": n % 2, "idx": n},
         "pair of texts", "classify",
-        {"first": "question", "input": "sentence", "reference": "label"},
+        {"context": "question", "input": "sentence", "reference": "label"},
     ),
     "question1, question2, label": (
         lambda n: {"question1": q(n), "question2": q(n + 1), "is_duplicate": n % 2,
                    "label": n % 2},
         "pair of texts", "classify",
-        {"first": "question1", "input": "question2", "reference": "label"},
+        {"context": "question1", "input": "question2", "reference": "label"},
     ),
     "question, A to D": (
         lambda n: {"question": q(n), **dict(zip("ABCD", COLOURS, strict=True)),
@@ -248,6 +250,48 @@ READ: dict[str, tuple[Make, str, str, dict[str, str]]] = {
                    "choices": [f"({'ABCD'[k]}) {c}" for k, c in enumerate(COLOURS)]},
         "multiple choice", "multiple_choice",
         {"choices": "choices", "input": "question", "reference": "answer"},
+    ),
+    "choices with tight prefixes": (
+        lambda n: {
+            "question": q(n),
+            "correct": "ABCD"[n % 4],
+            "options": [f"{'ABCD'[k]}){c}" for k, c in enumerate(COLOURS)],
+        },
+        "multiple choice",
+        "multiple_choice",
+        {"choices": "options", "input": "question", "reference": "correct"},
+    ),
+    "choices in lines": (
+        lambda n: {
+            "question": q(n),
+            "answer": "ABCD"[n % 4],
+            "choices": "\n".join(f"{'ABCD'[k]}. {c}" for k, c in enumerate(COLOURS)),
+        },
+        "multiple choice",
+        "multiple_choice",
+        {"choices": "choices", "input": "question", "reference": "answer"},
+    ),
+    "choices as a list in a table's cell": (
+        lambda n: {"question": q(n), "choices": str(choices(n)), "answer": str(n % 4)},
+        "multiple choice",
+        "multiple_choice",
+        {"choices": "choices", "input": "question", "reference": "answer"},
+    ),
+    "choices, letter and text": (
+        lambda n: {
+            "question": q(n),
+            "choices": json.dumps(choices(n)),
+            "answer": f"{'ABCD'[n % 4]}. {COLOURS[n % 4]}",
+        },
+        "multiple choice",
+        "multiple_choice",
+        {"choices": "choices", "input": "question", "reference": "answer"},
+    ),
+    "system, user, assistant": (
+        lambda n: {"system": "Be brief.", "user": q(n), "assistant": a(n)},
+        "text and output",
+        "generate",
+        {"input": "user", "system": "system", "reference": "assistant"},
     ),
     "article, question, options": (
         lambda n: {"article": p(n), "question": q(n), "options": choices(n),
@@ -404,6 +448,17 @@ ASKED: dict[str, tuple[Make, str]] = {
         'rows, row 1: the answer "1" may mean choice 2 ("teal") by its number counted from 0 or '
         f'choice 1 ("amber") by its number counted from 1; every row can be read both ways.\n{MULTI}',
     ),
+    "text and a count": (
+        lambda n: {"text": p(n), "votes": 10 * n},
+        'rows: "votes" holds numbers; predicting a number is another task, which tuneval does not '
+        'have.\nSay --task language_model for the perplexity of "text" alone.',
+    ),
+    "wrong answers in columns of their own": (
+        lambda n: {"question": q(n), "correct_answer": a(n), "distractor1": a(n + 1)},
+        'rows: "distractor1" holds text that is not asked about; the question may be "question" '
+        'alone or with "distractor1".\nSay --input question to leave it out, or put it into the '
+        "prompt: --prompt '{distractor1}\\n\\n{question}\\nAnswer:'.",
+    ),
     "two languages": (
         lambda n: {"en": p(n), "de": f"Tor {n}"},
         'rows: its columns "en", "de" are no layout that is known.\n'
@@ -418,3 +473,101 @@ def test_asked_about(name: str) -> None:
     with pytest.raises(DataError) as caught:
         read([make(n) for n in range(N)])
     assert str(caught.value) == message
+
+
+INDICES = {name: row for name, row in READ.items() if row[2] == "multiple_choice"}
+
+
+@pytest.mark.parametrize("name", INDICES)
+def test_the_right_choice_is_the_right_one(name: str) -> None:
+    make, *_ = INDICES[name]
+    found = read([make(n) for n in range(N)])
+    n_right = 2 if name == "goal, sol1, sol2" else 4
+    assert [case.references for case in found.cases] == [(str(n % n_right),) for n in range(N)]
+    shown = ("turn", "push") if n_right == 2 else COLOURS
+    assert all(case.inputs["choices"][:4] == shown for case in found.cases)  # type: ignore[index]
+
+
+PROMPTS: dict[str, tuple[Message, ...]] = {
+    "passage, question, truth": (Message("user", f"{p(0)}\n\nQuestion: {q(0)}\nAnswer:"),),
+    "Context, Question, Answer": (Message("user", f"{p(0)}\n\nQuestion: {q(0)}\nAnswer:"),),
+    "text, question, answer": (Message("user", f"{p(0)}\n\nQuestion: {q(0)}\nAnswer:"),),
+    "contexts, query, ground_truth": (
+        Message("user", f"{p(0)}\n\n{p(1)}\n\nQuestion: {q(0)}\nAnswer:"),
+    ),
+    "premise, hypothesis, label": (Message("user", f"{p(0)}\n\n{a(0)}\nLabel:"),),
+    "background, question, label": (Message("user", f"{p(0)}\n\n{q(0)}\nLabel:"),),
+    "text, summary": (Message("user", f"{p(0)}\n\nSummary:"),),
+    "instruction, input, system, output": (
+        Message("system", "Be brief."),
+        Message("user", f"Say it.\n{p(0)}"),
+    ),
+    "instruction, history, output": (
+        Message("user", "Hi"),
+        Message("assistant", "Hello"),
+        Message("user", q(0)),
+    ),
+    "prompt, system, completion": (Message("system", "Be brief."), Message("user", q(0))),
+    "system, user, assistant": (Message("system", "Be brief."), Message("user", q(0))),
+    "article, question, options": (
+        Message("user", f"{p(0)}\n\n{q(0)}\nA. amber\nB. teal\nC. plum\nD. ochre\nAnswer:"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROMPTS)
+def test_what_is_read_is_asked(name: str) -> None:
+    found = read([READ[name][0](n) for n in range(N)])
+    request, *_ = build(found.task, labels=found.labels).ask(found.cases[0])
+    assert request.prompt == PROMPTS[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "template", "expected"),
+    [
+        ("premise, hypothesis, label", "{premise} So: {hypothesis}", f"{p(0)} So: {a(0)}"),
+        ("question, sentence, label", "{question} {sentence}", f"{q(0)} {p(0)}"),
+        ("Context, Question, Answer", "{Question} {context}", f"{q(0)} {p(0)}"),
+        ("input, target", "Say: {input}", f"Say: {q(0)}"),
+        ("dialogue, summary", "{dialogue} TL;DR:", f"{p(0)} TL;DR:"),
+        ("text, label, title", "{title}: {text}", f"Gate 0: {p(0)}"),
+    ],
+)
+def test_columns_stay_known_under_their_own_names(name: str, template: str, expected: str) -> None:
+    make, _, _, columns = READ[name]
+    rows = [make(n) for n in range(N)]
+    for named in ({}, {key: columns[key] for key in ("input", "reference")}):
+        found = read(rows, columns=named, template=template)
+        request, *_ = build(found.task, labels=found.labels, template=template).ask(found.cases[0])
+        assert request.prompt == (Message("user", expected),)
+
+
+def test_a_column_called_like_a_standard_key_changes_no_prompt() -> None:
+    """ "article" is not what is asked here, whatever it is called."""
+    rows = [
+        {"text": p(n), "label": kind(n), "instruction": "none", "question": "why"} for n in range(N)
+    ]
+    found = read(rows, columns={"input": "text", "reference": "label"})
+    request, *_ = build(found.task, labels=found.labels).ask(found.cases[0])
+    assert request.prompt == (Message("user", f"{p(0)}\nLabel:"),)
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([{"message": q(n), "topic": kind(n)} for n in range(N)], q(0)),
+        ([{"prompt": q(n), "completion": kind(n)} for n in range(N)], q(0)),
+        ([{"text": q(n), "label": kind(n)} for n in range(N)], q(0)),
+    ],
+    ids=["other names", "another layout", "the same"],
+)
+def test_a_file_beside_the_test_file_may_have_another_layout(
+    rows: list[Row], expected: str
+) -> None:
+    like = read([{"text": p(n), "label": kind(n)} for n in range(N)])
+    columns = {"input": "text", "reference": "label"}
+    found = read_beside(rows, like, columns=columns, labels=None, template=None)
+    inputs = found.cases[0].inputs
+    assert inputs.get("text", inputs.get("prompt")) == expected
+    assert (found.task, found.labels) == (like.task, like.labels)
+    assert [case.references for case in found.cases] == [(kind(n),) for n in range(N)]

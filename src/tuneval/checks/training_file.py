@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from tuneval.data.read import read
-from tuneval.data.source import load
-from tuneval.data.values import columns_of
+from tuneval.data.read import read, read_beside
 from tuneval.plan.resolve import Plan
 from tuneval.types import CaseSet
 
@@ -25,12 +23,11 @@ def read_training(plan: Plan) -> CaseSet | None:
         return None
     if described.benchmark is not None:
         return read(file, allow_duplicate_ids=True)
-    present = columns_of(load(file, None, described.split).rows)
-    return read(
+    return read_beside(
         file,
-        columns=described.columns if {*described.columns.values()} <= {*present} else {},
+        cases,
+        columns=described.columns,
+        labels=described.labels,
         template=described.template,
-        task=cases.task,
-        labels=described.labels or cases.labels,
         allow_duplicate_ids=True,
     )

@@ -8,6 +8,8 @@ means is decided by all of its rows together.
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +24,7 @@ from tuneval.errors import DataError
 MADE = "choices"
 """Column made of columns that hold a choice each."""
 _FAMILY = re.compile(r"(|option|opt|op|choice|ending|sol|solution|ans|answer)([a-j]|\d{1,2})")
-_PREFIX = re.compile(r"\s*[(\[]?([A-Ja-j]|\d{1,2})\s*[).:\]]\s+(?=\S)")
+_PREFIX = re.compile(r"\s*[(\[]?([A-Ja-j]|\d{1,2})\s*(?:[)\]]\s*|[.:]\s+)(?=\S)")
 _NAMED = re.compile(r"[(\[]?([A-Za-z]|\d{1,2})[).:\]]?")
 
 
@@ -104,7 +106,21 @@ def choices_of(row: Fields, columns: Mapping[str, str]) -> Choices:
     return Choices(texts, tuple(str(value) for value in raw), names)
 
 
+def _opened(value: str) -> object:
+    """A list or object that a table holds as text: JSON, Python's notation, or a line each."""
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            found: object = parse(value)
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        return found
+    lines = [line for line in value.splitlines() if line.strip()]
+    return lines if all(_PREFIX.match(line) for line in lines) else value
+
+
 def _texts_and_names(value: object, column: str) -> tuple[Sequence[object], tuple[str, ...]]:
+    if isinstance(value, str):
+        value = _opened(value)
     if isinstance(value, dict) and isinstance(value.get("text"), list | tuple):
         names = value.get("label") or ()
         if names and len(names) != len(value["text"]):
@@ -160,6 +176,10 @@ def _by_letter(given: Choices, answer: object) -> int | None:
 
 def _by_text(given: Choices, answer: object) -> int | None:
     text = as_text(answer).casefold()
+    if prefix := _PREFIX.match(text):
+        at = _by_name(given, prefix[1]) if given.names else _by_letter(given, prefix[1])
+        if at is not None and given.texts[at].strip().casefold() == text[prefix.end() :]:
+            return at
     for texts in (given.texts, given.raw):
         found = [n for n, choice in enumerate(texts) if choice.strip().casefold() == text]
         if len(found) == 1:

@@ -117,7 +117,8 @@ def _codes(text: str) -> str:
 def refuse_nul(row: Fields) -> None:
     """A NUL ends a text for many programs, so that no two of them would read the same case."""
     for column, value in row.items():
-        if any("\0" in text for text in strings_in(value)):
+        texts = (value,) if isinstance(value, str) else strings_in(value)
+        if any("\0" in text for text in texts):
             raise RowFault(f"field {quote(column)} holds a NUL character")
 
 

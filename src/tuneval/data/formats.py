@@ -205,9 +205,12 @@ def _whole(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return value
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_whole)
+
+
 def _parse(text: str) -> object:
     try:
-        value = json.loads(text, object_pairs_hook=_whole)
+        value = _DECODER.decode(text)
     except _Malformed:
         raise
     except json.JSONDecodeError as error:
@@ -316,7 +319,6 @@ def _is_object(line: str) -> bool:
 
 def _array(path: Path, text: str, start: int) -> Iterator[tuple[int, object]]:
     """Yield (line, value) of each element, so that a fault can be found again."""
-    decoder = json.JSONDecoder(object_pairs_hook=_whole)
     position, line, counted = start + 1, 1 + text.count("\n", 0, start), start
     while True:
         position = _skip(text, position)
@@ -324,7 +326,7 @@ def _array(path: Path, text: str, start: int) -> Iterator[tuple[int, object]]:
             break
         line, counted = line + text.count("\n", counted, position), position
         try:
-            value, end = decoder.raw_decode(text, position)
+            value, end = _DECODER.raw_decode(text, position)
             _refuse_half_characters(text[position:end], value)
         except json.JSONDecodeError as error:
             raise DataError(

@@ -208,8 +208,8 @@ def _labelled(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 
 def _pair(row: Fields, columns: Mapping[str, str]) -> Reading:
-    inputs = {**_around(row, columns), "context": text_of(row, columns, "first")}
-    inputs["text"] = text_of(row, columns, "text")
+    text_of(row, columns, "context")
+    inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
     return Reading(inputs, (scalar_of(row, columns, "label"),))
 
 
@@ -313,7 +313,7 @@ LAYOUTS = (
     *(
         Layout(
             "pair of texts", "text", "label",
-            {"first": ((first,),), "text": ((second,),), "label": (*LABELS, *REFERENCES)},
+            {"context": ((first,),), "text": ((second,),), "label": (*LABELS, *REFERENCES)},
             ("classify", "generate"), _pair, _TOLD,
         )
         for first, second in PAIRS

@@ -23,6 +23,7 @@ EXPECTED: Tiers = (
      "expected_response", "gold_answer", "golden_answer", "ideal", "ideal_answer",
      "ideal_response", "ground_truth", "ground_truths", "correct_answer", "correct_answers",
      "best_answer", "possible_answers", "final_answer", "reference_answer", "reference_output",
+     "assistant",
      "summary", "highlights", "translation", "solution", "reply", "target_text", "tgt"),
 )  # fmt: skip
 """Texts that are expected, by name: no classes, however often they repeat, unless somebody says so."""
@@ -44,7 +45,7 @@ TEXTS: Tiers = (
     ("text", "sentence", "input"),
     ("utterance", "content", "review", "tweet", "comment", "query", "message", "problem",
      "user_query", "user_input", "inputs", "input_text", "source", "src", "statement", "claim",
-     "body", "post", "dialogue", "dialog", "transcript", "headline"),
+     "body", "post", "dialogue", "dialog", "transcript", "headline", "user", "human"),
     ("prompt",),
     *PASSAGES,
 )  # fmt: skip
@@ -64,12 +65,18 @@ PAIRS = (
     ("text_a", "text_b"),
 )
 """Two texts of which a relation is asked."""
-SCORES: Tiers = (("score", "rating", "stars", "similarity", "similarity_score", "value", "price"),)
+OFFERED: Tiers = (
+    ("choices", "options", "endings", "distractors", "incorrect_answers", "wrong_answers",
+     "distractor", *(f"{name}{n}" for name in ("distractor", "incorrect_answer", "wrong_answer")
+                     for n in range(1, 6))),
+)  # fmt: skip
+"""What a question offers to choose from."""
 ASIDES: Tiers = (
     ("id", "_id", "uid", "uuid", "guid", "idx", "index", "key", "task_id", "url", "link", "date",
      "time", "timestamp", "created", "created_at", "updated_at", "split", "lang", "language",
      "author", "user", "username", "user_id", "writer", "file", "filename", "path", "hash",
-     "licence", "license"),
+     "licence", "license", "length", "n_tokens", "num_tokens", "token_count", "tokens", "word_count",
+     "char_count", "line", "page", "offset", "year"),
 )  # fmt: skip
 """What a row says about itself: never part of a question."""
 

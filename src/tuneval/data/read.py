@@ -147,6 +147,33 @@ def read(
     return take(case_set, limit)
 
 
+def read_beside(
+    source: Any,
+    like: CaseSet,
+    *,
+    columns: Mapping[str, str],
+    labels: Given,
+    template: str | None,
+    split: str = "test",
+    allow_duplicate_ids: bool = False,
+) -> CaseSet:
+    """Read a file that goes with a test file, for its task and labels.
+
+    Its columns are those that were named for the test file, or, where it lacks one of these, those
+    of its own layout. Raises DataError.
+    """
+    present = columns_of(load(source, None, split).rows)
+    return read(
+        source,
+        columns=columns if all(_known(c, present) in present for c in columns.values()) else {},
+        task=like.task,
+        labels=labels or like.labels,
+        template=template,
+        split=split,
+        allow_duplicate_ids=allow_duplicate_ids,
+    )
+
+
 def _one(value: str | None) -> tuple[str, ...]:
     return () if value is None else (value,)
 
@@ -314,11 +341,11 @@ def _case(
     draft: Draft, prefix: str, match: Match, cluster: str | None, groups: Sequence[str]
 ) -> Case:
     fields = draft.row.fields
-    inputs = draft.reading.inputs
+    inputs, used = draft.reading.inputs, match.used
     own = {
         (f"{OWN}{column}" if column in STANDARD_INPUTS else column): value
         for column, value in fields.items()
-        if column not in match.used
+        if column not in used
         and column not in inputs
         and isinstance(value, str | int | float | bool)
     }

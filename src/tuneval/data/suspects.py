@@ -39,10 +39,10 @@ def _length(inputs: dict[str, object]) -> int:
 
 
 def _two_labels(table: Table, drafts: Sequence[Draft]) -> Iterable[str]:
-    first: dict[str, Draft] = {}
+    first: dict[tuple[tuple[str, object], ...], Draft] = {}
     found = []
     for draft in drafts:
-        before = first.setdefault(repr(sorted(draft.reading.inputs.items())), draft)
+        before = first.setdefault(tuple(draft.reading.inputs.items()), draft)
         if before.references != draft.references:
             found.append((before, draft))
     if found:

@@ -12,11 +12,11 @@ from tuneval.data.names import (
     ALONE,
     ASIDES,
     HISTORIES,
+    OFFERED,
     PAIRS,
     PASSAGES,
     QUESTIONS,
     REFERENCES,
-    SCORES,
     SYSTEMS,
     TEXTS,
     Tiers,
@@ -93,9 +93,7 @@ def _fractions(values: Sequence[str]) -> list[str]:
 
 def _is_score(table: Table, column: str) -> bool:
     values = [value for value in values_of(table.rows, column) if value]
-    if not values or not _are_numbers(values):
-        return False
-    return has_name(SCORES, column) or 4 * len(_fractions(values)) > len(values)
+    return bool(values) and _are_numbers(values)
 
 
 def refuse_numbers(table: Table, column: str) -> None:
@@ -141,7 +139,8 @@ def refuse_question_beside(
         return
     for column in _left(table, chosen, explicit):
         values = values_of(table.rows, column)
-        if has_name(_ASKED, column) and is_free_text(values) and not is_low(values, 20):
+        is_text = has_name(_ASKED, column) and is_free_text(values) and not is_low(values, 20)
+        if is_text or has_name(OFFERED, column):
             raise DataError(_part_of_question(table, chosen, column))
 
 

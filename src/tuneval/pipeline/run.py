@@ -16,7 +16,7 @@ from tuneval import checks, metrics, perturbations, registry, tasks
 from tuneval.assess.assess import Predictions, assess, choose_metrics, conclude, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.comparison import Settings
-from tuneval.data.read import read
+from tuneval.data.read import read_beside
 from tuneval.data.select import few_shot
 from tuneval.engine import BACKENDS, Backend
 from tuneval.engine.answer import answer
@@ -394,12 +394,12 @@ def few_shot_cases(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Seque
             f"{cases.name}: few-shot cases must come from another file than the test cases. "
             "Give --few-shot-file FILE, or cases[].few_shot_file in run.yaml."
         )
-    pool = read(
+    pool = read_beside(
         described.few_shot_file,
+        cases,
         columns=described.columns,
+        labels=described.labels,
         template=described.template,
-        task=cases.task,
-        labels=described.labels or cases.labels,
     )
     return few_shot(
         pool.cases,
