@@ -411,6 +411,16 @@ ASKED: dict[str, tuple[Make, str]] = {
         'or with "document".\nSay --input question to leave it out, or put it into the prompt: '
         "--prompt '{document}\\n\\n{question}\\nAnswer:'.",
     ),
+    "two passages of one rank": (
+        'rows: "story" holds text that is not asked about; the question may be "query" alone or '
+        'with "story".\nSay --input query to leave it out, or put it into the prompt: --prompt '
+        "'{story}\\n\\n{query}\\nAnswer:'.",
+    ),
+    "two references with blanks in their names": (
+        lambda n: {"Question": q(n), "Ground Truth": a(n), "Best Answer": p(n)},
+        'rows: "answer" may be column "Ground Truth" or "Best Answer".\n'
+        "Say --reference 'Ground Truth' or --reference 'Best Answer'.",
+    ),
     "a text beside a prompt": (
         lambda n: {"prompt": "Name it.", "text": p(n), "completion": a(n)},
         'rows: "text" holds text that is not asked about; the question may be "prompt" alone or '

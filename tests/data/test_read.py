@@ -345,7 +345,10 @@ def test_passages_are_clusters() -> None:
 
 def test_dataset_info_of_llama_factory(tmp_path: Path) -> None:
     info = {
-        "mine": {"file_name": "t.jsonl", "columns": {"prompt": "ask", "response": "say"}},
+        "mine": {
+            "file_name": "t.jsonl",
+            "columns": {"prompt": "ask", "response": "say", "system": "told", "history": "before"},
+        },
         "chat": {
             "file_name": "c.json",
             "formatting": "sharegpt",
@@ -359,12 +362,20 @@ def test_dataset_info_of_llama_factory(tmp_path: Path) -> None:
         },
     }
     write(tmp_path, "dataset_info.json", json.dumps(info))
-    alpaca = read(write(tmp_path, "t.jsonl", lines([{"ask": "i", "say": "o"}])))
+    row = {"ask": "i", "say": "o", "told": "be kind", "before": [["q", "r"]]}
+    alpaca = read(write(tmp_path, "t.jsonl", lines([row])))
     assert (dict(alpaca.cases[0].inputs), alpaca.cases[0].references) == (
-        {"instruction": "i"},
+        {
+            "instruction": "i",
+            "system": "be kind",
+            "history": (Message("user", "q"), Message("assistant", "r")),
+        },
         ("o",),
     )
-    note = 'Columns named by dataset_info.json: "ask" as "instruction", "say" as "output".'
+    note = (
+        'Columns named by dataset_info.json: "ask" as "instruction", "say" as "output", "told" as '
+        '"system", "before" as "history".'
+    )
     assert note in alpaca.notes
     turns = [{"who": "u", "what": "q"}, {"who": "a", "what": "r"}]
     chat = read(write(tmp_path, "c.json", json.dumps([{"talk": turns}])))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from shlex import quote as quoted
 from typing import NamedTuple
 
 from tuneval.data import unread
@@ -124,9 +125,9 @@ def _two_readings(table: Table, matches: Sequence[Match]) -> str:
     if len(tasks) == len(matches):
         flags = [f"--task {task}" for task in tasks]
     elif len(columns) == len(matches):
-        flags = [f"--reference {column}" for column in columns]
+        flags = [f"--reference {quoted(column or '')}" for column in columns]
     else:
-        flags = [f"--input {m.columns[m.layout.input]}" for m in matches]
+        flags = [f"--input {quoted(m.columns[m.layout.input])}" for m in matches]
     number = {2: "two", 3: "three"}.get(len(matches), str(len(matches)))
     what = "tasks" if len(tasks) == len(matches) else "layouts"
     return f"{table.file} fits {number} {what}: {' or '.join(readings)}.\nSay {' or '.join(flags)}."
@@ -140,7 +141,7 @@ def _label_column(
     candidates = (column, *chosen.rivals.get("label", ()))
     if any(not _same_classes(table, column, other) for other in candidates[1:]):
         shown = " or ".join(f"{quote(c)} ({_n_values(table, c)} values)" for c in candidates)
-        flags = " or ".join(f"--reference {c}" for c in candidates)
+        flags = " or ".join(f"--reference {quoted(c)}" for c in candidates)
         raise DataError(f"{table.file}: the label may be {shown}.\nSay {flags}.")
     numbered = [c for c in candidates if _is_numbered(table, c)]
     column = numbered[0] if numbered else candidates[0]
@@ -189,25 +190,25 @@ def _refuse_unrepeated(table: Table, chosen: Match) -> None:
 
 
 def _without_twins(table: Table, chosen: Match) -> Match:
-    """Rivals that hold the same in every row are none."""
+    """Rivals that hold the same in every row are none; those of neither input nor reference are
+    columns that the reading leaves out."""
     rivals = {
-        key: tuple(
-            other
-            for other in others
-            if any(
-                row.fields.get(chosen.columns[key]) != row.fields.get(other) for row in table.rows
-            )
-        )
+        key: tuple(c for c in others if _differ(table, chosen.columns[key], c))
         for key, others in chosen.rivals.items()
+        if key in (chosen.layout.input, chosen.layout.reference)
     }
     return chosen._replace(rivals={key: others for key, others in rivals.items() if others})
+
+
+def _differ(table: Table, one: str, other: str) -> bool:
+    return any(row.fields.get(one) != row.fields.get(other) for row in table.rows)
 
 
 def _refuse_rivals(table: Table, chosen: Match) -> None:
     for key, others in chosen.rivals.items():
         candidates = (chosen.columns[key], *others)
         flag = "--reference" if key == chosen.layout.reference else "--input"
-        flags = " or ".join(f"{flag} {column}" for column in candidates)
+        flags = " or ".join(f"{flag} {quoted(column)}" for column in candidates)
         shown = " or ".join(quote(column) for column in candidates)
         raise DataError(f'{table.file}: "{key}" may be column {shown}.\nSay {flags}.')
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from shlex import quote as quoted
 
 from tuneval.data.fields import strings_in
 from tuneval.data.formats import Row, Table, listed, quote
@@ -51,7 +52,7 @@ def refuse_reference(table: Table, text: str, explicit: Mapping[str, str]) -> No
         first = next(column for column, what in shown.items() if what)
         raise DataError(
             f"{table.file}: no column bears a known name for a reference; "
-            f"{' or '.join(classes[:5])} may be one.\nSay --reference {flag(first)}, or {alone}."
+            f"{' or '.join(classes[:5])} may be one.\nSay --reference {quoted(first)}, or {alone}."
         )
     for column in others:
         if _is_score(table, column):
@@ -63,11 +64,6 @@ def refuse_reference(table: Table, text: str, explicit: Mapping[str, str]) -> No
             f"{table.file}: {quote(text)} has no reference beside it (columns "
             f"{listed(columns_of(table.rows))}).\nSay --reference COLUMN, or {alone}."
         )
-
-
-def flag(column: str) -> str:
-    """A column as it is typed in a shell."""
-    return column if column.isidentifier() else f"'{column}'"
 
 
 def _reading(table: Table, column: str) -> str | None:
@@ -115,7 +111,7 @@ def refuse_reference_beside(table: Table, chosen: Match, explicit: Mapping[str, 
         if column in chosen.used or column in explicit.values() or not has_name(REFERENCES, column):
             continue
         if _holds_another(table.rows, column, chosen.reference):
-            flags = " or ".join(f"--reference {flag(c)}" for c in (chosen.reference, column))
+            flags = " or ".join(f"--reference {quoted(c)}" for c in (chosen.reference, column))
             raise DataError(
                 f"{table.file}: the reference may be {quote(chosen.reference)} or "
                 f"{quote(column)}.\nSay {flags}."
@@ -159,7 +155,7 @@ def _part_of_question(table: Table, chosen: Match, column: str) -> str:
     text = chosen.columns[chosen.layout.input]
     return (
         f"{table.file}: {quote(column)} holds text that is not asked about; the question may be "
-        f"{quote(text)} alone or with {quote(column)}.\nSay --input {flag(text)} to leave it out, "
+        f"{quote(text)} alone or with {quote(column)}.\nSay --input {quoted(text)} to leave it out, "
         f"or put it into the prompt: --prompt '{{{column}}}\\n\\n{{{text}}}\\nAnswer:'."
     )
 
