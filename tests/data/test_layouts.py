@@ -412,6 +412,7 @@ ASKED: dict[str, tuple[Make, str]] = {
         "--prompt '{document}\\n\\n{question}\\nAnswer:'.",
     ),
     "two passages of one rank": (
+        lambda n: {"passage": p(n), "story": p(n + 1), "query": q(n), "answer": a(n)},
         'rows: "story" holds text that is not asked about; the question may be "query" alone or '
         'with "story".\nSay --input query to leave it out, or put it into the prompt: --prompt '
         "'{story}\\n\\n{query}\\nAnswer:'.",
@@ -420,6 +421,16 @@ ASKED: dict[str, tuple[Make, str]] = {
         lambda n: {"Question": q(n), "Ground Truth": a(n), "Best Answer": p(n)},
         'rows: "answer" may be column "Ground Truth" or "Best Answer".\n'
         "Say --reference 'Ground Truth' or --reference 'Best Answer'.",
+    ),
+    "a chat without its answer": (
+        lambda n: {"messages": [{"role": "user", "content": q(n)}], "label": kind(n)},
+        f"rows: {N} of {N} rows cannot be read.\n"
+        + "".join(
+            f'    row {n}: the last turn is of "user", expected the assistant\'s answer\n'
+            for n in range(1, 11)
+        )
+        + f"    ... and {N - 10} more\n"
+        "Give --reference label, or mend the rows; --skip-bad-rows goes on without them.",
     ),
     "a text beside a prompt": (
         lambda n: {"prompt": "Name it.", "text": p(n), "completion": a(n)},

@@ -148,7 +148,9 @@ def _messages(row: Fields, columns: Mapping[str, str]) -> Reading:
         turns = (Message("system", system), *turns)
     *before, last = turns
     if last.role != "assistant":
-        raise RowFault(f'the last turn is of "{last.role}", expected the assistant\'s answer')
+        raise RowFault(
+            f'the last turn is of "{last.role}", expected the assistant\'s answer', "messages"
+        )
     if not any(turn.role == "user" for turn in before):
         raise RowFault("no turn of the user before the assistant's answer")
     return Reading({"messages": tuple(before)}, (last.content,))

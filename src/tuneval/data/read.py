@@ -24,7 +24,7 @@ from tuneval.data.labels import (
     label_set,
 )
 from tuneval.data.layouts import Draft, Match, Prepared
-from tuneval.data.names import EXPECTED, LABELS, folded, has_name
+from tuneval.data.names import EXPECTED, LABELS, REFERENCES, folded, has_name
 from tuneval.data.select import take
 from tuneval.data.source import load
 from tuneval.data.values import columns_of, is_low, values_of
@@ -332,6 +332,8 @@ def _nearest_column(match: Match, absent: Sequence[Row]) -> str | None:
     """Another column of the rows that lack a reference which bears a name for one."""
     key = match.layout.reference
     tiers = match.layout.needs.get(key, ()) if key else ()
+    if key == match.layout.input:  # a chat
+        tiers = (*LABELS, *REFERENCES)
     names = Counter(c for row in absent for c in row.fields if has_name(tiers, c))
     names.pop(match.reference or "", None)
     return names.most_common(1)[0][0] if names else None
