@@ -317,9 +317,29 @@ READ: dict[str, tuple[Make, str, str, dict[str, str]]] = {
         lambda n: {"text": p(n), "url": f"https://example.org/{n}", "timestamp": f"2026-01-{n:02}"},
         "text", "language_model", {"input": "text"},
     ),
-    "text, label, title": (
-        lambda n: {"text": p(n), "label": kind(n), "title": f"Gate {n}"},
-        "labelled text", "classify", {"input": "text", "reference": "label"},
+    "question, options, answer, category": (
+        lambda n: {
+            "question": q(n),
+            "options": choices(n),
+            "answer": "ABCD"[n % 4],
+            "answer_index": n % 4,
+            "category": kind(n),
+        },
+        "multiple choice",
+        "multiple_choice",
+        {"choices": "options", "input": "question", "reference": "answer"},
+    ),
+    "question, an answer and its aliases": (
+        lambda n: {"question": q(n), "answer": {"value": a(n), "aliases": [a(n), "amber"]}},
+        "question and answer",
+        "generate",
+        {"input": "question", "reference": "answer"},
+    ),
+    "text, label, number of a title": (
+        lambda n: {"text": p(n), "label": kind(n), "title": f"Gate{n}"},
+        "labelled text",
+        "classify",
+        {"input": "text", "reference": "label"},
     ),
     "question, JSON as answer": (
         lambda n: {"question": q(n), "answer": f'{{"colour": "{COLOURS[n % 2]}"}}'},
@@ -422,6 +442,25 @@ ASKED: dict[str, tuple[Make, str]] = {
         'rows: "answer" may be column "Ground Truth" or "Best Answer".\n'
         "Say --reference 'Ground Truth' or --reference 'Best Answer'.",
     ),
+    "text, label, title": (
+        lambda n: {"text": p(n), "label": kind(n), "title": f"About gate {n}"},
+        'rows: "title" holds text that is not asked about; the question may be "text" alone or with '
+        '"title".\nSay --input text to leave it out, or put it into the prompt: --prompt '
+        "'{title}\\n\\n{text}\\nAnswer:'.",
+    ),
+    "story, several questions": (
+        lambda n: {"story": p(n), "questions": [q(n), q(n + 1)], "answers": [a(n), a(n + 1)]},
+        'rows: "questions" holds text that is not asked about; the question may be "story" alone or '
+        'with "questions".\nSay --input story to leave it out, or put it into the prompt: --prompt '
+        "'{questions}\\n\\n{story}\\nAnswer:'.",
+    ),
+    "a pair and a number": (
+        lambda n: {"sentence1": p(n), "sentence2": a(n), "score": n / 7},
+        'rows: its columns "sentence1", "sentence2", "score" are no layout that is known. "score" '
+        "holds numbers; predicting a number is another task, which tuneval does not have.\n"
+        'The nearest is pair of texts, which needs "sentence1", "sentence2", "label".\n'
+        "Name the columns: --input COLUMN --reference COLUMN.",
+    ),
     "a chat without its answer": (
         lambda n: {"messages": [{"role": "user", "content": q(n)}], "label": kind(n)},
         f"rows: {N} of {N} rows cannot be read.\n"
@@ -475,7 +514,7 @@ ASKED: dict[str, tuple[Make, str]] = {
         'have.\nSay --task language_model for the perplexity of "text" alone.',
     ),
     "wrong answers in columns of their own": (
-        lambda n: {"question": q(n), "correct_answer": a(n), "distractor1": a(n + 1)},
+        lambda n: {"question": q(n), "correct_answer": a(n), "distractor1": "at"},
         'rows: "distractor1" holds text that is not asked about; the question may be "question" '
         'alone or with "distractor1".\nSay --input question to leave it out, or put it into the '
         "prompt: --prompt '{distractor1}\\n\\n{question}\\nAnswer:'.",
@@ -494,6 +533,26 @@ def test_asked_about(name: str) -> None:
     with pytest.raises(DataError) as caught:
         read([make(n) for n in range(N)])
     assert str(caught.value) == message
+
+
+LEFT_OUT = [name for name, (_, message) in ASKED.items() if "to leave it out" in message]
+
+
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_what_the_question_proposes_works(name: str) -> None:
+    make, message = ASKED[name]
+    rows = [make(n) for n in range(N)]
+    template = message.partition("--prompt '")[2].removesuffix("'.").replace("\\n", "\n")
+    asked = message.partition("--input ")[2].partition(" ")[0]
+    without = read(rows, columns={"input": asked})
+    assert without.columns["input"] == asked
+    with_it = read(rows, template=template)
+    assert with_it.columns == without.columns
+    task = build(with_it.task, labels=with_it.labels, template=template)
+    (*_, turn) = task.ask(with_it.cases[0])[0].prompt
+    left = message.partition('"')[2].partition('"')[0]
+    value = rows[0][left]
+    assert (value if isinstance(value, str) else value[0]) in turn.content  # type: ignore[union-attr]
 
 
 INDICES = {name: row for name, row in READ.items() if row[2] == "multiple_choice"}
@@ -551,7 +610,7 @@ def test_what_is_read_is_asked(name: str) -> None:
         ("Context, Question, Answer", "{Question} {context}", f"{q(0)} {p(0)}"),
         ("input, target", "Say: {input}", f"Say: {q(0)}"),
         ("dialogue, summary", "{dialogue} TL;DR:", f"{p(0)} TL;DR:"),
-        ("text, label, title", "{title}: {text}", f"Gate 0: {p(0)}"),
+        ("text, label, number of a title", "{title}: {text}", f"Gate0: {p(0)}"),
     ],
 )
 def test_columns_stay_known_under_their_own_names(name: str, template: str, expected: str) -> None:

@@ -143,7 +143,7 @@ def test_tsv_with_bare_quotation_marks(tmp_path: Path) -> None:
         ({"instruction": "i", "context": "c", "response": "o"}, "instruction", "generate",
          {"instruction": "i", "input": "c"}, ("o",)),
         ({"text": "t", "label": "x", "id": 7, "score": 0.5, "tags": ["y"], "gone": None},
-         "labelled text", "classify", {"text": "t", "id": 7, "score": 0.5}, ("x",)),
+         "labelled text", "classify", {"text": "t", "id": 7, "score": 0.5, "tags": ("y",)}, ("x",)),
         ({"sentence": "t", "intent": "x"}, "labelled text", "classify", {"text": "t"}, ("x",)),
         ({"input": "t", "category": True}, "labelled text", "classify", {"text": "t"}, ("true",)),
         ({"utterance": "t", "sentiment": " x "}, "labelled text", "classify", {"text": "t"},

@@ -219,6 +219,7 @@ def _no_layout(table: Table, present: Sequence[str], explicit: Mapping[str, str]
 
     nearest = max(LAYOUTS, key=n_found)
     lines = [f"{table.file}: its columns {listed(present)} are no layout that is known."]
+    lines[0] += unread.numbers_hint(table)
     if n_found(nearest):
         lines.append(f"The nearest is {nearest.name}, which needs {_needs(nearest)}.")
     if explicit.keys() & {"input", "reference"}:

@@ -72,9 +72,12 @@ def scalar_of(row: Fields, columns: Mapping[str, str], key: str) -> object:
 
 
 def answers_of(row: Fields, columns: Mapping[str, str], key: str) -> tuple[object, ...]:
-    """One right answer or several, without repetition; SQuAD's two notations included."""
+    """One right answer or several, without repetition; SQuAD's and TriviaQA's notations
+    included."""
     value = value_of(row, columns, key)
-    if isinstance(value, dict):
+    if isinstance(value, dict) and isinstance(value.get("aliases"), list | tuple):
+        value = [value.get("value"), *value["aliases"]]
+    elif isinstance(value, dict):
         value = value.get("text", value)
     if not isinstance(value, list | tuple):
         return (scalar_of(row, columns, key),)

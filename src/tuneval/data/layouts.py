@@ -450,6 +450,8 @@ def _covers(other: Match, match: Match, *, is_earlier: bool) -> bool:
     if other.layout.input == "text" != match.layout.input:
         return False
     is_nearer = match.layout.input == "text" != other.layout.input
+    if other.layout.prepare and not has_name(other.layout.needs["answer"], match.reference):
+        return True  # choices are there to be chosen from; a category is a group
     if is_nearer and match.reference == other.reference:
         return True  # what it leaves unread is asked about
     return mine < theirs or (mine == theirs and (is_earlier or is_nearer))

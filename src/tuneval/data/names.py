@@ -16,7 +16,7 @@ LABELS: Tiers = (
     ("label", "intent", "category"),
     ("class", "sentiment", "emotion", "topic", "labels", "gold_label", "label_text",
      "label_name", "coarse_label", "coarse_name", "fine_label", "fine_name", "class_name",
-     "category_name", "intent_name"),
+     "category_name", "intent_name", "is_duplicate", "stance", "relation"),
 )  # fmt: skip
 EXPECTED: Tiers = (
     ("reference", "references", "expected", "expected_output", "expected_answer",
@@ -45,8 +45,9 @@ TEXTS: Tiers = (
     ("text", "sentence", "input"),
     ("utterance", "content", "review", "tweet", "comment", "query", "message", "problem",
      "user_query", "user_input", "inputs", "input_text", "source", "src", "statement", "claim",
-     "body", "post", "dialogue", "dialog", "transcript", "headline", "user", "human"),
+     "body", "post", "dialogue", "dialog", "transcript", "headline"),
     ("prompt",),
+    ("user", "human"),
     *PASSAGES,
 )  # fmt: skip
 """What is read and asked about; a passage only where nothing else is."""
@@ -66,11 +67,13 @@ PAIRS = (
 )
 """Two texts of which a relation is asked."""
 OFFERED: Tiers = (
-    ("choices", "options", "endings", "distractors", "incorrect_answers", "wrong_answers",
+    ("choices", "options", "endings", "questions", "distractors", "incorrect_answers", "wrong_answers",
      "distractor", *(f"{name}{n}" for name in ("distractor", "incorrect_answer", "wrong_answer")
                      for n in range(1, 6))),
 )  # fmt: skip
-"""What a question offers to choose from."""
+"""What a question offers to choose from, and questions of which there are several."""
+HEADS: Tiers = (("title", "subject", "headline"),)
+"""What stands over a text, and may belong to it."""
 ASIDES: Tiers = (
     ("id", "_id", "uid", "uuid", "guid", "idx", "index", "key", "task_id", "url", "link", "date",
      "time", "timestamp", "created", "created_at", "updated_at", "split", "lang", "language",

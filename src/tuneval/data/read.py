@@ -346,10 +346,8 @@ def _case(
     inputs, used = draft.reading.inputs, match.used
     own = {
         (f"{OWN}{column}" if column in STANDARD_INPUTS else column): value
-        for column, value in fields.items()
-        if column not in used
-        and column not in inputs
-        and isinstance(value, str | int | float | bool)
+        for column, value in ((c, _shown(v)) for c, v in fields.items())
+        if column not in used and column not in inputs and value is not None
     }
     given = fields.get(cluster) if cluster else None
     return Case(
@@ -359,6 +357,13 @@ def _case(
         groups={g: value for g in groups if (value := group_value(fields, g)) is not None},
         cluster=draft.reading.cluster if given is None else as_text(given),
     )
+
+
+def _shown(value: object) -> object:
+    """What a prompt can show of a column: a scalar or a list of texts; None of anything else."""
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return tuple(value)
+    return value if isinstance(value, str | int | float | bool) else None
 
 
 def _names_of(match: Match, inputs: Mapping[str, object]) -> dict[str, object]:

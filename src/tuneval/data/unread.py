@@ -12,6 +12,7 @@ from tuneval.data.layouts import Match
 from tuneval.data.names import (
     ALONE,
     ASIDES,
+    HEADS,
     HISTORIES,
     OFFERED,
     PAIRS,
@@ -35,6 +36,10 @@ _ASKED: Tiers = (
     ("instruction",),
     tuple(name for pair in PAIRS for name in pair),
 )
+_HEADED = ("text", "article")
+"""Inputs that a title may be part of; over a passage with its question it is none."""
+_ENOUGH = 20
+"""Characters from which a text that stands in another one is there by no chance."""
 _ANOTHER_TASK = "predicting a number is another task, which tuneval does not have"
 
 
@@ -92,6 +97,15 @@ def _is_score(table: Table, column: str) -> bool:
     return bool(values) and _are_numbers(values)
 
 
+def numbers_hint(table: Table) -> str:
+    """A sentence for a file without a layout that has a column of numbers with fractions."""
+    for column in columns_of(table.rows):
+        values = [value for value in values_of(table.rows, column) if value]
+        if 4 * len(_fractions(values)) > len(values):
+            return f" {quote(column)} holds numbers; {_ANOTHER_TASK}."
+    return ""
+
+
 def refuse_numbers(table: Table, column: str) -> None:
     """Raise DataError where a column of labels holds numbers with fractions."""
     values = [value for value in values_of(table.rows, column) if value]
@@ -135,7 +149,8 @@ def refuse_question_beside(
         return
     for column in _left(table, chosen, explicit):
         values = values_of(table.rows, column)
-        is_text = has_name(_ASKED, column) and is_free_text(values) and not is_low(values, 20)
+        names = (*_ASKED, *HEADS) if chosen.layout.input in _HEADED else _ASKED
+        is_text = has_name(names, column) and is_free_text(values) and not is_low(values, 20)
         if is_text or has_name(OFFERED, column):
             raise DataError(_part_of_question(table, chosen, column))
 
@@ -168,9 +183,10 @@ def _is_told_already(rows: Sequence[Row], column: str, chosen: Match) -> bool:
             continue
         if not isinstance(value, str):
             return False
-        read = ["\n".join(strings_in(row.fields.get(name))) for name in chosen.used]
-        is_part = any(value.strip() in text for text in read)
-        if not (is_part or all(text.strip() in value for text in read)):
+        read = [text for name in chosen.used for text in strings_in(row.fields.get(name))]
+        text = value.strip()
+        is_part = any(text == one.strip() or (len(text) >= _ENOUGH and text in one) for one in read)
+        if not (is_part or all(one.strip() in text for one in read)):
             return False
     return True
 
