@@ -61,9 +61,9 @@ class Case:
         that perturbations change), ``messages`` (tuple of Message, the turns before the reference),
         ``instruction``, ``input``, ``prompt`` (exact characters before a completion), ``context``,
         ``question``, ``choices`` (tuple of str), ``article``, ``system`` (a turn before the
-        question), ``history`` (tuple of Message, turns before it). Every other scalar column
-        of the row, or list of texts, stands under its own name, so that a prompt template can use it; ``COLUMN_NAMES`` leads
-        from a column's name to its standard key.
+        question), ``history`` (tuple of Message, turns before it). Every other scalar column of the
+        row, or list of texts, stands under its own name, so that a prompt template can use it;
+        ``COLUMN_NAMES`` leads from a column's name to its standard key.
     references : tuple of str
         Expected texts; for classes, the label; for multiple choice, the index of the right choice
         as decimal text. Empty where there is nothing to expect (language modelling on text alone).

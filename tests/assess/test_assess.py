@@ -6,9 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from tuneval.assess.assess import assess, choose_metrics, conclude, pairs
+from tuneval.assess.assess import assess, pairs
+from tuneval.assess.conclude import About, Compared, Found, conclude
+from tuneval.assess.measure import choose_metrics
 from tuneval.comparison import Settings
-from tuneval.errors import ConfigError
 from tuneval.plan.spec import MetricsSpec
 from tuneval.types import Case, CaseSet, Prediction, Variant, arms
 
@@ -92,34 +93,9 @@ def test_an_unreadable_answer_is_wrong_and_its_share_is_told() -> None:
     assert found.confirmatory[0].difference == -1
     assert found.confirmatory[0].details["unparsed_candidate"] == 1
     result = conclude(
-        name="x",
-        run_id="0",
-        spec={},
-        environment={},
-        variants=[BASE, FULL],
-        facts=[],
-        case_sets=[CASES],
-        predictions={"test": answers},
-        assessments={"test": found},
-        primary_metrics={"test": "accuracy"},
-        logs={},
-        notes=[],
-        seconds=0,
-        output_dir="",
+        About("x", "0", {}, {}, 0, ""),
+        Compared([BASE, FULL], [CASES]),
+        Found({"test": answers}, {"test": found}, {"test": "accuracy"}),
     )
     assert result.headline == "INVALID"
     assert result.is_complete
-
-
-def test_options_for_a_metric_that_does_not_run_are_refused() -> None:
-    spec = MetricsSpec(
-        primary="accuracy", also=("accuracy",), options={"bleu": {"tokenize": "char"}}
-    )
-    with pytest.raises(ConfigError, match='"bleu" is not among the metrics of this run'):
-        choose_metrics(spec, CASES)
-
-
-def test_a_family_stands_for_its_metrics() -> None:
-    cases = replace(CASES, task="generate", labels=None)
-    chosen = choose_metrics(MetricsSpec(primary="rouge", also=("rouge", "bleu")), cases)
-    assert [one.name for one in chosen] == ["rougeL", "rouge1", "rouge2", "rougeLsum", "bleu"]

@@ -20,13 +20,8 @@ import lm_eval
 from pipeline.conftest import write_rows
 from tiny_models import build_adapter, build_model, build_tokenizer
 from tuneval.api import RunResult
-from tuneval.bridges.lm_eval import (
-    SUMS,
-    LmEvalMetric,
-    load,
-    number_of,
-    row_of,
-)
+from tuneval.bridges.lm_eval.load import load
+from tuneval.bridges.lm_eval.metric import SUMS, LmEvalMetric, number_of, row_of
 from tuneval.errors import ConfigError, DataError
 from tuneval.pipeline.run import run
 from tuneval.plan.spec import RunSpec

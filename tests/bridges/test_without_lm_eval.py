@@ -35,7 +35,7 @@ def test_a_door_that_is_not_there() -> None:
 def test_a_folder_of_tasks_that_is_not_there(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from tuneval.bridges.lm_eval import load
+    from tuneval.bridges.lm_eval.load import load
 
     monkeypatch.setenv("LM_EVAL_INCLUDE_PATH", str(tmp_path / "none"))
     with pytest.raises(ConfigError, match='none" does not exist'):

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from tuneval.assess.assess import adjust, assess, choose_metrics, decide
+from tuneval.assess.assess import assess
+from tuneval.assess.conclude import adjust, decide
+from tuneval.assess.measure import choose_metrics
 from tuneval.checks import Check, Scene
 from tuneval.comparison import Settings
 from tuneval.metrics import Metric

@@ -14,7 +14,7 @@ from checks.finished import case_set, said, scene, sure
 from tuneval.checks.calibration import CalibrationCheck
 from tuneval.checks.groups import Groups
 from tuneval.comparison import Settings, adjust, compare
-from tuneval.comparison.decision.verdict import forgetting
+from tuneval.comparison.decision.forgetting import forgetting
 from tuneval.metrics import build
 from tuneval.types import Measurement
 

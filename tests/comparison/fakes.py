@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shared import shared_json
 from tuneval.types import Measurement
 
 
@@ -113,3 +114,9 @@ def from_table(b, c, both_right, both_wrong):
     x = [0] * b + [1] * c + [1] * both_right + [0] * both_wrong
     y = [1] * b + [0] * c + [1] * both_right + [0] * both_wrong
     return np.array(x, float), np.array(y, float)
+
+
+def vector(name):
+    """A worked case of the shared statistics by its id."""
+    found = {v["id"]: v for v in shared_json("vectors", "statistics.json")["vectors"]}
+    return found[name]

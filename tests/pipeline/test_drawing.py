@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tuneval import metrics
-from tuneval.assess.assess import Predictions, assess
+from tuneval.assess.assess import assess
+from tuneval.assess.measure import Predictions
 from tuneval.comparison import Settings
 from tuneval.errors import ConfigError
 from tuneval.pipeline.drawing import FIRST_CHUNK, Drawing, Walk, draw_until_decided

@@ -215,7 +215,7 @@ def test_contrast_is_at_least_4_5(theme: str) -> None:
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_numbers_on_heat_maps_can_be_read(theme: str) -> None:
-    from tuneval.report.charts import DARK_ABOVE, _opacity
+    from tuneval.report.charts.confusion import DARK_ABOVE, _opacity
 
     palette = _palettes()[theme]
 

@@ -35,7 +35,7 @@ class RunResult(types.RunResult):
         ConfigError
             There is none, or it cannot be read.
         """
-        from tuneval.assess.assess import decide_again
+        from tuneval.assess.conclude import decide_again
         from tuneval.report.results_json import read
 
         path = Path(path)

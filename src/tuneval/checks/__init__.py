@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tuneval import registry
-from tuneval.assess.assess import Assessment, Predictions
+from tuneval.assess.assess import Assessment
+from tuneval.assess.measure import Predictions
 from tuneval.comparison import Settings
 from tuneval.metrics import Metric
 from tuneval.plan.resolve import Plan

@@ -12,7 +12,7 @@ from math import isfinite
 
 import numpy as np
 
-from tuneval.assess.assess import LABELLED, Predictions, answered
+from tuneval.assess.measure import LABELLED, Predictions, answered
 from tuneval.checks import Scene
 from tuneval.comparison.beyond.calibration import (
     Calibration,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from tuneval.assess.assess import LABELLED, is_swap
+from tuneval.assess.measure import LABELLED, is_swap
 from tuneval.checks import Scene
 from tuneval.checks.twins import Twins
 from tuneval.perturbations.swaps import DIRECTION

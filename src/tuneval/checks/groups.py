@@ -12,7 +12,7 @@ from math import isfinite
 
 import numpy as np
 
-from tuneval.assess.assess import FEWEST_TO_SHOW, answered, measure
+from tuneval.assess.measure import FEWEST_TO_SHOW, answered, measure
 from tuneval.checks import Scene
 from tuneval.comparison.beyond.groups import (
     ALPHA,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuneval import tasks
-from tuneval.assess.assess import Predictions
+from tuneval.assess.measure import Predictions
 from tuneval.checks import Scene
 from tuneval.checks.training_file import read_training
 from tuneval.comparison.beyond.memorisation import (

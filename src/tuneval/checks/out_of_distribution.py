@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneval import tasks
-from tuneval.assess.assess import Predictions, answered, is_missing
+from tuneval.assess.measure import Predictions, answered, is_missing
 from tuneval.checks import Scene
 from tuneval.comparison.beyond.detection import (
     FEWEST_TO_JUDGE,

@@ -12,7 +12,8 @@ from math import isfinite
 
 import numpy as np
 
-from tuneval.assess.assess import is_swap, pairs
+from tuneval.assess.assess import pairs
+from tuneval.assess.measure import is_swap
 from tuneval.checks import Scene
 from tuneval.checks.twins import Twins
 from tuneval.plan.resolve import Plan

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tuneval.assess.assess import is_missing
+from tuneval.assess.measure import is_missing
 from tuneval.checks import Scene
 from tuneval.checks.training_file import read_training
 from tuneval.comparison.beyond.overfitting import (

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from tuneval.assess.assess import answered
+from tuneval.assess.measure import answered
 from tuneval.checks import Scene
 from tuneval.metrics import Metric
 from tuneval.types import Case, CaseSet, Measurement, Prediction, Variant, arms

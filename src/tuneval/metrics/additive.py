@@ -5,12 +5,13 @@ Not for: what stands in the rows, which is each metric's own matter.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tuneval.types import StatisticKind
+from tuneval.metrics import fields
+from tuneval.types import Case, Prediction, StatisticKind
 
 Floats = NDArray[np.float64]
 
@@ -36,3 +37,25 @@ class Mean:
     def from_totals(self, totals: Floats) -> Floats:
         """Mean over cases; nan without any. Shape (..., 2) -> (...)."""
         return ratio(totals[..., 0], totals[..., 1])
+
+
+class MeanOfTexts(Mean):
+    """A mean over texts, each compared with its own references and nothing else."""
+
+    name: str
+    needs: tuple[str, ...] = ("text",)
+
+    def per_case(self, cases: Sequence[Case], predictions: Sequence[Prediction]) -> Floats:
+        """Rows (score, 1).
+
+        Raises
+        ------
+        MetricError
+            A case without reference, or a prediction without text and without problem.
+        """
+        given = fields.texts(self.name, cases, predictions)
+        return rows(((self.value(*one), 1.0) for one in zip(cases, given, strict=True)), 2)
+
+    def value(self, case: Case, text: str | None) -> float:
+        """The score of one answer, whose text is None where a problem left none."""
+        raise AssertionError(f"{type(self).__name__} has no value")

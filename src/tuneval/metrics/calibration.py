@@ -51,7 +51,40 @@ class _Probabilities:
         return found[label], float(label in case.references), 1.0
 
 
-class CalibrationError(_Probabilities):
+class _Binned(_Probabilities):
+    def __init__(self, bins: int = N_BINS) -> None:
+        if bins < 1:
+            raise MetricError(f'metric "{self.name}": bins is "{bins}" and must be 1 or more.')
+        self.bins = bins
+
+
+class _Ranked(_Probabilities):
+    """Numbers of all (confidence, right) together."""
+
+    statistic: StatisticKind = "ranks"
+
+    def per_case(self, cases: Sequence[Case], predictions: Sequence[Prediction]) -> Floats:
+        """Rows (confidence, right, 1); zeros where a problem left no probabilities.
+
+        Raises
+        ------
+        MetricError
+            A prediction has no label probabilities: its task does not score labels.
+        """
+        return rows(map(self.confidence, cases, predictions), 3)
+
+    def from_totals(self, totals: Floats) -> Floats:
+        """Not to be had from sums.
+
+        Raises
+        ------
+        MetricError
+            Always; use ``from_rows``.
+        """
+        raise MetricError(f'metric "{self.name}" needs all rows: use from_rows.')
+
+
+class CalibrationError(_Binned, _Ranked):
     """Mean gap of confidence and accuracy over 15 bins of equally many cases.
 
     Biased upwards on few cases: a perfect model shows about 0.09 at 200 cases and 0.04 at 1,000.
@@ -63,23 +96,7 @@ class CalibrationError(_Probabilities):
     """
 
     name = "ece"
-    statistic: StatisticKind = "ranks"
     reference = "own; bins by numpy.array_split of the sorted confidences"
-
-    def __init__(self, bins: int = N_BINS) -> None:
-        if bins < 1:
-            raise MetricError(f'metric "{self.name}": bins is "{bins}" and must be 1 or more.')
-        self.bins = bins
-
-    def per_case(self, cases: Sequence[Case], predictions: Sequence[Prediction]) -> Floats:
-        """Rows (confidence, right, 1); zeros where a problem left no probabilities.
-
-        Raises
-        ------
-        MetricError
-            A prediction has no label probabilities: its task does not score labels.
-        """
-        return rows(map(self.confidence, cases, predictions), 3)
 
     def from_rows(self, rows: Floats) -> float:
         """The number from all rows, shape (n_cases, 3); nan without any."""
@@ -94,22 +111,12 @@ class CalibrationError(_Probabilities):
         gaps = np.add.reduceat(ordered[:, 0] - ordered[:, 1], starts)
         return float(np.abs(gaps).sum() / len(ordered))
 
-    def from_totals(self, totals: Floats) -> Floats:
-        """Not to be had from sums.
-
-        Raises
-        ------
-        MetricError
-            Always; use ``from_rows``.
-        """
-        raise MetricError(f'metric "{self.name}" needs all rows: use from_rows.')
-
     def signature(self) -> str:
         """Number and kind of bins."""
         return f"bins:{self.bins}|kind:equal mass|confidence:top label"
 
 
-class CalibrationErrorWidth(_Probabilities):
+class CalibrationErrorWidth(_Binned):
     """Mean gap of confidence and accuracy over 15 bins of equal width.
 
     References
@@ -120,11 +127,6 @@ class CalibrationErrorWidth(_Probabilities):
     name = "ece_width"
     statistic: StatisticKind = "corpus"
     reference = "scikit-learn calibration_curve, weighted by bin"
-
-    def __init__(self, bins: int = N_BINS) -> None:
-        if bins < 1:
-            raise MetricError(f'metric "{self.name}": bins is "{bins}" and must be 1 or more.')
-        self.bins = bins
 
     def per_case(self, cases: Sequence[Case], predictions: Sequence[Prediction]) -> Floats:
         """Confidence minus right, in the column of the case's bin, then 1 in the last column.
@@ -156,7 +158,7 @@ class CalibrationErrorWidth(_Probabilities):
         return f"bins:{self.bins}|kind:equal width|confidence:top label"
 
 
-class RiskCoverage(_Probabilities):
+class RiskCoverage(_Ranked):
     """Area under the risk-coverage curve: mean error rate among the i most confident, over i.
 
     References
@@ -165,18 +167,7 @@ class RiskCoverage(_Probabilities):
     """
 
     name = "aurc"
-    statistic: StatisticKind = "ranks"
     reference = "own"
-
-    def per_case(self, cases: Sequence[Case], predictions: Sequence[Prediction]) -> Floats:
-        """Rows (confidence, right, 1); zeros where a problem left no probabilities.
-
-        Raises
-        ------
-        MetricError
-            A prediction has no label probabilities: its task does not score labels.
-        """
-        return rows(map(self.confidence, cases, predictions), 3)
 
     def from_rows(self, rows: Floats) -> float:
         """The number from all rows, shape (n_cases, 3); nan without any.
@@ -190,16 +181,6 @@ class RiskCoverage(_Probabilities):
         wrong = np.bincount(place, weights=1 - rows[:, 1]) / count
         errors = np.cumsum(np.repeat(wrong, count))
         return float(np.mean(errors / np.arange(1, len(rows) + 1)))
-
-    def from_totals(self, totals: Floats) -> Floats:
-        """Not to be had from sums.
-
-        Raises
-        ------
-        MetricError
-            Always; use ``from_rows``.
-        """
-        raise MetricError(f'metric "{self.name}" needs all rows: use from_rows.')
 
     def signature(self) -> str:
         """How ties are broken."""

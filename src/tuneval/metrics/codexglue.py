@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tuneval.metrics import fields
-from tuneval.metrics.additive import Floats, Mean, ratio, rows
+from tuneval.metrics.additive import Floats, Mean, MeanOfTexts, ratio, rows
 from tuneval.types import Case, Prediction, StatisticKind, Unit
 
 ORDERS = 4
@@ -104,7 +104,7 @@ class CodeXGlueBleu(Mean):
         return "tok:spaces|smooth:add-1, all orders|case:mixed|as:codexglue-bleu.py"
 
 
-class CodeXGlueTextBleu(Mean):
+class CodeXGlueTextBleu(MeanOfTexts):
     """Mean sentence BLEU of comments on code (CodeXGLUE code to text, "smoothed BLEU-4").
 
     References
@@ -115,24 +115,13 @@ class CodeXGlueTextBleu(Mean):
     name = "codexglue_text_bleu"
     unit: Unit = "points"
     higher_is_better = True
-    needs: tuple[str, ...] = ("text",)
     reference = "CodeXGLUE code-to-text evaluator (evaluator.py)"
 
-    def per_case(self, cases: Sequence[Case], predictions: Sequence[Prediction]) -> Floats:
-        """Rows (score, 1), the score from 0 to 100.
-
-        Raises
-        ------
-        MetricError
-            A case without reference, or a prediction without text and without problem.
-        """
-        given = fields.texts(self.name, cases, predictions)
-        return rows(map(self._row, cases, given), 2)
-
-    def _row(self, case: Case, text: str | None) -> tuple[float, float]:
+    def value(self, case: Case, text: str | None) -> float:
+        """0 to 100."""
         words = words_and_marks(text or "")
         expected = [words_and_marks(one) for one in fields.references(self.name, case)]
-        return 100 * _sentence_bleu(words, expected), 1.0
+        return 100 * _sentence_bleu(words, expected)
 
     def signature(self) -> str:
         """Tokens, smoothing, and whose program."""

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from tuneval.metrics import fields
-from tuneval.metrics.additive import Floats, Mean, rows
-from tuneval.types import Case, Prediction, StatisticKind, Unit
+from tuneval.metrics.additive import MeanOfTexts
+from tuneval.types import Case, StatisticKind, Unit
 
 
-class ExactMatch(Mean):
+class ExactMatch(MeanOfTexts):
     """Share of texts equal to a reference, white space at both ends aside."""
 
     name = "exact_match"
     unit: Unit = "share"
     higher_is_better = True
     statistic: StatisticKind = "proportion"
-    needs: tuple[str, ...] = ("text",)
     reference = "equality of the stripped texts"
 
-    def per_case(self, cases: Sequence[Case], predictions: Sequence[Prediction]) -> Floats:
-        """Rows (equal to any reference, 1).
-
-        Raises
-        ------
-        MetricError
-            A case without reference, or a prediction without text and without problem.
-        """
-        given = fields.texts(self.name, cases, predictions)
-        return rows(map(self._row, cases, given), 2)
-
-    def _row(self, case: Case, text: str | None) -> tuple[float, float]:
+    def value(self, case: Case, text: str | None) -> float:
+        """1 where it equals any reference, else 0."""
         expected = {self.normalise(one) for one in fields.references(self.name, case)}
-        return float(text is not None and self.normalise(text) in expected), 1.0
+        return float(text is not None and self.normalise(text) in expected)
 
     def normalise(self, text: str) -> str:
         """What is compared."""

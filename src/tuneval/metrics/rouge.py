@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -17,9 +16,9 @@ from rapidfuzz.distance import LCSseq
 
 from tuneval.errors import MetricError
 from tuneval.metrics import fields
-from tuneval.metrics.additive import Floats, Mean, rows
+from tuneval.metrics.additive import MeanOfTexts
 from tuneval.metrics.porter import Stems
-from tuneval.types import Case, Prediction, Unit
+from tuneval.types import Case, Unit
 
 Part = Literal["f1", "precision", "recall"]
 Splitter = Literal["newline", "sentence"]
@@ -45,11 +44,10 @@ def ngrams(text: str, stemmer: bool, n: int) -> Counter[object]:
     return Counter(found if n == 1 else zip(*(found[start:] for start in range(n)), strict=False))
 
 
-class _Rouge(Mean):
+class _Rouge(MeanOfTexts):
     name = ""
     unit: Unit = "share"
     higher_is_better = True
-    needs: tuple[str, ...] = ("text",)
     reference = "rouge-score 0.1.2"
 
     def __init__(self, stemmer: bool = True, part: Part = "f1") -> None:
@@ -60,25 +58,13 @@ class _Rouge(Mean):
         self.stemmer = stemmer
         self.part = part
 
-    def per_case(self, cases: Sequence[Case], predictions: Sequence[Prediction]) -> Floats:
-        """Rows (score, 1), the score from 0 to 1; the reference with the best F1 counts.
-
-        Raises
-        ------
-        MetricError
-            A case without reference, or a prediction without text and without problem.
-        """
-        given = fields.texts(self.name, cases, predictions)
-        return rows(map(self._row, cases, given), 2)
-
-    def _row(self, case: Case, text: str | None) -> tuple[float, float]:
+    def value(self, case: Case, text: str | None) -> float:
+        """0 to 1; the reference with the best F1 counts."""
         overlaps = [
             self.overlap(expected, text or "") for expected in fields.references(self.name, case)
         ]
         precision, recall = max(overlaps, key=lambda one: _f1(*one))
-        return {"f1": _f1(precision, recall), "precision": precision, "recall": recall}[
-            self.part
-        ], 1.0
+        return {"f1": _f1(precision, recall), "precision": precision, "recall": recall}[self.part]
 
     def overlap(self, expected: str, text: str) -> Overlap:
         """Precision and recall of a text against one reference."""

@@ -13,9 +13,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from tuneval.errors import MetricError
-from tuneval.metrics import fields
-from tuneval.metrics.additive import Floats, Mean, rows
-from tuneval.types import Case, Prediction, StatisticKind, Unit
+from tuneval.metrics.additive import MeanOfTexts
+from tuneval.types import Case, StatisticKind, Unit
 
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -27,33 +26,22 @@ def normalise(text: str) -> str:
     return " ".join(ARTICLES.sub(" ", text.lower().translate(NO_PUNCTUATION)).split())
 
 
-class _Squad(Mean):
+class _Squad(MeanOfTexts):
     name = ""
     unit: Unit = "share"
     higher_is_better = True
-    needs: tuple[str, ...] = ("text",)
     reference = ""
     version = "2.0"
 
-    def per_case(self, cases: Sequence[Case], predictions: Sequence[Prediction]) -> Floats:
-        """Rows (score, 1), the score from 0 to 1; the best reference counts.
+    def value(self, case: Case, text: str | None) -> float:
+        """0 to 1; the best reference counts.
 
         A prediction with a problem scores 0, also where no answer would have been right.
-
-        Raises
-        ------
-        MetricError
-            A prediction without text and without problem; under the rules of 1.1, a case without
-            reference.
         """
-        given = fields.texts(self.name, cases, predictions)
-        return rows(map(self._row, cases, given), 2)
-
-    def _row(self, case: Case, text: str | None) -> tuple[float, float]:
         expected = self._expected(case)
         if text is None:
-            return 0.0, 1.0
-        return max(self.score(normalise(one), normalise(text)) for one in expected), 1.0
+            return 0.0
+        return max(self.score(normalise(one), normalise(text)) for one in expected)
 
     def _expected(self, case: Case) -> Sequence[str]:
         if self.version == "2.0":

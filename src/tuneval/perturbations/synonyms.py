@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from tuneval.errors import ConfigError
-from tuneval.perturbations.text import NEGATIONS, WORD, is_free, kept, rewritten
-from tuneval.types import Case
+from tuneval.perturbations.text import NEGATIONS, WORD, RewrittenShare, is_free, kept
 
 SHARES = {"light": 0.10, "medium": 0.25, "heavy": 0.50}
 """Share of the words of four or more letters that are replaced, as far as they have a synonym."""
@@ -33,23 +32,6 @@ _MIN_LETTERS = 4
 _CLEARLY = 4.0
 """A word is taken for a noun, say, when that use is at least this many times as frequent as any
 other in WordNet's counts: no tagger is needed, and words in doubt stay."""
-
-
-class Synonyms:
-    """Replace dictionary forms only, so that no inflection has to be guessed."""
-
-    name = "synonyms"
-    levels = tuple(SHARES)
-
-    def perturb(
-        self, case: Case, level: str, random: np.random.Generator, protected: frozenset[str]
-    ) -> tuple[Case, ...]:
-        """Return the reworded twin, or nothing where no word has a synonym."""
-
-        def reword(text: str) -> str:
-            return reworded(text, SHARES[level], random, protected, case.references)
-
-        return rewritten(case, reword)
 
 
 def reworded(
@@ -78,6 +60,15 @@ def reworded(
         pieces += [text[end : match.start()], _cased(word, match[0])]
         end = match.end()
     return "".join((*pieces, text[end:]))
+
+
+class Synonyms(RewrittenShare):
+    """Replace dictionary forms only, so that no inflection has to be guessed."""
+
+    name = "synonyms"
+    levels = tuple(SHARES)
+    shares = SHARES
+    rewrite = staticmethod(reworded)
 
 
 def _uses(synset: Any, word: str) -> int:

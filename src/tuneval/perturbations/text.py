@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import lru_cache
+
+import numpy as np
 
 from tuneval.types import Case, Message
 
@@ -83,6 +85,26 @@ def rewritten(case: Case, rewrite: Callable[[str], str]) -> tuple[Case, ...]:
         return ()
     changed = rewrite(text)
     return () if changed == text else (with_main_text(case, changed),)
+
+
+class RewrittenShare:
+    """The frame of a perturbation that changes a share of the words of the main text.
+
+    ``rewrite(text, share, random, protected, references)`` is the subclass's own.
+    """
+
+    shares: Mapping[str, float]
+    """Level -> share of the words."""
+    rewrite: Callable[[str, float, np.random.Generator, frozenset[str], tuple[str, ...]], str]
+
+    def perturb(
+        self, case: Case, level: str, random: np.random.Generator, protected: frozenset[str]
+    ) -> tuple[Case, ...]:
+        """Return the rewritten twin, or nothing where no word may change."""
+        share = self.shares[level]
+        return rewritten(
+            case, lambda text: self.rewrite(text, share, random, protected, case.references)
+        )
 
 
 def is_prompt(case: Case) -> bool:

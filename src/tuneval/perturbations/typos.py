@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from tuneval.perturbations.text import NEGATIONS, WORD, is_free, kept, rewritten
-from tuneval.types import Case
+from tuneval.perturbations.text import NEGATIONS, WORD, RewrittenShare, is_free, kept
 
 SHARES = {"light": 0.05, "medium": 0.15, "heavy": 0.30}
 """Share of the words of four or more letters that get one slip each."""
@@ -39,23 +38,6 @@ def _neighbours() -> dict[str, str]:
 NEIGHBOURS = _neighbours()
 
 
-class Typos:
-    """One slip in a share of the longer words; first letters stay, as in most real slips."""
-
-    name = "typos"
-    levels = tuple(SHARES)
-
-    def perturb(
-        self, case: Case, level: str, random: np.random.Generator, protected: frozenset[str]
-    ) -> tuple[Case, ...]:
-        """Return the misspelt twin, or nothing where no word may change."""
-
-        def misspell(text: str) -> str:
-            return misspelt(text, SHARES[level], random, protected, case.references)
-
-        return rewritten(case, misspell)
-
-
 def misspelt(
     text: str,
     share: float,
@@ -73,6 +55,15 @@ def misspelt(
         pieces += [text[end : word.start()], _slip(word[0], random, protected)]
         end = word.end()
     return "".join((*pieces, text[end:]))
+
+
+class Typos(RewrittenShare):
+    """One slip in a share of the longer words; first letters stay, as in most real slips."""
+
+    name = "typos"
+    levels = tuple(SHARES)
+    shares = SHARES
+    rewrite = staticmethod(misspelt)
 
 
 def _is_long(word: str) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from tuneval.assess.assess import Assessment, Predictions, is_missing, pairs, unparsed_share
+from tuneval.assess.assess import Assessment, pairs
+from tuneval.assess.measure import Predictions, is_missing, unparsed_share
 from tuneval.comparison import Settings
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric

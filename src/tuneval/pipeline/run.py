@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tuneval import checks, metrics, perturbations, registry, tasks
-from tuneval.assess.assess import Predictions, assess, choose_metrics, conclude, try_metrics
+from tuneval.assess.assess import assess
+from tuneval.assess.conclude import About, Compared, Found, conclude
+from tuneval.assess.measure import Predictions, choose_metrics, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.comparison import Settings
 from tuneval.data.read import read_beside
@@ -146,26 +148,27 @@ def run(
             backend.close()
             if judge:
                 judge.close()
+        notes = (
+            *plan.notes,
+            *dict.fromkeys(one for task in asked.values() for one in task.warnings()),
+            *journal.warnings,
+        )
         result = conclude(
-            name=spec.name or plan.case_sets[0].name,
-            run_id=run_id,
-            spec=spec.model_dump(mode="json"),
-            environment=environment(),
-            variants=plan.variants,
-            facts=[facts[variant.name] for variant in plan.variants],
-            case_sets=plan.case_sets,
-            predictions=predictions,
-            assessments=assessments,
-            primary_metrics=primary_metrics,
-            logs=plan.logs,
-            notes=(
-                *plan.notes,
-                *dict.fromkeys(one for task in asked.values() for one in task.warnings()),
-                *journal.warnings,
+            About(
+                name=spec.name or plan.case_sets[0].name,
+                run_id=run_id,
+                spec=spec.model_dump(mode="json"),
+                environment=environment(),
+                seconds=time.monotonic() - started,
+                output_dir=str(folder),
             ),
-            seconds=time.monotonic() - started,
-            output_dir=str(folder),
-            findings=findings,
+            Compared(
+                plan.variants,
+                plan.case_sets,
+                [facts[variant.name] for variant in plan.variants],
+                plan.logs,
+            ),
+            Found(predictions, assessments, primary_metrics, findings, notes=notes),
         )
         write_result(folder, result, spec.output.reports)
     return result

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any
 
 from tuneval import sandbox
-from tuneval.assess.assess import assess, conclude
+from tuneval.assess.assess import assess
+from tuneval.assess.conclude import About, Compared, Found, conclude
 from tuneval.benchmarks.load import load as load_benchmark
 from tuneval.benchmarks.source import place_of
 from tuneval.comparison import Settings
@@ -90,26 +91,27 @@ def score_code(
     replace_file(folder / "outcomes.jsonl", _lines(cases, read, outcomes))
     found = assess(cases, metrics, predictions, variants, variants[0].name, settings or Settings())
     result = conclude(
-        name=name or cases.name,
-        run_id=folder.name.rpartition("-")[2],
-        spec={
-            "problems": problems or benchmark,
-            "samples": files,
-            "k": list(k),
-            "sandbox": backend.name,
-        },
-        environment={**environment(), "sandbox": f"{backend.name} ({backend.level})"},
-        variants=variants,
-        facts=(),
-        case_sets=(cases,),
-        predictions={cases.name: predictions},
-        assessments={cases.name: found},
-        primary_metrics={cases.name: metrics[0].name},
-        logs={},
-        notes=_notes(read, outcomes, backend.level),
-        seconds=time.monotonic() - started,
-        output_dir=str(folder),
-        problems=_failures(outcomes),
+        About(
+            name=name or cases.name,
+            run_id=folder.name.rpartition("-")[2],
+            spec={
+                "problems": problems or benchmark,
+                "samples": files,
+                "k": list(k),
+                "sandbox": backend.name,
+            },
+            environment={**environment(), "sandbox": f"{backend.name} ({backend.level})"},
+            seconds=time.monotonic() - started,
+            output_dir=str(folder),
+        ),
+        Compared(variants, (cases,)),
+        Found(
+            predictions={cases.name: predictions},
+            assessments={cases.name: found},
+            primary_metrics={cases.name: metrics[0].name},
+            problems=_failures(outcomes),
+            notes=_notes(read, outcomes, backend.level),
+        ),
     )
     write_result(folder, result, reports)
     return result

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tuneval import metrics as metrics_room
-from tuneval.assess.assess import assess, choose_metrics, conclude, try_metrics
+from tuneval.assess.assess import assess
+from tuneval.assess.conclude import About, Compared, Found, conclude
+from tuneval.assess.measure import choose_metrics, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.benchmarks.load import load as load_benchmark
 from tuneval.benchmarks.source import place_of
@@ -94,26 +96,27 @@ def score(
     )
     found = assess(cases, chosen, read, variants, variants[0].name, settings or Settings())
     result = conclude(
-        name=name or cases.name,
-        run_id=folder.name.rpartition("-")[2],
-        spec={
-            "references": references,
-            "benchmark": benchmark,
-            "predictions": files,
-            "task": cases.task,
-            "metrics": spec.model_dump(mode="json"),
-        },
-        environment=environment(),
-        variants=variants,
-        facts=(),
-        case_sets=(cases,),
-        predictions={cases.name: read},
-        assessments={cases.name: found},
-        primary_metrics={cases.name: chosen[0].name},
-        logs={},
-        notes=(*cases.notes, "scored from outputs that were given; no model was run"),
-        seconds=time.monotonic() - started,
-        output_dir=str(folder),
+        About(
+            name=name or cases.name,
+            run_id=folder.name.rpartition("-")[2],
+            spec={
+                "references": references,
+                "benchmark": benchmark,
+                "predictions": files,
+                "task": cases.task,
+                "metrics": spec.model_dump(mode="json"),
+            },
+            environment=environment(),
+            seconds=time.monotonic() - started,
+            output_dir=str(folder),
+        ),
+        Compared(variants, (cases,)),
+        Found(
+            predictions={cases.name: read},
+            assessments={cases.name: found},
+            primary_metrics={cases.name: chosen[0].name},
+            notes=(*cases.notes, "scored from outputs that were given; no model was run"),
+        ),
     )
     write_result(folder, result, reports)
     return result

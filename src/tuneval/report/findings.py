@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tuneval.report import charts, wording
-from tuneval.report.charts import Chart
+from tuneval.report import wording
+from tuneval.report.charts.reliability import is_reliability, reliability
+from tuneval.report.charts.svg import Chart
 from tuneval.types import Finding, FindingLevel, RunResult
 
 SIGNS: Mapping[FindingLevel, str] = {"warning": "!", "unclear": "?", "clear": "+", "note": "="}
@@ -124,9 +125,9 @@ def _block(kind: str, findings: Sequence[Finding], css: Mapping[str, str]) -> Bl
         tuple(said[n_shown:]),
         tuple(_table(same) for same in shapes.values()),
         tuple(
-            charts.reliability(one, css.get(one.variant, "base-0"))
+            reliability(one, css.get(one.variant, "base-0"))
             for one in findings
-            if one.rows and charts.is_reliability(one)
+            if one.rows and is_reliability(one)
         ),
     )
 

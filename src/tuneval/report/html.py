@@ -1,6 +1,6 @@
 """The report as one self-contained HTML file, and its first screen for notebooks.
 
-Arranges what the run found; charts are in ``charts``, packed cases in ``case_data``.
+Arranges what the run found; charts are drawn in ``charts/``, packed cases in ``case_data``.
 """
 
 from __future__ import annotations
@@ -17,8 +17,15 @@ from importlib.resources import files
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
-from tuneval.report import case_data, charts, escape, findings, wording
-from tuneval.report.charts import Chart, Scale
+from tuneval.report import case_data, escape, findings, wording
+from tuneval.report.charts.confusion import MOST_CONFUSIONS, MOST_NUMBERED_LABELS, confusion
+from tuneval.report.charts.forest import forest
+from tuneval.report.charts.learning_curve import learning_curve
+from tuneval.report.charts.marks import css_classes, icon
+from tuneval.report.charts.robustness import robustness
+from tuneval.report.charts.scale import Scale, value_scale
+from tuneval.report.charts.strip import strip
+from tuneval.report.charts.svg import Chart
 from tuneval.report.view import View, chosen, originals
 from tuneval.types import CaseSet, Flips, PerClass, RunResult, VariantFacts
 
@@ -90,7 +97,7 @@ class ConfusionBlock:
     first: tuple[Chart, ...]
     rest: tuple[Chart, ...]
     per_class: tuple[PerClass, ...]
-    most: int = charts.MOST_CONFUSIONS
+    most: int = MOST_CONFUSIONS
 
 
 class Page:
@@ -103,7 +110,7 @@ class Page:
         self.result = result
         self.private = private
         self.view = View.of(result)
-        self.css: Mapping[str, str] = charts.css_classes(self.view.arms)
+        self.css: Mapping[str, str] = css_classes(self.view.arms)
 
     @cached_property
     def messages(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
@@ -130,7 +137,7 @@ class Page:
         """One axis for the strips of all cards."""
         main = self.result.case_sets[0].name
         found = (self.view.score(main, self.view.primary(main), arm) for arm in self.view.arms)
-        return charts.value_scale([score for score in found if score], 6, 254)
+        return value_scale([score for score in found if score], 6, 254)
 
     @property
     def main_pairs(self) -> list[tuple[str, str]]:
@@ -194,13 +201,12 @@ class Page:
                 continue
             has_unparsed = any(row[-1] for table in tables for row in table.counts)
             drawn = [
-                (t, charts.confusion(t, self._css(t.variant), has_unparsed=has_unparsed))
-                for t in tables
+                (t, confusion(t, self._css(t.variant), has_unparsed=has_unparsed)) for t in tables
             ]
             blocks.append(
                 ConfusionBlock(
                     case_set=case_set.name,
-                    is_numbered=len(tables[0].labels) <= charts.MOST_NUMBERED_LABELS,
+                    is_numbered=len(tables[0].labels) <= MOST_NUMBERED_LABELS,
                     first=tuple(chart for t, chart in drawn if t.variant in leaders),
                     rest=tuple(chart for t, chart in drawn if t.variant not in leaders),
                     per_class=tuple(
@@ -219,7 +225,7 @@ class Page:
         found = [
             (
                 self._gap(case_set.name, names),
-                charts.forest(self.view, case_set.name, key, self.css),
+                forest(self.view, case_set.name, key, self.css),
             )
             for case_set in self.result.case_sets
             for key, names in self.view.groups(case_set.name).items()
@@ -230,7 +236,7 @@ class Page:
     def bars(self) -> list[Chart]:
         """Changed inputs, one chart per case set."""
         return [
-            charts.robustness(self.view, case_set.name, self.css)
+            robustness(self.view, case_set.name, self.css)
             for case_set in self.result.case_sets
             if self.view.perturbations(case_set.name)
         ]
@@ -239,8 +245,7 @@ class Page:
     def curves(self) -> list[Chart]:
         """Learning curves in the order of the run."""
         return [
-            charts.learning_curve(curve, self._css(curve.variant))
-            for curve in self.result.learning_curves
+            learning_curve(curve, self._css(curve.variant)) for curve in self.result.learning_curves
         ]
 
     @cached_property
@@ -342,8 +347,8 @@ def _environment() -> Environment:
     # Control characters and bidi marks of names would survive HTML escaping.
     environment.finalize = _finalize
     for function in (
-        charts.icon,
-        charts.strip,
+        icon,
+        strip,
         wording.count,
         wording.difference,
         wording.duration,

@@ -5,6 +5,7 @@ Finds and orders records; makes no number.
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -291,3 +292,10 @@ def chosen(signs: Sequence[str], heights: Sequence[int], most: int) -> list[int]
                 break
             kept.append(index)
     return sorted(kept)
+
+
+def worst_first(score: Score | None) -> float:
+    """Key for sorting scores, the worst first and what is missing last."""
+    if score is None or math.isnan(score.value):
+        return math.inf
+    return score.value if score.higher_is_better else -score.value

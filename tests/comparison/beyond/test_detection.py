@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared import shared_json
+from comparison.fakes import vector
 from tuneval.comparison import Settings
 from tuneval.comparison.beyond.detection import (
     Detection,
@@ -21,11 +21,6 @@ from tuneval.comparison.beyond.detection import (
     min_k_prob,
 )
 from tuneval.errors import MetricError
-
-
-def vector(name: str) -> dict:
-    vectors = shared_json("vectors", "statistics.json")["vectors"]
-    return next(one for one in vectors if one["id"] == name)
 
 
 def test_out_of_distribution_vector() -> None:

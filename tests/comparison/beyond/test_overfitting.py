@@ -1,17 +1,24 @@
-"""Table 9.4: what loss curves show."""
+"""Table 9.4: what loss curves show; training cases against test cases."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from tuneval.comparison import judge_training_log
+from comparison.fakes import MeanScore, measured
+from tuneval.comparison import Settings, judge_training_log
 from tuneval.comparison.beyond.overfitting import (
+    gap_sentence,
+    generalisation_gap,
     is_overfitted,
     is_training_unfinished,
     running_median,
 )
+from tuneval.errors import MetricError
 from tuneval.types import TrainingLog
+
+SETTINGS = Settings(resamples=500)
 
 
 def log_of(validation, steps=None, epochs=(), train=()):
@@ -134,3 +141,28 @@ def test_unfinished_training_is_seen_through_noise():
     assert is_training_unfinished(log_of([], train=falling))
     assert not is_training_unfinished(log_of([], train=flat))
     assert not is_training_unfinished(log_of([], train=[2.0, 1.0]))
+
+
+def test_generalisation_gap_is_welch():
+    rng = np.random.default_rng(0)
+    train, test = rng.random(250) * 0.1 + 0.85, rng.random(120) * 0.3 + 0.5
+    found = generalisation_gap(
+        measured(train, "lora", "token_f1"),
+        measured(test, "lora", "token_f1"),
+        MeanScore(),
+        SETTINGS,
+        case_set="t",
+    )
+    expected = stats.ttest_ind(train, test, equal_var=False)
+    assert found.p_value == pytest.approx(expected.pvalue)
+    assert (found.interval.low, found.interval.high) == pytest.approx(
+        tuple(expected.confidence_interval())
+    )
+    assert gap_sentence(found, "token F1") == (
+        "lora scores 24.7 points higher in token F1 on its training cases than on the test cases "
+        "(+23.1 to +26.3): a sign of overfitting."
+    )
+    with pytest.raises(MetricError, match="199 training cases were scored"):
+        generalisation_gap(
+            measured(train[:199]), measured(test), MeanScore(), SETTINGS, case_set="t"
+        )

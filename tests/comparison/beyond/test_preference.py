@@ -9,6 +9,7 @@ import io
 import numpy as np
 import pytest
 
+from comparison.fakes import vector
 from shared import shared_json, shared_path
 from tuneval.comparison.beyond.preference import (
     agreement,
@@ -20,11 +21,6 @@ from tuneval.comparison.beyond.preference import (
     win_rate,
 )
 from tuneval.errors import MetricError
-
-
-def vector(name):
-    found = {v["id"]: v for v in shared_json("vectors", "statistics.json")["vectors"]}
-    return found[name]
 
 
 def test_length_controlled_vector():

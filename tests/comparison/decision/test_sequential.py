@@ -7,8 +7,7 @@ from math import exp, log
 import numpy as np
 import pytest
 
-from comparison.fakes import Accuracy, MacroF1, MeanScore, measured
-from shared import shared_json
+from comparison.fakes import Accuracy, MacroF1, MeanScore, measured, vector
 from tuneval.comparison import Settings
 from tuneval.comparison.decision.sequential import (
     asymptotic_sequence,
@@ -24,11 +23,6 @@ from tuneval.errors import MetricError
 
 SETTINGS = Settings()
 NAMES = {"case_set": "mmlu", "baseline_name": "base", "candidate_name": "lora"}
-
-
-def vector(name):
-    found = {v["id"]: v for v in shared_json("vectors", "statistics.json")["vectors"]}
-    return found[name]
 
 
 @pytest.mark.parametrize("name", ["sequential_mcnemar_a1", "sequential_mcnemar_a20"])

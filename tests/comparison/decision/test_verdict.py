@@ -9,16 +9,16 @@ import pytest
 
 from comparison.fakes import Accuracy, MeanScore, from_table, measured
 from tuneval.comparison import Settings, adjust, compare, decide
-from tuneval.comparison.decision.verdict import (
+from tuneval.comparison.decision.forgetting import forgetting
+from tuneval.comparison.decision.gap import UNCONVERGED, adapter_to_full
+from tuneval.comparison.decision.headline import headline
+from tuneval.comparison.decision.tuned import (
     NO_FULL,
     ONE_CHECKPOINT,
     TWO_CHECKPOINTS,
-    UNCONVERGED,
-    adapter_to_full,
     base_to_tuned,
     exploratory_sentence,
-    forgetting,
-    headline,
+    plan_sentence,
     power_sentence,
 )
 from tuneval.types import (
@@ -468,7 +468,6 @@ def forgot_loss(
         ([BETTER, replace(WORSE, case_set="b")], {}, "MIXED", "undecided"),
         ([SAME, replace(WORSE, case_set="b")], {}, "WORSE", "worse"),
         ([SAME, replace(DONT_KNOW, case_set="b")], {}, "INCONCLUSIVE", "undecided"),
-        ([BETTER], {"invalid": ["The variants have different cases."]}, "INVALID", "undecided"),
         ([BETTER], {"findings": [LEAKED]}, "INVALID", "undecided"),
         ([BETTER], {"findings": [replace(LEAKED, flag="")]}, "BETTER, WITH WARNINGS", "better"),
         ([made(5, 2, 8, details={"unparsed_baseline": 0.21})], {}, "INVALID", "undecided"),
@@ -694,3 +693,10 @@ def test_power_sentence():
 )
 def test_exploratory_findings_only_suggest(comparison, text):
     assert exploratory_sentence(comparison, "accuracy") == text
+
+
+def test_plan_sentence():
+    assert plan_sentence(200, 0.1) == (
+        "200 examples can detect a difference of 6.1 points or more (80% power) where two "
+        "variants disagree on 10% of the cases."
+    )

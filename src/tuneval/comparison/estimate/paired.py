@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
+from typing import Any
 
 import numpy as np
 
@@ -280,6 +281,16 @@ def planning(estimate: means.Estimate, n: int, margin: float | None) -> dict[str
     return details
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a metric without closed form is resampled: by sums of units, or by rows for ranks."""
+
+    number: Callable[[Floats], Any]
+    randomise: Callable[..., float]
+    resample: Callable[..., again.Resampled]
+    n_draws: int
+
+
 def _sums(
     metric: Statistic,
     a: Floats,
@@ -289,30 +300,17 @@ def _sums(
     settings: Settings,
     key: tuple[str, str],
 ) -> Finding:
-    units_a, units_b = again.summed(a, codes), again.summed(b, codes)
-    width = a.shape[1]
-
-    def difference(totals: Floats) -> Floats:
-        gap: Floats = metric.from_totals(totals[..., width:]) - metric.from_totals(
-            totals[..., :width]
-        )
-        return gap
-
-    rng = again.generator(settings.resampling_seed, *key, "test")
-    p_value = again.randomisation(units_a, units_b, metric.from_totals, settings.resamples, rng)
-    found = Finding("approximate randomisation", p_value if isfinite(p_value) else None)
-    found.details["discordant_share"] = float(np.mean(np.any(a != b, axis=1)))
+    units = again.summed(a, codes), again.summed(b, codes)
+    found = _randomised(a, b)
     if codes is not None:
-        found.details["n_clusters"] = len(units_a)
-        found.notes += few(len(a), len(units_a))
-    if len(units_a) < 2:
+        found.details["n_clusters"] = len(units[0])
+        found.notes += few(len(a), len(units[0]))
+    way = _Way(metric.from_totals, again.randomisation, again.resample, settings.resamples)
+    resampled = _resample(found, *units, way, settings.resampling_seed, key)
+    if resampled is None:
         found.notes = ["one case: no interval" if codes is None else "one cluster: no interval"]
         return found
-    rng = again.generator(settings.resampling_seed, *key, "interval")
-    both = np.concatenate([units_a, units_b], axis=1)
-    return _with_bootstrap(
-        found, again.resample(both, difference, settings.resamples, rng), len(a), margin
-    )
+    return _with_bootstrap(found, resampled, len(a), margin)
 
 
 def _ranks(
@@ -325,31 +323,42 @@ def _ranks(
     key: tuple[str, str],
 ) -> Finding:
     from_rows = by_rows(metric).from_rows
-    width = a.shape[1]
-    n_draws = min(settings.resamples, again.RANK_RESAMPLES)
-    discordant = float(np.mean(np.any(a != b, axis=1)))
+    found = _randomised(a, b)
     if codes is not None:
-        return Finding(
-            "none",
-            details={"discordant_share": discordant},
-            notes=["no interval: a metric of ranks cannot be resampled by cluster"],
-        )
-
-    def difference(rows: Floats) -> float:
-        return from_rows(rows[:, width:]) - from_rows(rows[:, :width])
-
-    rng = again.generator(settings.resampling_seed, *key, "test")
-    p_value = again.randomisation_ranks(a, b, from_rows, n_draws, rng)
-    found = Finding("approximate randomisation", p_value if isfinite(p_value) else None)
-    found.details["discordant_share"] = discordant
-    if len(a) < 2:
-        found.notes.append("one case: no interval")
+        found.test = "none"
+        found.notes = ["no interval: a metric of ranks cannot be resampled by cluster"]
         return found
-    rng = again.generator(settings.resampling_seed, *key, "interval")
-    both = np.concatenate([a, b], axis=1)
-    return _with_bootstrap(
-        found, again.resample_ranks(both, difference, n_draws, rng), len(a), margin
-    )
+    n_draws = min(settings.resamples, again.RANK_RESAMPLES)
+    way = _Way(from_rows, again.randomisation_ranks, again.resample_ranks, n_draws)
+    resampled = _resample(found, a, b, way, settings.resampling_seed, key)
+    if resampled is None:
+        found.notes = ["one case: no interval"]
+        return found
+    return _with_bootstrap(found, resampled, len(a), margin)
+
+
+def _randomised(a: Floats, b: Floats) -> Finding:
+    found = Finding("approximate randomisation", None)
+    found.details["discordant_share"] = float(np.mean(np.any(a != b, axis=1)))
+    return found
+
+
+def _resample(
+    found: Finding, a: Floats, b: Floats, way: _Way, seed: int, key: tuple[str, str]
+) -> again.Resampled | None:
+    """Note the p-value of swapping two variants; their difference on draws, None from one unit."""
+    width = a.shape[1]
+
+    def difference(both: Floats) -> Any:
+        return way.number(both[..., width:]) - way.number(both[..., :width])
+
+    rng = again.generator(seed, *key, "test")
+    p_value = way.randomise(a, b, way.number, way.n_draws, rng)
+    found.p_value = p_value if isfinite(p_value) else None
+    if len(a) < 2:
+        return None
+    rng = again.generator(seed, *key, "interval")
+    return way.resample(np.concatenate([a, b], axis=1), difference, way.n_draws, rng)
 
 
 def _with_bootstrap(

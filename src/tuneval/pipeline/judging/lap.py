@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from tuneval import metrics, registry
-from tuneval.assess.assess import Assessment, Predictions, assess, is_missing
+from tuneval.assess.assess import Assessment, assess
+from tuneval.assess.measure import Predictions, is_missing
 from tuneval.comparison import Settings
 from tuneval.engine import BACKENDS, Backend
 from tuneval.engine.answer import answer

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.hf.passes.test_hf_tree import build, network_of, plain, random_windows
+from engine.hf.passes.test_tree import build, network_of, plain, random_windows
 from tiny_models import build_model
 from tuneval.engine.hf.backend import HFBackend
 from tuneval.engine.hf.passes import prefix

@@ -1,0 +1,194 @@
+"""Assessments of all case sets -> adjusted comparisons, verdicts, and the one record of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+
+from tuneval import comparison
+from tuneval.assess.assess import Assessment
+from tuneval.assess.measure import LABELLED, Predictions, class_counts, is_missing
+from tuneval.types import (
+    CaseSet,
+    Comparison,
+    Finding,
+    LearningCurve,
+    RunResult,
+    Score,
+    TrainingLog,
+    Variant,
+    VariantFacts,
+    Verdict,
+)
+from tuneval.version import __version__
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """The run itself: what it is called, how it was asked for, where it ran and where it lies."""
+
+    name: str
+    run_id: str
+    spec: Mapping[str, object]
+    environment: Mapping[str, str]
+    seconds: float
+    output_dir: str
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What was compared on what, and what is known of it besides."""
+
+    variants: Sequence[Variant]
+    case_sets: Sequence[CaseSet]
+    facts: Sequence[VariantFacts] = ()
+    logs: Mapping[str, TrainingLog] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came out. The mappings are keyed by case set name."""
+
+    predictions: Mapping[str, Predictions]
+    assessments: Mapping[str, Assessment]
+    primary_metrics: Mapping[str, str]
+    findings: Sequence[Finding] = ()
+    problems: Sequence[str] = ()
+    notes: Sequence[str] = ()
+
+
+def conclude(about: About, compared: Compared, found: Found) -> RunResult:
+    """Adjust the p-values over the whole run, decide, and put everything into one record."""
+    variants, case_sets = compared.variants, compared.case_sets
+    assessed = list(found.assessments.values())
+    scores = tuple(score for one in assessed for score in one.scores)
+    comparisons = adjust(assessed)
+    curves = tuple(
+        comparison.judge_training_log(log, variant) for variant, log in compared.logs.items()
+    )
+    verdicts, headline = decide(
+        comparisons,
+        variants,
+        found.primary_metrics,
+        scores,
+        compared.facts,
+        curves,
+        tuple(one.name for one in case_sets if one.is_guard),
+        found.findings,
+    )
+    problems = (*found.problems, *missing_units(found.predictions))
+    return RunResult(
+        run_id=about.run_id,
+        name=about.name,
+        created=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        seconds=about.seconds,
+        tuneval_version=__version__,
+        spec=about.spec,
+        environment=about.environment,
+        variants=tuple(variants),
+        facts=tuple(compared.facts),
+        case_sets=tuple(case_sets),
+        predictions={
+            one.name: tuple(
+                read for cases in case_sets for read in found.predictions[cases.name][one.name]
+            )
+            for one in variants
+        },
+        case_scores={
+            one.name: tuple(value for each in assessed for value in each.case_scores[one.name])
+            for one in variants
+        },
+        primary_metrics=dict(found.primary_metrics),
+        scores=scores,
+        comparisons=comparisons,
+        verdicts=verdicts,
+        headline=headline,
+        confusions=tuple(one for each in assessed for one in each.confusions),
+        per_class=tuple(one for each in assessed for one in each.per_class),
+        flips=tuple(one for each in assessed for one in each.flips),
+        learning_curves=curves,
+        findings=tuple(found.findings),
+        problems=problems,
+        notes=(*found.notes, *(line for cases in case_sets for line in baselines_of(cases))),
+        is_complete=not problems,
+        output_dir=about.output_dir,
+    )
+
+
+def adjust(assessments: Iterable[Assessment]) -> tuple[Comparison, ...]:
+    """Correct the p-values of a whole run: Holm for what a verdict rests on, BH for the rest."""
+    assessments = list(assessments)
+    confirmatory = [one for found in assessments for one in found.confirmatory]
+    exploratory = [one for found in assessments for one in found.exploratory]
+    return comparison.adjust(confirmatory, exploratory)
+
+
+def decide(
+    comparisons: Sequence[Comparison],
+    variants: Sequence[Variant],
+    primary_metrics: Mapping[str, str],
+    scores: Sequence[Score],
+    facts: Sequence[VariantFacts],
+    curves: Sequence[LearningCurve],
+    general: Collection[str] = (),
+    findings: Sequence[Finding] = (),
+) -> tuple[tuple[Verdict, ...], str]:
+    """Judge what a run found, from records that all stand in its result.json.
+
+    ``general`` names the case sets that guard what the base could do before.
+
+    Returns the verdicts and the headline of the whole run.
+    """
+    verdicts, headline = comparison.decide(
+        comparisons=comparisons,
+        variants=variants,
+        primary_metrics=primary_metrics,
+        scores=scores,
+        facts=facts,
+        learning_curves=curves,
+        general=general,
+        findings=findings,
+    )
+    return (verdicts, headline) if verdicts else ((), "SCORES ONLY")
+
+
+def decide_again(result: RunResult) -> RunResult:
+    """Recompute the verdicts of a finished run from its own records; no model."""
+    verdicts, headline = decide(
+        result.comparisons,
+        result.variants,
+        result.primary_metrics,
+        result.scores,
+        result.facts,
+        result.learning_curves,
+        tuple(one.name for one in result.case_sets if one.is_guard),
+        result.findings,
+    )
+    return replace(result, verdicts=verdicts, headline=headline)
+
+
+def baselines_of(cases: CaseSet) -> tuple[str, ...]:
+    """What a model that knows nothing would reach: the yardstick under every accuracy."""
+    counts = class_counts(case for case in cases.cases if case.origin is None)
+    if cases.task not in LABELLED or not counts:
+        return ()
+    from tuneval.comparison.decision.ranges import chance, majority
+
+    label, share = majority(counts)
+    guessing = chance(len(cases.labels or counts))
+    return (
+        f'{cases.name}: always answering "{label}" would be right in {share:.1%} of the cases, '
+        f"guessing in {guessing:.1%}",
+    )
+
+
+def missing_units(predictions: Mapping[str, Predictions]) -> tuple[str, ...]:
+    """One sentence for every answer that could not be had; an unreadable answer is not missing."""
+    return tuple(
+        f"{variant}, {one.case_id}: {one.problem}"
+        for by_variant in predictions.values()
+        for variant, own in by_variant.items()
+        for one in own
+        if is_missing(one)
+    )

@@ -1,0 +1,165 @@
+"""What is measured: which metrics, which cases count, which slices they make, and the rows of each.
+
+Not for: scores and comparisons (assess.py); what stands in a row is each metric's own matter.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from tuneval import metrics
+from tuneval.errors import ConfigError
+from tuneval.metrics import Metric
+from tuneval.plan.spec import MetricsSpec
+from tuneval.types import Case, CaseSet, Measurement, Prediction, Variant
+
+FEWEST_TO_SHOW = 10
+"""A group of fewer cases gets no score."""
+
+LABELLED = ("classify", "multiple_choice")
+"""Tasks whose prediction is one of a few labels."""
+
+Predictions = Mapping[str, Sequence[Prediction]]
+"""Variant name -> predictions in the order of the case set's cases."""
+
+
+def choose_metrics(
+    spec: MetricsSpec, cases: CaseSet, *, has_probabilities: bool = True
+) -> tuple[Metric, ...]:
+    """Build the metrics of a case set, the primary one first.
+
+    Without label probabilities (labels that were generated, outputs from a file) the default
+    metrics that need them are left out; one that was asked for is tried and says what it lacks.
+
+    Raises
+    ------
+    ConfigError, MetricError
+        An unknown name, or a metric whose package, model or data is missing.
+    """
+    defaults = metrics.defaults_of(cases)
+    primary = metrics.expand([defaults[0] if spec.primary == "auto" else spec.primary])[0]
+    others = metrics.expand(defaults if spec.also == "auto" else spec.also)
+    names = [primary, *(name for name in others if name != primary)]
+    labels = labels_of(cases)
+    built = tuple(
+        metrics.build(name, labels=labels, **spec.options.get(name, {})) for name in names
+    )
+    if spec.also == "auto" and not has_probabilities:
+        built = tuple(one for one in built if "label_probabilities" not in one.needs)
+    unused = sorted(set(spec.options) - set(names))
+    if unused:
+        raise ConfigError(f'metrics.options: "{unused[0]}" is not among the metrics of this run.')
+    return built
+
+
+def try_metrics(chosen: Sequence[Metric], cases: CaseSet, dry: Sequence[Prediction] = ()) -> None:
+    """Let a metric that lacks something fail now and not after hours of inference.
+
+    Parameters
+    ----------
+    dry : sequence of Prediction
+        At most one: what the run's task makes of a made-up answer to the first case.
+
+    Raises
+    ------
+    MetricError
+        What is missing and how to get it.
+    """
+    for metric in chosen:
+        metrics.try_out(metric, labels_of(cases))
+        metric.per_case(cases.cases[: len(dry)], dry)
+
+
+def labels_of(cases: CaseSet) -> tuple[str, ...]:
+    """The declared labels of a case set, else those of its references."""
+    if cases.labels:
+        return cases.labels
+    return tuple(sorted({case.references[0] for case in cases.cases if case.references}))
+
+
+def measure(
+    metric: Metric,
+    cases: CaseSet,
+    predictions: Sequence[Prediction],
+    variant: Variant,
+    positions: Sequence[int],
+) -> Measurement:
+    """Rows of one variant on the cases at these positions."""
+    chosen = [cases.cases[position] for position in positions]
+    return Measurement(
+        variant=variant.name,
+        metric=metric.name,
+        case_ids=tuple(case.id for case in chosen),
+        rows=metric.per_case(chosen, [predictions[position] for position in positions]),
+    )
+
+
+def answered(cases: CaseSet, predictions: Predictions) -> dict[str, list[int]]:
+    """Positions of the cases that count: slice name -> those that every variant could answer."""
+    return _slices(cases, unanswered(predictions))
+
+
+def _slices(cases: CaseSet, left_out: frozenset[int]) -> dict[str, list[int]]:
+    """Slice name -> positions: all original cases, each group value, each kind of perturbation.
+
+    A twin whose original is left out is left out with it. A group of fewer than 10 cases makes no
+    slice: its number would only mislead.
+    """
+    gone = {cases.cases[position].id for position in left_out}
+    slices: dict[str, list[int]] = {"all": []}
+    twins: dict[str, list[int]] = {}
+    for position, case in enumerate(cases.cases):
+        if position in left_out or case.origin in gone:
+            continue
+        if case.perturbation is not None:
+            twins.setdefault(case.perturbation, []).append(position)
+            continue
+        slices["all"].append(position)
+        for attribute, value in case.groups.items():
+            slices.setdefault(f"{attribute}={value}", []).append(position)
+    slices = {
+        name: positions
+        for name, positions in slices.items()
+        if name == "all" or len(positions) >= FEWEST_TO_SHOW
+    }
+    return slices | twins
+
+
+def is_swap(kind: str) -> bool:
+    """Does a kind of twin ("gender:swap") exchange words about people? Such twins show whether the
+    answer stays; keeping 90% of the score would be no excuse."""
+    return kind.endswith(":swap")
+
+
+def unanswered(predictions: Predictions) -> frozenset[int]:
+    """Positions of cases to which some variant has no answer at all."""
+    return frozenset(
+        position
+        for own in predictions.values()
+        for position, one in enumerate(own)
+        if is_missing(one)
+    )
+
+
+def is_missing(prediction: Prediction) -> bool:
+    """No answer could be had. One that could not be read is an answer, and wrong."""
+    problem = prediction.problem
+    return problem is not None and not problem.startswith("unparsed")
+
+
+def unparsed_share(
+    members: Sequence[Variant], predictions: Predictions, positions: Sequence[int]
+) -> float:
+    """Share of an arm's answers that could not be read."""
+    n_unread = sum(
+        predictions[member.name][position].problem is not None
+        for member in members
+        for position in positions
+    )
+    return n_unread / max(len(members) * len(positions), 1)
+
+
+def class_counts(cases: Iterable[Case]) -> dict[str, int]:
+    """Reference label -> number of cases."""
+    return dict(Counter(case.references[0] for case in cases if case.references))

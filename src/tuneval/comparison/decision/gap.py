@@ -1,0 +1,263 @@
+"""LoRA against full fine-tuning: the grade of the gap and what supports it (table 9.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, isnan
+from typing import Literal
+
+from tuneval.comparison.beyond.overfitting import is_training_unfinished
+from tuneval.comparison.decision.circumstances import Circumstances
+from tuneval.comparison.decision.doubt import ALPHA, doubts, p_of
+from tuneval.comparison.estimate.exact import clopper_pearson
+from tuneval.comparison.wording import Gain, gain, scale
+from tuneval.types import Comparison, Decision, Verdict
+
+ACCEPTABLE_POINTS = 5.0
+FEWEST_DISCORDANT = 20
+
+UNCONVERGED = "Training had not converged; longer training is the first thing to try."
+
+Support = Literal["proved", "suggested", "undecided"]
+
+Grade = Literal["lora ahead", "excellent", "acceptable", "large"]
+
+
+@dataclass(frozen=True, slots=True)
+class GapReading:
+    """Grade of the gap full - LoRA with its support. ``text`` is the sentence of table 9.2."""
+
+    grade: Grade
+    support: Support
+    text: str
+
+
+def adapter_to_full(
+    comparison: Comparison,
+    *,
+    is_adapter_baseline: bool = True,
+    rank: int | None = None,
+    is_overfitted: bool = False,
+    adapter: str = "LoRA",
+) -> GapReading:
+    """Grade of the gap between an adapter and the full fine-tune (table 9.2).
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Adapter as baseline and full as candidate, or the reverse.
+    rank : int, optional
+        The adapter's r, for the advice on a large gap.
+    is_overfitted : bool
+        The adapter's loss curve rose: advise fewer epochs, not longer training.
+    adapter : str
+        How the adapter is called in the sentence.
+    """
+    g = gain(comparison, of_baseline=not is_adapter_baseline)
+    if not g.has_points:
+        return _gap_without_points(comparison, g, adapter)
+    unit = scale(comparison.unit).factor
+    margin = comparison.details.get("margin", 2.0 / unit) * unit
+    bounds = (0.0, margin, max(ACCEPTABLE_POINTS, margin))
+    grades: tuple[Grade, ...] = ("lora ahead", "excellent", "acceptable", "large")
+    grade = grades[0 if g.value < 0 else 1 + sum(g.value > bound for bound in bounds[1:])]
+    support = _gap_support(comparison, g, grade, bounds, is_adapter_baseline)
+    s = g.scale
+    name, gap = adapter, s.plain(g.value)
+    behind = f"{name} {{}} {gap} points behind full fine-tuning"
+    if support == "undecided":
+        text = _gap_unclear(comparison, g, adapter)
+    elif grade == "lora ahead":
+        verb = "is" if support == "proved" else "looks"
+        text = f"{name} {verb} ahead of full fine-tuning by {s.plain(-g.value)} points."
+    elif grade == "excellent" and support == "proved":
+        text = f"{name} is within {margin:g} points of full fine-tuning (gap {gap}). Keep {name}."
+    elif grade == "excellent":
+        text = (
+            f"The gap looks excellent ({gap} points), but {comparison.n_cases} examples allow a "
+            f"gap up to {s.plain(g.high90)}."
+        )
+        needed = comparison.details.get("cases_needed_equivalence")
+        if needed is not None:
+            text += f" About {max(needed, comparison.n_cases + 1):.0f} would prove it."
+    elif grade == "acceptable":
+        text = behind.format("is" if support == "proved" else "looks") + (
+            ": acceptable for most uses; try a higher rank if quality matters more than size."
+        )
+    elif support == "proved":
+        steps = f" (r {rank} -> {2 * rank})" if rank else ""
+        last = "reduce epochs" if is_overfitted else "train longer"
+        text = behind.format("is") + (
+            f". Raise the rank{steps}, add target modules (all linear layers), or {last}."
+        )
+    else:
+        text = behind.format("looks") + "; confirm with more data before spending a training run."
+    return GapReading(grade, support, text)
+
+
+def _gap_support(
+    comparison: Comparison,
+    g: Gain,
+    grade: Grade,
+    bounds: tuple[float, float, float],
+    is_adapter_baseline: bool,
+) -> Support:
+    low, high = g.low90, g.high90
+    if doubts(comparison) or isnan(low) or isnan(high):
+        return "undecided"
+    zero, margin, acceptable = bounds
+    if grade in {"lora ahead", "excellent"}:
+        # Only the upper bound matters: being further ahead is no objection.
+        limit, beyond = (zero, margin) if grade == "lora ahead" else (margin, acceptable)
+        crossed = (high > limit) + (high > beyond)
+    else:
+        crossed = sum(low < bound < high for bound in bounds)
+    if crossed == 0 and grade == "lora ahead" and p_of(comparison) >= ALPHA:
+        crossed = 1
+    if (
+        crossed == 0
+        and grade == "excellent"
+        and is_closeness_unprovable(
+            comparison, margin / scale(comparison.unit).factor, is_adapter_baseline
+        )
+    ):
+        crossed = 1
+    supports: tuple[Support, ...] = ("proved", "suggested", "undecided")
+    return supports[min(crossed, 2)]
+
+
+def is_closeness_unprovable(
+    comparison: Comparison, margin: float, is_adapter_baseline: bool = True
+) -> bool:
+    """Do the two disagree on too few cases for the interval to prove closeness?
+
+    Below 20 disagreements the Agresti-Min bound is too bold at the margin. The exact bound on the
+    share of cases that only the full fine-tune gets right holds for any count, so that closeness
+    still counts as proved where that bound is inside the margin.
+    """
+    details = comparison.details
+    if "only_candidate_right" not in details:
+        return False
+    only_full = details["only_candidate_right" if is_adapter_baseline else "only_baseline_right"]
+    n_discordant = details["only_candidate_right"] + details["only_baseline_right"]
+    if n_discordant >= FEWEST_DISCORDANT:
+        return False
+    whole = -int(-only_full // 1)  # means over seeds are no whole numbers: round up
+    return clopper_pearson(whole, comparison.n_cases, 1 - 2 * ALPHA)[1] >= margin
+
+
+def _gap_unclear(comparison: Comparison, g: Gain, adapter: str) -> str:
+    s = g.scale
+    if isnan(g.value):
+        return f"The gap between {adapter} and full fine-tuning is unknown: {comparison.note}."
+    if isnan(g.low90):
+        span = f"no interval: {comparison.note}"
+    else:
+        span = f"90% CI {s.signed(g.low90)} to {s.signed(g.high90)}, n={comparison.n_cases}"
+    return (
+        f"The data cannot tell how far {adapter} is from full fine-tuning: "
+        f"{s.signed(g.value)}{s.noun} ({span})."
+    )
+
+
+def _gap_without_points(comparison: Comparison, g: Gain, adapter: str) -> GapReading:
+    """Grades are in points; in another unit only the direction can be judged."""
+    s = g.scale
+    grade: Grade = "lora ahead" if g.value < 0 else "large"
+    if (
+        doubts(comparison)
+        or not g.has_interval
+        or g.low <= 0 <= g.high
+        or p_of(comparison) >= ALPHA
+    ):
+        return GapReading(grade, "undecided", _gap_unclear(comparison, g, adapter))
+    side = "ahead of" if g.value < 0 else "behind"
+    text = (
+        f"{adapter} is {side} full fine-tuning by {s.plain(abs(g.value))}{s.noun} "
+        f"(95% CI of the gap {s.signed(g.low)} to {s.signed(g.high)}, n={comparison.n_cases})."
+    )
+    return GapReading(grade, "proved", text)
+
+
+_GRADE_HEADLINES: dict[Grade, str] = {
+    "lora ahead": "LORA AHEAD",
+    "excellent": "EXCELLENT",
+    "acceptable": "ACCEPTABLE",
+    "large": "LARGE GAP",
+}
+
+
+def adapter_against_full(
+    known: Circumstances, group: Sequence[Comparison], faults: Sequence[str]
+) -> Verdict:
+    """The verdict of an adapter and a full fine-tune over all case sets that are no guards."""
+    first = group[0]
+    is_adapter_baseline = known.kind(first.baseline) == "adapter"
+    adapter = first.baseline if is_adapter_baseline else first.candidate
+    curves = known.curves_of(adapter)
+    is_overfitted = any(curve.is_overfitted for curve in curves)
+    called = "LoRA" if known.count("adapter") == 1 else adapter
+    primary = [c for c in group if c.case_set not in known.general]
+    reasons, warnings, gaps = [], list(faults), []
+    for c in primary:
+        gap = adapter_to_full(
+            c,
+            is_adapter_baseline=is_adapter_baseline,
+            rank=known.rank(adapter),
+            is_overfitted=is_overfitted,
+            adapter=called,
+        )
+        gaps.append(gap)
+        reasons.append(f"{c.case_set}: {gap.text}" if len(primary) > 1 else gap.text)
+        warnings += doubts(c)
+        margin = c.details.get("margin")
+        if gap.grade in {"lora ahead", "excellent"} and margin is not None:
+            g = gain(c, of_baseline=not is_adapter_baseline)
+            unit = scale(c.unit).factor
+            if is_closeness_unprovable(c, margin, is_adapter_baseline):
+                reasons.append("too few disagreements to prove closeness")
+            elif (
+                gap.grade == "lora ahead"
+                and gap.support == "suggested"
+                and g.high90 <= margin * unit
+            ):
+                reasons.append(f"{called} is within {margin * unit:g} points of full fine-tuning.")
+    if any(is_training_unfinished(curve.log) for curve in curves):
+        reasons.append(UNCONVERGED)
+    return Verdict(
+        candidate=first.candidate,
+        baseline=first.baseline,
+        decision="undecided" if faults else _gap_decision(primary),
+        headline="INVALID" if faults else _gap_headline(gaps),
+        reasons=tuple(dict.fromkeys(reasons)),
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+
+
+def _gap_headline(gaps: Sequence[GapReading]) -> str:
+    """The least favourable grade over the tasks, with its support."""
+    if not gaps or any(gap.support == "undecided" for gap in gaps):
+        return "INCONCLUSIVE"
+    order = list(_GRADE_HEADLINES)
+    worst = max(gaps, key=lambda gap: (order.index(gap.grade), gap.support == "suggested"))
+    looks = "" if worst.support == "proved" else "LOOKS "
+    return looks + _GRADE_HEADLINES[worst.grade]
+
+
+def _gap_decision(group: Sequence[Comparison]) -> Decision:
+    """Candidate against baseline: a proved difference beyond the margin, else equivalence."""
+    found: set[Decision] = set()
+    for c in group:
+        g = gain(c)
+        margin = c.details.get("margin", inf) * scale(c.unit).factor
+        if doubts(c) or not g.has_interval:
+            found.add("undecided")
+        elif g.has_points and -margin < g.low90 and g.high90 < margin:
+            is_proved = not is_closeness_unprovable(c, c.details.get("margin", inf))
+            found.add("equivalent" if is_proved else "undecided")
+        elif p_of(c) < ALPHA and (g.low > 0 or g.high < 0):
+            found.add("better" if g.low > 0 else "worse")
+        else:
+            found.add("undecided")
+    return found.pop() if len(found) == 1 else "undecided"

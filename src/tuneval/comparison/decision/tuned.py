@@ -1,0 +1,225 @@
+"""Base against tuned: better, worse, no change or unclear, and why (table 9.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from math import isfinite, isnan
+
+from tuneval.comparison.decision.circumstances import Circumstances
+from tuneval.comparison.decision.doubt import ALPHA, FEWEST_CASES, Outcome, doubts, p_of
+from tuneval.comparison.decision.forgetting import Forgot, forgetting
+from tuneval.comparison.decision.headline import headline, of_guards
+from tuneval.comparison.estimate import power
+from tuneval.comparison.wording import Gain, gain
+from tuneval.types import Comparison, Decision, Verdict
+
+NO_CHANGE_POINTS = 1.0
+
+NO_FULL = "No full fine-tune given: the LoRA gap is unknown."
+
+ONE_CHECKPOINT = (
+    "This holds for this checkpoint: one training seed says nothing about the spread of the recipe."
+)
+
+TWO_CHECKPOINTS = (
+    "This holds for these 2 checkpoints: the spread of the recipe needs 3 training seeds."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One comparison, judged: what it counts as, and what is said."""
+
+    outcome: Outcome
+    reason: str
+
+
+def tuned_against_base(
+    known: Circumstances, group: Sequence[Comparison], faults: Sequence[str]
+) -> tuple[Verdict, list[Reading], list[Forgot], list[str]]:
+    """The verdict of a pair, and what the run's headline needs of it: readings, guards, flags."""
+    baseline, candidate = group[0].baseline, group[0].candidate
+    over = "the base model" if known.kind(baseline) in {"base", ""} else baseline
+    several = sum(c.case_set not in known.general for c in group) > 1
+    readings, warnings, flags = [], list(faults), []
+    guards: list[Forgot] = []
+    guard_reasons: list[str] = []
+    for c in group:
+        if c.case_set in known.general:
+            kept, text = forgetting(c, c.case_set, c.metric)
+            guards.append(kept)
+            if kept == "forgot":
+                warnings.append(text)
+                flags.append("FORGOT")
+            else:
+                guard_reasons.append(text)
+            continue
+        outcome, text = base_to_tuned(c, c.metric, over=over)
+        readings.append(Reading(outcome, f"{c.case_set}: {text}" if several else text))
+        warnings += doubts(c)
+    for curve in known.curves_of(candidate):
+        if curve.is_overfitted:
+            warnings.append(curve.finding)
+            flags.append("OVERFIT")
+    for one in known.warned:
+        if one.variant in ("", candidate, *(member.name for member in known.members(candidate))):
+            warnings.append(one.sentence)
+            flags.append(one.flag)
+    warnings += _unreliable_scores(known, group)
+    reasons = [reading.reason for reading in readings]
+    if several and {"better", "worse"} <= {reading.outcome for reading in readings}:
+        reasons.append(_both_lists(group, readings, known.general))
+    n_seeds = group[0].details.get("training_seeds_candidate", 1.0)
+    if any(reading.outcome in {"better", "worse"} for reading in readings):
+        reasons += {1.0: [ONE_CHECKPOINT], 2.0: [TWO_CHECKPOINTS]}.get(n_seeds, [])
+    if known.kind(candidate) == "adapter" and not known.count("full"):
+        reasons.append(NO_FULL)
+    outcomes = [reading.outcome for reading in readings]
+    verdict = Verdict(
+        candidate=candidate,
+        baseline=baseline,
+        decision=_decision(outcomes) if not faults else "undecided",
+        headline=headline(outcomes or of_guards(guards), flags, is_invalid=bool(faults)),
+        reasons=tuple(dict.fromkeys([*reasons, *guard_reasons])),
+        warnings=tuple(dict.fromkeys(warnings)),
+    )
+    return verdict, readings, guards, flags
+
+
+def outcome_of(comparison: Comparison) -> Outcome:
+    """Row of table 9.1 that a comparison of base and tuned variant falls into."""
+    g = gain(comparison)
+    if doubts(comparison) or not g.has_interval:
+        return "unclear"
+    if g.low > 0 and p_of(comparison) < ALPHA:
+        return "better"
+    if g.high < 0 and p_of(comparison) < ALPHA:
+        return "worse"
+    if g.has_points and g.low90 > -NO_CHANGE_POINTS and g.high90 < NO_CHANGE_POINTS:
+        return "no change"
+    return "unclear"
+
+
+def base_to_tuned(
+    comparison: Comparison, metric: str, *, over: str = "the base model"
+) -> tuple[Outcome, str]:
+    """Outcome and sentence of table 9.1.
+
+    Parameters
+    ----------
+    metric : str
+        Name of the metric as printed.
+    over : str
+        What the candidate is compared with.
+    """
+    g, s = gain(comparison), gain(comparison).scale
+    outcome = outcome_of(comparison)
+    span = f"{s.signed(g.low)} to {s.signed(g.high)}"
+    n = comparison.n_cases
+    if outcome == "better":
+        return outcome, (
+            f"Fine-tuning improved {metric} by {s.signed(g.value)}{s.noun} over {over} "
+            f"(95% CI {span}, n={n})."
+        )
+    if outcome == "worse":
+        return outcome, (
+            f"Fine-tuning made {metric} worse by {s.plain(-g.value)}{s.noun} ({span}). Check the "
+            "prompt template used at training time, the learning rate and the label order before "
+            "changing the rank."
+        )
+    if outcome == "no change":
+        return outcome, f"{metric} did not change by more than 1 point in either direction."
+    if isnan(g.value):
+        return outcome, f"The data cannot tell whether fine-tuning helped: {comparison.note}."
+    text = f"The data cannot tell whether fine-tuning helped: {s.signed(g.value)}{s.noun}"
+    text += f" ({span})." if g.has_interval else f" (no interval: {comparison.note})."
+    return outcome, text + _how_many(comparison, g)
+
+
+def _how_many(comparison: Comparison, g: Gain) -> str:
+    """What n detects and what would settle it, as far as either is defined."""
+    if not isfinite(g.detectable):
+        return ""
+    s = g.scale
+    text = f" {comparison.n_cases} examples detect {s.plain(g.detectable)}"
+    needed = comparison.details.get("cases_needed")
+    if needed is not None and comparison.n_cases < FEWEST_CASES:
+        needed = max(needed, FEWEST_CASES)
+    size = s.plain(abs(g.value))
+    if g.value == 0:
+        return text + "."
+    if needed is None:
+        return text + "; more examples cannot settle it, more training seeds could."
+    return text + f"; about {needed:.0f} would settle a difference of {size}."
+
+
+def power_sentence(comparison: Comparison) -> str:
+    """What n can detect and what was observed; printed with every comparison ("" if undefined)."""
+    g, s = gain(comparison), gain(comparison).scale
+    if not isfinite(g.detectable) or isnan(g.value):
+        return ""
+    return (
+        f"Your {comparison.n_cases} examples can detect a difference of "
+        f"{s.plain(g.detectable)}{s.noun} or more (80% power). "
+        f"The observed difference is {s.signed(g.value)}."
+    )
+
+
+def exploratory_sentence(comparison: Comparison, metric: str) -> str:
+    """What a comparison outside the confirmatory family suggests; "" where it suggests nothing.
+
+    Secondary metrics, classes, groups and perturbations are many: after Benjamini-Hochberg they
+    suggest, they never show.
+    """
+    g = gain(comparison)
+    if not g.has_interval or doubts(comparison) or p_of(comparison) >= ALPHA:
+        return ""
+    side = "better" if g.value > 0 else "worse"
+    where = "" if comparison.slice == "all" else f" on {comparison.slice}"
+    return (
+        f"This suggests that {comparison.candidate} is {side} than {comparison.baseline} in "
+        f"{metric}{where}: {g.scale.signed(g.value)}{g.scale.noun} "
+        f"(95% CI {g.scale.signed(g.low)} to {g.scale.signed(g.high)}, n={comparison.n_cases})."
+    )
+
+
+def plan_sentence(n: int, discordant: float) -> str:
+    """What ``n`` cases can show when two variants disagree on this share of them."""
+    points = 100 * power.detectable(n, discordant)
+    return (
+        f"{n} examples can detect a difference of {points:.1f} points or more (80% power) "
+        f"where two variants disagree on {discordant:.0%} of the cases."
+    )
+
+
+def _both_lists(
+    group: Sequence[Comparison], readings: Sequence[Reading], general: Collection[str]
+) -> str:
+    names = [c.case_set for c in group if c.case_set not in general]
+    judged = list(zip(names, readings, strict=True))
+    better = ", ".join(name for name, reading in judged if reading.outcome == "better")
+    worse = ", ".join(name for name, reading in judged if reading.outcome == "worse")
+    return f"Better on {better}; worse on {worse}."
+
+
+def _decision(outcomes: Sequence[Outcome]) -> Decision:
+    kinds = set(outcomes)
+    if "worse" in kinds:
+        return "undecided" if "better" in kinds else "worse"
+    if "better" in kinds:
+        return "better"
+    return "equivalent" if kinds == {"no change"} else "undecided"
+
+
+def _unreliable_scores(known: Circumstances, group: Sequence[Comparison]) -> list[str]:
+    keys = {(c.case_set, c.metric) for c in group}
+    names = {group[0].baseline, group[0].candidate}
+    return [
+        f"{s.variant}, {s.metric} on {s.case_set}: {s.note}."
+        for s in known.scores
+        if s.slice == "all"
+        and s.variant in names
+        and (s.case_set, s.metric) in keys
+        and ("unreliable" in s.note or isnan(s.value))
+    ]
