@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tuneval.data import suspects
+from tuneval.data.outputs import read_references
 from tuneval.data.read import read
 from tuneval.errors import DataError
 
@@ -271,3 +272,13 @@ def test_a_column_that_the_prompt_names_is_read() -> None:
     rows = [{**labelled(n), "remark": f"note {n} here"} for n in range(6)]
     found = read(rows, template="{text} ({remark}, {zone})\nLabel:")
     assert not any("Not read" in note for note in found.notes)
+
+
+def test_labels_of_scored_outputs_are_spelled_one_way(tmp_path: Path) -> None:
+    path = tmp_path / "references.jsonl"
+    labels = ["late ", "late", "Late", "lost\r\n", "lost", "lost"]
+    path.write_text("".join(json.dumps({"id": n, "label": x}) + "\n" for n, x in enumerate(labels)))
+    found = read_references(str(path))
+    assert found.labels == ("late", "lost")
+    assert [case.references for case in found.cases] == [("late",)] * 3 + [("lost",)] * 3
+    assert 'Label "Late" is read as "late", spelled otherwise.' in found.notes
