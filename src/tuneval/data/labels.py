@@ -76,7 +76,7 @@ def are_classes(references: Sequence[tuple[str, ...]]) -> bool:
     """Apply the rule of thumb: at most 50 different references, each short, used twice on average."""
     if not references or any(len(texts) != 1 for texts in references) or are_json(references):
         return False
-    distinct = {texts[0] for texts in references}
+    distinct = {_fold(class_text(texts[0])) for texts in references}
     return (
         2 <= len(distinct) <= MAX_FOUND_LABELS
         and 2 * len(distinct) <= len(references)
