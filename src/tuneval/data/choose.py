@@ -35,6 +35,7 @@ def choose(
     *,
     has_labels: bool,
     templated: Collection[str] = (),
+    asks: bool = True,
 ) -> Choice:
     """Find the one layout that the table fits.
 
@@ -42,6 +43,8 @@ def choose(
     ----------
     templated : collection of str
         Columns that the user's own prompt names: nobody need ask about these.
+    asks : bool
+        Where several readings are possible: raise, or take the first.
 
     Raises
     ------
@@ -55,9 +58,11 @@ def choose(
         raise DataError(_no_layout(table, usual, explicit))
     asked = _asked(table, found, task)
     referenced = [m for m in asked if m.layout.reference]
-    if len(referenced) > 1:
+    if len(referenced) > 1 and asks:
         raise DataError(_two_readings(table, referenced))
     chosen = (referenced or asked)[0]
+    if not asks:
+        return Choice(chosen, None if task == "auto" else task)
     if chosen.layout.reference is None:
         if task == "auto":
             unread.refuse_reference(table, chosen.columns["text"], explicit)

@@ -206,7 +206,7 @@ def _instruction(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 def _labelled(row: Fields, columns: Mapping[str, str]) -> Reading:
     inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
-    return Reading(inputs, (scalar_of(row, columns, "label"),))
+    return Reading(inputs, (scalar_of(row, columns, "label"),), _cluster(inputs))
 
 
 def _pair(row: Fields, columns: Mapping[str, str]) -> Reading:

@@ -48,6 +48,7 @@ def read(
     skip_bad_rows: bool = False,
     allow_duplicate_ids: bool = False,
     template: str | None = None,
+    asks: bool = True,
 ) -> CaseSet:
     """Read cases, infer columns, task and labels, and say in ``notes`` what was inferred.
 
@@ -77,6 +78,9 @@ def read(
         Accept an ``id`` column that repeats.
     template : str or None
         The user's own prompt: a column that it names is read.
+    asks : bool
+        Whether several possible readings are an error; if not, the first is taken, for callers to
+        whom the texts alone matter.
 
     Raises
     ------
@@ -86,7 +90,9 @@ def read(
     table = load(source, name, split)
     explicit = _explicit(table, columns or {}, groups)
     templated = [c for c in columns_of(table.rows) if f"{{{c}}}" in (template or "")]
-    found = choose(table, explicit, task, has_labels=labels is not None, templated=templated)
+    found = choose(
+        table, explicit, task, has_labels=labels is not None, templated=templated, asks=asks
+    )
     if found.match.parts:
         table = choices.joined(table, found.match.parts)
     prepared = _prepared(table, found.match)
