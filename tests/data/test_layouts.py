@@ -410,6 +410,11 @@ ASKED: dict[str, tuple[Make, str]] = {
         "0.42857142857142855); predicting a number is another task, which tuneval does not have.\n"
         "Write classes into the column, or name another with --reference.",
     ),
+    "text and its language": (
+        lambda n: {"text": p(n), "lang": ("de", "en")[n % 2]},
+        'rows: no column bears a known name for a reference; "lang" (2 values) may be one.\n'
+        'Say --reference lang, or --task language_model for the perplexity of "text" alone.',
+    ),
     "a question alone": (
         lambda n: {"question": q(n)},
         'rows: "question" has no reference beside it (columns "question").\n'
@@ -533,6 +538,13 @@ def test_asked_about(name: str) -> None:
     with pytest.raises(DataError) as caught:
         read([make(n) for n in range(N)])
     assert str(caught.value) == message
+
+
+def test_nobody_asks_about_groups() -> None:
+    rows = [{"text": p(n), "label": kind(n), "title": f"About gate {n}"} for n in range(N)]
+    assert read(rows, groups=["title"]).layout == "labelled text"
+    rows = [{"text": p(n), "lang": ("de", "en")[n % 2]} for n in range(N)]
+    assert read(rows, groups=["lang"]).task == "language_model"
 
 
 LEFT_OUT = [name for name, (_, message) in ASKED.items() if "to leave it out" in message]

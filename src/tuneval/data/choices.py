@@ -13,6 +13,7 @@ import json
 import re
 import string
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from tuneval.data.fields import RowFault, is_without_width, scalar_of, value_of
@@ -76,10 +77,7 @@ def joined(table: Table, columns: Sequence[str]) -> Table:
         ]
         made = {"text": [text for _, text in given], "label": [name for name, _ in given]}
         rows.append(Row(place, {**fields, MADE: made}))
-    return Table(
-        table.file, table.source, table.unit, rows, table.faults, table.sha256, table.label_names,
-        table.notes,
-    )  # fmt: skip
+    return replace(table, rows=rows)
 
 
 # ---- one row -------------------------------------------------------------------------------------
@@ -108,7 +106,7 @@ def choices_of(row: Fields, columns: Mapping[str, str]) -> Choices:
 
 def _opened(value: str) -> object:
     """A list or object that a table holds as text: JSON, Python's notation, or a line each."""
-    for parse in (json.loads, ast.literal_eval):
+    for parse in (json.loads, ast.literal_eval) if value.lstrip()[:1] in ("[", "{", "(") else ():
         try:
             found: object = parse(value)
         except (ValueError, SyntaxError, RecursionError, MemoryError):

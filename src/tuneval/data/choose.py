@@ -35,14 +35,15 @@ def choose(
     *,
     has_labels: bool,
     templated: Collection[str] = (),
+    grouped: Collection[str] = (),
     asks: bool = True,
 ) -> Choice:
     """Find the one layout that the table fits.
 
     Parameters
     ----------
-    templated : collection of str
-        Columns that the user's own prompt names: nobody need ask about these.
+    templated, grouped : collection of str
+        Columns that the user's own prompt or groups name: nobody need ask about these.
     asks : bool
         Where several readings are possible: raise, or take the first.
 
@@ -65,7 +66,7 @@ def choose(
         return Choice(chosen, None if task == "auto" else task)
     if chosen.layout.reference is None:
         if task == "auto":
-            unread.refuse_reference(table, chosen.columns["text"], explicit)
+            unread.refuse_reference(table, chosen.columns["text"], explicit, grouped)
         return Choice(chosen, None if task == "auto" else task)
     names = None
     notes: tuple[str, ...] = ()
@@ -78,7 +79,7 @@ def choose(
     _refuse_rivals(table, chosen)
     if task == "auto":
         unread.refuse_reference_beside(table, chosen, explicit)
-    unread.refuse_question_beside(table, chosen, explicit, templated)
+    unread.refuse_question_beside(table, chosen, explicit, templated, grouped)
     return Choice(chosen, None if task == "auto" else task, names, notes)
 
 

@@ -90,13 +90,21 @@ def read(
     table = load(source, name, split)
     explicit = _explicit(table, columns or {}, groups)
     templated = [c for c in columns_of(table.rows) if f"{{{c}}}" in (template or "")]
+    group_columns = tuple(dict.fromkeys((*groups, *_one(explicit.get("group")))))
+    grouped = _parts(group_columns, table)
     found = choose(
-        table, explicit, task, has_labels=labels is not None, templated=templated, asks=asks
+        table,
+        explicit,
+        task,
+        has_labels=labels is not None,
+        templated=templated,
+        grouped=grouped,
+        asks=asks,
     )
     if found.match.parts:
         table = choices.joined(table, found.match.parts)
     prepared = _prepared(table, found.match)
-    drafts, faults, absent = _build(table, found.match, prepared, groups)
+    drafts, faults, absent = _build(table, found.match, prepared, group_columns)
     task = found.task or _task(found.match, [draft.references for draft in drafts], labels)
     label_column = found.match.reference or ""
     known = None
@@ -113,7 +121,6 @@ def read(
     if bad and not (skip_bad_rows and len(bad) < len(table.rows) + len(table.faults)):
         raise DataError(_report(table, faults, _nearest_column(found.match, absent)))
     drafts = [draft for draft in drafts if draft.row.place not in bad]
-    group_columns = tuple(dict.fromkeys((*groups, *_one(explicit.get("group")))))
     offered = _offered(drafts, found.match, group_columns, is_classes=known is not None)
     case_set = CaseSet(
         name=name or _stem(table.file),
@@ -141,7 +148,7 @@ def read(
                 unread.unread_note(
                     [draft.row for draft in drafts],
                     found.match,
-                    {*explicit.values(), *offered, *_parts(group_columns, table)},
+                    {*explicit.values(), *offered, *grouped},
                     templated,
                 )
             ),

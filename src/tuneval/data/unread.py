@@ -43,12 +43,14 @@ _ENOUGH = 20
 _ANOTHER_TASK = "predicting a number is another task, which tuneval does not have"
 
 
-def refuse_reference(table: Table, text: str, explicit: Mapping[str, str]) -> None:
+def refuse_reference(
+    table: Table, text: str, explicit: Mapping[str, str], grouped: Collection[str]
+) -> None:
     """Text alone is language modelling; raise DataError where it may not be alone."""
     others = [
         column
         for column in columns_of(table.rows)
-        if column not in (text, *explicit.values()) and not has_name(ASIDES, column)
+        if column not in (text, *explicit.values(), *grouped)
     ]
     shown = {column: _reading(table, column) for column in others}
     classes = [f"{quote(c)} ({what})" for c, what in shown.items() if what]
@@ -76,6 +78,8 @@ def _reading(table: Table, column: str) -> str | None:
     values = values_of(table.rows, column)
     if is_low(values, MAX_FOUND_LABELS):
         return f"{len(set(values) - {None})} values"
+    if has_name(ASIDES, column):
+        return None
     raw = [row.fields.get(column) for row in table.rows]
     texts = [value for value in raw if isinstance(value, str) and value.strip()]
     return "text" if texts and 2 * len(texts) >= len(raw) and not _are_numbers(texts) else None
@@ -94,7 +98,7 @@ def _fractions(values: Sequence[str]) -> list[str]:
 
 def _is_score(table: Table, column: str) -> bool:
     values = [value for value in values_of(table.rows, column) if value]
-    return bool(values) and _are_numbers(values)
+    return bool(values) and _are_numbers(values) and not has_name(ASIDES, column)
 
 
 def numbers_hint(table: Table) -> str:
@@ -142,12 +146,16 @@ def _holds_another(rows: Sequence[Row], column: str, reference: str) -> bool:
 
 
 def refuse_question_beside(
-    table: Table, chosen: Match, explicit: Mapping[str, str], templated: Collection[str]
+    table: Table,
+    chosen: Match,
+    explicit: Mapping[str, str],
+    templated: Collection[str],
+    grouped: Collection[str],
 ) -> None:
     """Raise DataError where a column of texts is called like a part of a question."""
     if "input" in explicit or templated:
         return
-    for column in _left(table, chosen, explicit):
+    for column in _left(table, chosen, {*explicit.values(), *grouped}):
         values = values_of(table.rows, column)
         names = (*_ASKED, *HEADS) if chosen.layout.input in _HEADED else _ASKED
         is_text = has_name(names, column) and is_free_text(values) and not is_low(values, 20)
@@ -155,13 +163,13 @@ def refuse_question_beside(
             raise DataError(_part_of_question(table, chosen, column))
 
 
-def _left(table: Table, chosen: Match, explicit: Mapping[str, str]) -> list[str]:
-    """Columns that are not used and say something new."""
+def _left(table: Table, chosen: Match, named: Collection[str]) -> list[str]:
+    """Columns that are not used, have no other purpose, and say something new."""
     return [
         column
         for column in columns_of(table.rows)
         if column not in chosen.used
-        and column not in explicit.values()
+        and column not in named
         and not _is_told_already(table.rows, column, chosen)
     ]
 
@@ -186,7 +194,8 @@ def _is_told_already(rows: Sequence[Row], column: str, chosen: Match) -> bool:
         read = [text for name in chosen.used for text in strings_in(row.fields.get(name))]
         text = value.strip()
         is_part = any(text == one.strip() or (len(text) >= _ENOUGH and text in one) for one in read)
-        if not (is_part or all(one.strip() in text for one in read)):
+        is_whole = bool(read) and all(one.strip() in text for one in read)
+        if not (is_part or is_whole):
             return False
     return True
 
