@@ -345,6 +345,18 @@ READ: dict[str, tuple[Make, str, str, dict[str, str]]] = {
         lambda n: {"question": q(n), "answer": f'{{"colour": "{COLOURS[n % 2]}"}}'},
         "question and answer", "generate", {"input": "question", "reference": "answer"},
     ),
+    "text, code, test_list": (
+        lambda n: {"task_id": n, "text": q(n), "code": "x = 1", "test_list": ["assert x == 1"]},
+        "program in words",
+        "complete_code",
+        {"input": "text", "reference": "test_list"},
+    ),
+    "prompt, test, class": (
+        lambda n: {"prompt": q(n), "test": f"assert {n}", "class": kind(n)},
+        "program",
+        "complete_code",
+        {"input": "prompt", "reference": "test"},
+    ),
     "text, JSON as label": (
         lambda n: {"text": q(n), "label": f'{{"colour": "{COLOURS[n % 2]}"}}'},
         "labelled text", "generate", {"input": "text", "reference": "label"},

@@ -254,6 +254,11 @@ def _program(row: Fields, columns: Mapping[str, str]) -> Reading:
     return Reading(inputs, () if solution is None else (solution,))
 
 
+def _program_in_words(row: Fields, columns: Mapping[str, str]) -> Reading:
+    """A problem in MBPP's form; its own reader looks at the tests."""
+    return Reading({"prompt": text_of(row, columns, "prompt")}, ())
+
+
 def _preference(row: Fields, columns: Mapping[str, str]) -> Reading:
     (chosen,), (rejected,) = (_answer_turns(row, columns, key) for key in ("chosen", "rejected"))
     if chosen == rejected:
@@ -347,6 +352,12 @@ LAYOUTS = (
         "program", "prompt", "test", {"prompt": (("prompt",),), "test": (("test",),)},
         ("complete_code",), _program,
         {"entry_point": (("entry_point",),), "canonical_solution": (("canonical_solution",),)},
+        is_named=True,
+    ),
+    Layout(
+        "program in words", "prompt", "test_list",
+        {"prompt": (("prompt", "text"),), "test_list": (("test_list",),)},
+        ("complete_code",), _program_in_words, {"code": (("code",),)}, is_named=True,
     ),
     Layout(
         "question and answer", "question", "answer",
@@ -419,7 +430,7 @@ def _open(explicit: Mapping[str, str]) -> list[Layout]:
 
 
 def _is_named(layout: Layout, explicit: Mapping[str, str]) -> bool:
-    tiers = layout.needs[layout.reference] if layout.reference else ()
+    tiers = _answers(layout)
     return has_name(tiers, explicit.get("reference", tiers[0][0]))
 
 
@@ -442,6 +453,14 @@ def _fit(layout: Layout, present: Sequence[str], explicit: Mapping[str, str]) ->
     return Match(layout, columns, {key: others for key, others in rivals.items() if others})
 
 
+_SHOWN = ("multiple_choice", "complete_code")
+"""Tasks that a file with choices or tests is made for, whatever else stands in it."""
+
+
+def _answers(layout: Layout) -> Tiers:
+    return layout.needs[layout.reference] if layout.reference else ()
+
+
 def _covers(other: Match, match: Match, *, is_earlier: bool) -> bool:
     """Does ``other`` explain the same columns and more (or as much, and is the nearer shape)?"""
     if match.reference is None or other.reference is None:
@@ -450,8 +469,8 @@ def _covers(other: Match, match: Match, *, is_earlier: bool) -> bool:
     if other.layout.input == "text" != match.layout.input:
         return False
     is_nearer = match.layout.input == "text" != other.layout.input
-    if other.layout.prepare and not has_name(other.layout.needs["answer"], match.reference):
-        return True  # choices are there to be chosen from; a category is a group
+    if other.layout.tasks[0] in _SHOWN and not has_name(_answers(other.layout), match.reference):
+        return True  # choices are there to be chosen from, tests to be run; a category is a group
     if is_nearer and match.reference == other.reference:
         return True  # what it leaves unread is asked about
     return mine < theirs or (mine == theirs and (is_earlier or is_nearer))
