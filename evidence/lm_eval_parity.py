@@ -92,8 +92,10 @@ def as_asked(name: str, shots: int, data: Path, rows: Sequence[Any]) -> Asked:
         return Asked(
             cases,
             {
-                "acc,none": MultipleChoice(scoring="text"),
-                "acc_norm,none": MultipleChoice(scoring="text", normalize="per_character"),
+                "acc,none": MultipleChoice(MultipleChoice.Options(scoring="text")),
+                "acc_norm,none": MultipleChoice(
+                    MultipleChoice.Options(scoring="text", normalize="per_character")
+                ),
             },
         )
     loaded = load(name, Place(data, offline=True), few_shot=shots)

@@ -20,6 +20,7 @@ from peft import PeftModel
 from training import Encoded, Pair, Recipe, encode, load, predict, train, with_lora
 from transformers import PreTrainedTokenizerBase
 
+FOLDER = Path(__file__).parent
 SHARED = Path(os.environ.get("TUNEVAL_SHARED", Path(__file__).resolve().parents[2] / "shared"))
 Row = dict[str, str]
 
@@ -33,12 +34,11 @@ class Example:
     """
 
     name: str
-    folder: Path
     label_column: str
     template: str
-    lora_rank: int
     lora: Recipe
     full: Recipe
+    lora_rank: int = 16
     training_seeds: tuple[int, ...] = (0, 1, 2)
     test_part: str = "test_half"
     n_test: int | None = None
@@ -65,7 +65,7 @@ def arguments(example: Example, words: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--shared", type=Path, default=SHARED, help="folder with the real data")
     parser.add_argument(
-        "--output", type=Path, default=example.folder / "out", help="where the weights go"
+        "--output", type=Path, default=FOLDER / example.name / "out", help="where the weights go"
     )
     parser.add_argument(
         "--training-seeds",

@@ -5,21 +5,16 @@ Nothing is downloaded: model and requests lie in the project's shared data folde
     python examples/clinc150/train.py
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from real_data import Example, main
-from training import Recipe
+from real_data import Example, Recipe, main
 
 CLINC150 = Example(
     name="clinc150",
-    folder=Path(__file__).parent,
     label_column="intent",
     template="Request: {text}\nIntent:",
-    lora_rank=16,
     lora=Recipe(learning_rate=3e-3, epochs=3),
     full=Recipe(learning_rate=2e-3, epochs=3),
     training_seeds=(0,),

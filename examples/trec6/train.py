@@ -5,21 +5,16 @@ Nothing is downloaded: model and questions lie in the project's shared data fold
     python examples/trec6/train.py
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from real_data import Example, main
-from training import Recipe
+from real_data import Example, Recipe, main
 
 TREC6 = Example(
     name="trec6",
-    folder=Path(__file__).parent,
     label_column="coarse_name",
     template="Question: {text}\nType:",
-    lora_rank=16,
     lora=Recipe(learning_rate=3e-3, epochs=5),
     full=Recipe(learning_rate=2e-3, epochs=5),
 )

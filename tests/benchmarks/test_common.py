@@ -18,7 +18,7 @@ from tuneval.benchmarks import BENCHMARKS, Place
 from tuneval.benchmarks.checksums import KNOWN
 from tuneval.benchmarks.load import checksum, find, load
 from tuneval.errors import DataError, TunevalError
-from tuneval.pipeline.run import made_up_answer
+from tuneval.pipeline.build import made_up_answer
 from tuneval.tasks import TASKS
 
 

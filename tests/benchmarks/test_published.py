@@ -6,7 +6,6 @@ import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,8 +14,9 @@ from shared import DATA, shared_json, shared_path, shared_rows
 from tuneval.benchmarks.cnn_dailymail import one_sentence_a_line
 from tuneval.comparison import Settings
 from tuneval.errors import ConfigError, DataError
-from tuneval.pipeline.score_code import score_code
-from tuneval.pipeline.score_outputs import score
+from tuneval.pipeline.score_code import Problems, score_code
+from tuneval.pipeline.score_outputs import Expected, score
+from tuneval.plan.spec import OutputSpec
 
 
 @pytest.fixture(autouse=True)
@@ -26,16 +26,13 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def scored(name: str, file: Path | str, data: Path = DATA, **options: Any) -> dict[str, float]:
+def scored(name: str, file: Path | str, data: Path = DATA) -> dict[str, float]:
     """Metric -> value on all cases, and on each slice as "metric slice"."""
     result = score(
-        None,
+        Expected(benchmark=name, benchmark_data=str(data)),
         {"system": str(file)},
-        benchmark=name,
-        benchmark_data=str(data),
-        reports=(),
+        output=OutputSpec(reports=()),
         settings=Settings(resamples=100),
-        **options,
     )
     return {
         one.metric if one.slice == "all" else f"{one.metric} {one.slice}": one.value
@@ -201,12 +198,10 @@ def test_clone_detection_counts_the_clones(tmp_path: Path) -> None:
 
 def _pass_at(k: tuple[int, ...], samples: Path) -> dict[str, float]:
     result = score_code(
-        None,
+        Problems(benchmark="humaneval", benchmark_data=str(DATA)),
         {"system": str(samples)},
-        benchmark="humaneval",
-        benchmark_data=str(DATA),
         k=k,
-        reports=(),
+        output=OutputSpec(reports=()),
     )
     assert all("benchmark:humaneval" in one.signature for one in result.scores)
     return {one.metric: one.value for one in result.scores}

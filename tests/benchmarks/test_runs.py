@@ -16,7 +16,7 @@ from tuneval.benchmarks import Place
 from tuneval.benchmarks.load import load
 from tuneval.cli import main as front
 from tuneval.errors import ConfigError, DataError, TunevalError
-from tuneval.pipeline.run import build_task
+from tuneval.pipeline.build import build_task
 from tuneval.plan.spec import RunSpec
 from tuneval.types import Message
 

@@ -14,7 +14,8 @@ from shared import shared_json, shared_path
 from tuneval.cli.main import exit_code
 from tuneval.comparison import Settings
 from tuneval.errors import ConfigError, DataError
-from tuneval.pipeline.score_outputs import score
+from tuneval.pipeline.score_outputs import Expected, score
+from tuneval.plan.spec import MetricsSpec
 from tuneval.types import RunResult
 
 FEW = Settings(resamples=200)
@@ -51,13 +52,12 @@ def answers(n_right: int) -> list[dict[str, Any]]:
 
 def test_three_systems_are_compared_like_a_run(tmp_path: Path) -> None:
     result = score(
-        lines(tmp_path / "refs.jsonl", REFERENCES),
+        Expected(lines(tmp_path / "refs.jsonl", REFERENCES), groups=["writer"]),
         {
             "base": lines(tmp_path / "base.jsonl", answers(20)),
             "lora": lines(tmp_path / "lora.jsonl", answers(50)),
             "full": lines(tmp_path / "full.jsonl", answers(55)),
         },
-        groups=["writer"],
         settings=FEW,
     )
     assert value(result, "base", "accuracy") == pytest.approx(20 / 60)
@@ -74,14 +74,19 @@ def test_three_systems_are_compared_like_a_run(tmp_path: Path) -> None:
 def test_plain_lines_and_several_references(tmp_path: Path) -> None:
     references = lines(tmp_path / "refs.jsonl", [{"references": ["the cat", "a cat"]}] * 4)
     (tmp_path / "out.txt").write_text("the cat\na cat\nthe dog\n\n")
-    result = score(references, ["sys=out.txt"], metrics=["exact_match", "bleu"], settings=FEW)
+    result = score(
+        Expected(references),
+        ["sys=out.txt"],
+        metrics=MetricsSpec.of(["exact_match", "bleu"]),
+        settings=FEW,
+    )
     assert value(result, "sys", "exact_match") == 0.5
     assert result.headline == "SCORES ONLY"
 
 
 def test_columns_of_one_file(tmp_path: Path) -> None:
     (tmp_path / "all.csv").write_text("gold,one,two\nyes,yes,no\nno,no,no\nyes,no,yes\nno,no,no\n")
-    result = score("all.csv:gold", ["one=all.csv:one", "two=all.csv:two"], settings=FEW)
+    result = score(Expected("all.csv:gold"), ["one=all.csv:one", "two=all.csv:two"], settings=FEW)
     assert value(result, "one", "accuracy") == value(result, "two", "accuracy") == 0.75
 
 
@@ -93,7 +98,12 @@ def test_squad_figures_through_the_command(version: str, tmp_path: Path) -> None
     folder = shared_path("squad", f"predictions_{version}")
     names = {"v1.1": ("squad_v1_em", "squad_v1_f1"), "v2.0": ("squad_em", "squad_f1")}[version]
     file = sorted(folder.iterdir())[0]
-    result = score(str(data), {"system": str(file)}, metrics=names, task="generate", settings=FEW)
+    result = score(
+        Expected(str(data), task="generate"),
+        {"system": str(file)},
+        metrics=MetricsSpec.of(names),
+        settings=FEW,
+    )
     figures = expected[version][file.name.removesuffix(".json.gz")]
     exact = figures["exact"] if "exact" in figures else figures["exact_match"]
     assert 100 * value(result, "system", names[0]) == pytest.approx(exact, abs=1e-9)
@@ -104,13 +114,12 @@ def test_bleu_of_ted_through_the_command(tmp_path: Path) -> None:
     expected = shared_json("mt_ted_slk_eng", "expected_scores.json")
     folder = shared_path("mt_ted_slk_eng")
     result = score(
-        str(folder / "ted.ref.detok.eng.gz"),
+        Expected(str(folder / "ted.ref.detok.eng.gz"), task="generate"),
         {
             "sys1": str(folder / "ted.sys1.detok.eng.gz"),
             "sys2": str(folder / "ted.sys2.detok.eng.gz"),
         },
-        metrics=["bleu"],
-        task="generate",
+        metrics=MetricsSpec.of(["bleu"]),
         settings=FEW,
     )
     for system in ("sys1", "sys2"):
@@ -136,7 +145,7 @@ def test_a_wrong_file_of_outputs_is_named(
     references = lines(tmp_path / "refs.jsonl", REFERENCES)
     given = {name: lines(tmp_path / f"{name}.jsonl", rows) for name, rows in files.items()}
     with pytest.raises(DataError) as error:
-        score(references, given, settings=FEW)
+        score(Expected(references), given, settings=FEW)
     assert message in str(error.value)
 
 
@@ -152,7 +161,11 @@ def test_wrong_words_of_the_command(capsys: pytest.CaptureFixture[str], tmp_path
         assert exit_code(["score", *words]) == 2
         assert message in capsys.readouterr().err
     with pytest.raises(ConfigError, match='--baseline "none" is none of: base'):
-        score(references, {"base": lines(tmp_path / "b.jsonl", answers(5))}, baseline="none")
+        score(
+            Expected(references),
+            {"base": lines(tmp_path / "b.jsonl", answers(5))},
+            baseline="none",
+        )
 
 
 def test_pass_at_k_of_released_samples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

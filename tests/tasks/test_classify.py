@@ -28,7 +28,7 @@ def drawn(text: str, finish_reason: str = "stop") -> list[Response]:
 
 
 def test_one_request_per_label_in_their_order() -> None:
-    requests = Classify(LABELS).ask(CASE)
+    requests = Classify(Classify.Options(labels=LABELS)).ask(CASE)
     assert [request.continuation for request in requests] == list(LABELS)
     assert [request.id for request in requests] == ["t.jsonl:1#0", "t.jsonl:1#1", "t.jsonl:1#2"]
     assert {request.prompt for request in requests} == {
@@ -37,20 +37,20 @@ def test_one_request_per_label_in_their_order() -> None:
 
 
 def test_text_prompts_join_by_themselves() -> None:
-    requests = Classify(LABELS, prompt_style="text").ask(CASE)
+    requests = Classify(Classify.Options(labels=LABELS, prompt_style="text")).ask(CASE)
     assert requests[0].prompt == "My bill is wrong\nLabel:"
     assert [request.continuation for request in requests] == [f" {label}" for label in LABELS]
 
 
 def test_an_exact_prompt_keeps_the_completions_own_space() -> None:
     case = Case("c", {"prompt": "Topic:", "completion": " billing"}, ("billing",))
-    requests = Classify(LABELS).ask(case)
+    requests = Classify(Classify.Options(labels=LABELS)).ask(case)
     assert requests[0].prompt == "Topic:"
     assert [request.continuation for request in requests] == [f" {label}" for label in LABELS]
 
 
 def test_probabilities_are_the_softmax_in_the_order_of_the_labels() -> None:
-    prediction = Classify(LABELS).read(CASE, scored(-2.0, -1.0, -3.0))
+    prediction = Classify(Classify.Options(labels=LABELS)).read(CASE, scored(-2.0, -1.0, -3.0))
     total = sum(math.exp(nats) for nats in (-2.0, -1.0, -3.0))
     assert prediction.label == prediction.text == "login"
     assert prediction.label_probabilities is not None
@@ -59,13 +59,18 @@ def test_probabilities_are_the_softmax_in_the_order_of_the_labels() -> None:
 
 
 def test_hopeless_scores_still_have_probabilities() -> None:
-    prediction = Classify(LABELS).read(CASE, scored(-2000.0, -2001.0, -9000.0))
+    prediction = Classify(Classify.Options(labels=LABELS)).read(
+        CASE, scored(-2000.0, -2001.0, -9000.0)
+    )
     assert prediction.label_probabilities is not None
     assert prediction.label_probabilities["billing"] == pytest.approx(1 / (1 + math.exp(-1)))
 
 
 def test_ties_go_to_the_first() -> None:
-    assert Classify(LABELS).read(CASE, scored(-2.0, -1.0, -1.0)).label == "login"
+    assert (
+        Classify(Classify.Options(labels=LABELS)).read(CASE, scored(-2.0, -1.0, -1.0)).label
+        == "login"
+    )
 
 
 @pytest.mark.parametrize(
@@ -81,16 +86,18 @@ def test_ties_go_to_the_first() -> None:
 def test_normalizations(
     normalize: str, nats: tuple[float, ...], n_tokens: tuple[int, ...], expected: str
 ) -> None:
-    task = Classify(LABELS, normalize=normalize)
+    task = Classify(Classify.Options(labels=LABELS, normalize=normalize))
     assert len(task.ask(CASE)) == len(nats)
     assert task.read(CASE, scored(*nats, n_tokens=n_tokens)).label == expected
 
 
 def test_pmi_asks_for_every_label_without_the_prompt_too() -> None:
-    requests = Classify(LABELS, normalize="pmi").ask(CASE)
+    requests = Classify(Classify.Options(labels=LABELS, normalize="pmi")).ask(CASE)
     alone = [(request.prompt, request.continuation) for request in requests[3:]]
     assert alone == [("", f" {label}") for label in LABELS]
-    other = Classify(LABELS, normalize="pmi").ask(Case("c", {"text": "another text"}))
+    other = Classify(Classify.Options(labels=LABELS, normalize="pmi")).ask(
+        Case("c", {"text": "another text"})
+    )
     assert [(request.prompt, request.continuation) for request in other[3:]] == alone
 
 
@@ -114,7 +121,9 @@ def test_scores_equal_lm_evals() -> None:
 
 
 def test_verbalizers_are_asked_for_and_read_as_labels() -> None:
-    task = Classify(("0", "1"), verbalizers={"0": "negative", "1": "positive"})
+    task = Classify(
+        Classify.Options(labels=("0", "1"), verbalizers={"0": "negative", "1": "positive"})
+    )
     assert [request.continuation for request in task.ask(CASE)] == ["negative", "positive"]
     prediction = task.read(CASE, scored(-2.0, -1.0))
     assert (prediction.label, prediction.text) == ("1", "positive")
@@ -123,7 +132,9 @@ def test_verbalizers_are_asked_for_and_read_as_labels() -> None:
 
 def test_examples_show_the_words_of_their_label() -> None:
     example = Case("train:1", {"text": "great"}, ("1",))
-    task = Classify(("0", "1"), verbalizers={"1": "positive"}, few_shot=(example,))
+    task = Classify(
+        Classify.Options(labels=("0", "1"), verbalizers={"1": "positive"}, few_shot=(example,))
+    )
     prompt = task.ask(CASE)[0].prompt
     assert prompt[:2] == (Message("user", "great\nLabel:"), Message("assistant", "positive"))
 
@@ -138,20 +149,26 @@ def test_examples_show_the_words_of_their_label() -> None:
     ],
 )
 def test_a_completion_is_read_strictly(text: str, label: str | None, problem: str | None) -> None:
-    prediction = Classify(LABELS, scoring="generate").read(CASE, drawn(text))
+    prediction = Classify(Classify.Options(labels=LABELS, scoring="generate")).read(
+        CASE, drawn(text)
+    )
     assert (prediction.label, prediction.problem) == (label, problem)
     assert prediction.text == text.strip()
     assert prediction.completions == (text,)
 
 
 def test_generation_is_one_short_request() -> None:
-    (request,) = Classify(LABELS, scoring="generate", max_tokens=5).ask(CASE)
+    (request,) = Classify(Classify.Options(labels=LABELS, scoring="generate", max_tokens=5)).ask(
+        CASE
+    )
     assert request.decoding is not None
     assert (request.decoding.max_tokens, request.decoding.stop) == (5, ())
 
 
 def test_after_examples_a_completion_ends_with_the_empty_line() -> None:
-    (request,) = Classify(LABELS, scoring="generate", few_shot=(CASE,)).ask(CASE)
+    (request,) = Classify(
+        Classify.Options(labels=LABELS, scoring="generate", few_shot=(CASE,))
+    ).ask(CASE)
     assert request.decoding is not None and request.decoding.stop == ("\n\n",)
 
 
@@ -172,7 +189,7 @@ def test_after_examples_a_completion_ends_with_the_empty_line() -> None:
 )  # fmt: skip
 def test_settings_that_cannot_be(labels: object, options: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Classify(labels, **options)  # type: ignore[arg-type]
+        Classify(Classify.Options(labels=labels, **options))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -186,19 +203,19 @@ def test_labels_that_open_other_labels(words: tuple[str, ...], n: int) -> None:
 
 def test_the_warning_counts_for_sums_only() -> None:
     words = ("card", "card arrival")
-    assert Classify(words).warnings() == (
+    assert Classify(Classify.Options(labels=words)).warnings() == (
         'a label is a prefix of another: "card" ("card arrival"). By the sum of log-likelihoods the '
         "longer one can hardly win; normalize: per_token or verbalizers mend it.",
     )
-    assert Classify(words, normalize="per_token").warnings() == ()
-    assert Classify(words, scoring="generate").warnings() == ()
+    assert Classify(Classify.Options(labels=words, normalize="per_token")).warnings() == ()
+    assert Classify(Classify.Options(labels=words, scoring="generate")).warnings() == ()
 
 
 @pytest.mark.parametrize(("folder", "column"), [("banking77", "category"), ("clinc150", "intent")])
 def test_real_labels_are_read_back_from_their_own_words(folder: str, column: str) -> None:
     name = "test_half.jsonl.gz" if folder == "banking77" else "val.jsonl.gz"
     labels = sorted({row[column] for row in shared_rows(folder, name)})
-    task = Classify(labels, scoring="generate")
+    task = Classify(Classify.Options(labels=labels, scoring="generate"))
     for label in labels:
         for text in (label, f" {label.upper()}.", f"Label: {label}"):
             assert task.read(CASE, drawn(text)).label == label

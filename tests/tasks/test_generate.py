@@ -10,7 +10,14 @@ CASE = Case("t.jsonl:1", {"article": "News."}, ("Short news.",))
 
 def test_every_setting_travels_in_the_request() -> None:
     task = Generate(
-        max_tokens=9, stop=("END",), temperature=0.5, top_p=0.9, n_completions=3, sampling_seed=7
+        Generate.Options(
+            max_tokens=9,
+            stop=("END",),
+            temperature=0.5,
+            top_p=0.9,
+            n_completions=3,
+            sampling_seed=7,
+        )
     )
     (request,) = task.ask(CASE)
     assert request.decoding == Decoding(9, ("END",), 0.5, 0.9, 3, 7)
@@ -20,7 +27,7 @@ def test_every_setting_travels_in_the_request() -> None:
 def test_the_first_completion_is_the_text_and_all_are_kept() -> None:
     said = (Completion(" one \n", 2, "stop"), Completion("two", 5, "length"))
     response = Response("t.jsonl:1#0", "base", completions=said, is_truncated=True)
-    assert Generate().read(CASE, [response]) == Prediction(
+    assert Generate(Generate.Options()).read(CASE, [response]) == Prediction(
         "t.jsonl:1",
         text="one",
         completions=(" one \n", "two"),
@@ -34,11 +41,11 @@ def test_the_first_completion_is_the_text_and_all_are_kept() -> None:
 @pytest.mark.parametrize("text", ["", " \n"])
 def test_fault_13_an_empty_completion_is_an_empty_text(text: str) -> None:
     response = Response("t.jsonl:1#0", "base", completions=(Completion(text, 0, "stop"),))
-    prediction = Generate().read(CASE, [response])
+    prediction = Generate(Generate.Options()).read(CASE, [response])
     assert (prediction.text, prediction.problem) == ("", None)
 
 
 def test_an_exact_prompt_is_asked_exactly() -> None:
     case = Case("c", {"prompt": "  def f(x):\n", "completion": "    return x"}, ("    return x",))
-    (request,) = Generate().ask(case)
+    (request,) = Generate(Generate.Options()).ask(case)
     assert request.prompt == "  def f(x):\n"

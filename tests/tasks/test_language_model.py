@@ -20,19 +20,21 @@ from tuneval.types import Case, Message, Prediction, Response
 def test_what_is_scored(
     inputs: dict[str, object], references: tuple[str, ...], prompt: object, continuation: str
 ) -> None:
-    (request,) = LanguageModel().ask(Case("c", inputs, references))
+    (request,) = LanguageModel(LanguageModel.Options()).ask(Case("c", inputs, references))
     assert (request.prompt, request.continuation) == (prompt, continuation)
 
 
 def test_a_plain_text_is_scored_as_it_is_whatever_the_prompting() -> None:
     example = Case("train:1", {"text": "x"}, ("y",))
-    task = LanguageModel(template="{text}!", system="Be brief.", few_shot=(example,))
+    task = LanguageModel(
+        LanguageModel.Options(template="{text}!", system="Be brief.", few_shot=(example,))
+    )
     (request,) = task.ask(Case("c", {"text": "Once"}))
     assert (request.prompt, request.continuation) == ("", "Once")
 
 
 def test_sums_of_the_scored_text() -> None:
-    task = LanguageModel(token_logprobs=True)
+    task = LanguageModel(LanguageModel.Options(token_logprobs=True))
     case = Case("c", {"text": "zw\u00f6lf \u20ac"})
     (request,) = task.ask(case)
     assert request.with_token_logprobs
@@ -45,13 +47,13 @@ def test_sums_of_the_scored_text() -> None:
 def test_bytes_include_the_space_that_was_scored() -> None:
     case = Case("c", {"prompt": "Say:", "completion": " hi"}, ("hi",))
     response = Response("c#0", "base", loglikelihood=-1.0, n_tokens=1)
-    assert LanguageModel().read(case, [response]).n_bytes == 3
+    assert LanguageModel(LanguageModel.Options()).read(case, [response]).n_bytes == 3
 
 
 @pytest.mark.parametrize(
     "case", [Case("c", {"text": ""}), Case("c", {"text": "x"}, ("",)), Case("c", {})]
 )
 def test_nothing_to_predict_is_a_problem(case: Case) -> None:
-    task = LanguageModel()
+    task = LanguageModel(LanguageModel.Options())
     assert task.ask(case) == ()
     assert task.read(case, []).problem == "empty: there is no text to predict"

@@ -16,7 +16,7 @@ def scored(*nats: float) -> list[Response]:
 
 
 def test_letters_are_asked_for_below_the_choices() -> None:
-    requests = MultipleChoice().ask(CASE)
+    requests = MultipleChoice(MultipleChoice.Options()).ask(CASE)
     assert [request.continuation for request in requests] == ["A", "B", "C"]
     assert requests[0].prompt == (Message("user", ASKED),)
 
@@ -24,14 +24,16 @@ def test_letters_are_asked_for_below_the_choices() -> None:
 def test_as_text_the_prompt_is_that_of_mmlu() -> None:
     """The layout of lm-evaluation-harness's mmlu: choices below the question, " A" to be scored."""
     example = Case("dev:1", CASE.inputs, ("2",))
-    requests = MultipleChoice(prompt_style="text", few_shot=(example,)).ask(CASE)
+    requests = MultipleChoice(MultipleChoice.Options(prompt_style="text", few_shot=(example,))).ask(
+        CASE
+    )
     assert requests[0].prompt == f"{ASKED} C\n\n{ASKED}"
     assert [request.continuation for request in requests] == [" A", " B", " C"]
 
 
 def test_texts_are_asked_for_without_the_choices() -> None:
     example = Case("dev:1", CASE.inputs, ("2",))
-    requests = MultipleChoice(scoring="text", few_shot=(example,)).ask(CASE)
+    requests = MultipleChoice(MultipleChoice.Options(scoring="text", few_shot=(example,))).ask(CASE)
     assert [request.continuation for request in requests] == ["cat", "a bird", "dog"]
     wording = "Question: Which flies?\nAnswer:"
     assert requests[0].prompt == (
@@ -53,7 +55,7 @@ def test_texts_are_asked_for_without_the_choices() -> None:
 def test_the_index_is_the_label(
     options: dict[str, str], nats: tuple[float, ...], expected: str
 ) -> None:
-    task = MultipleChoice(**options)  # type: ignore[arg-type]
+    task = MultipleChoice(MultipleChoice.Options(**options))  # type: ignore[arg-type]
     assert len(task.ask(CASE)) == len(nats)
     prediction = task.read(CASE, scored(*nats))
     assert prediction.label == expected
@@ -62,7 +64,7 @@ def test_the_index_is_the_label(
 
 
 def test_pmi_scores_the_same_words_without_the_prompt() -> None:
-    requests = MultipleChoice(normalize="pmi").ask(CASE)
+    requests = MultipleChoice(MultipleChoice.Options(normalize="pmi")).ask(CASE)
     assert [(one.prompt, one.continuation) for one in requests[3:]] == [
         ("", " A"), ("", " B"), ("", " C"),
     ]  # fmt: skip
@@ -73,7 +75,7 @@ def test_pmi_scores_the_same_words_without_the_prompt() -> None:
     [("B", "1", None), ("The answer is C.", "2", None), ("who knows", None, 'unparsed: "who knows"')],
 )  # fmt: skip
 def test_a_completion_is_read_strictly(text: str, label: str | None, problem: str | None) -> None:
-    task = MultipleChoice(scoring="generate")
+    task = MultipleChoice(MultipleChoice.Options(scoring="generate"))
     (request,) = task.ask(CASE)
     assert request.prompt == (Message("user", ASKED),)
     said = Response("q#0", "base", completions=(Completion(text, 3, "length"),))
@@ -93,12 +95,12 @@ def test_a_completion_is_read_strictly(text: str, label: str | None, problem: st
 )
 def test_choices_that_cannot_be(inputs: dict[str, object], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        MultipleChoice().ask(Case("q:1", inputs, ("0",)))
+        MultipleChoice(MultipleChoice.Options()).ask(Case("q:1", inputs, ("0",)))
 
 
 def test_a_passage_stands_before_the_question() -> None:
     case = Case("q:1", {**CASE.inputs, "context": "Birds fly."}, ("1",))
-    prompt = MultipleChoice().ask(case)[0].prompt
+    prompt = MultipleChoice(MultipleChoice.Options()).ask(case)[0].prompt
     assert prompt == (Message("user", f"Birds fly.\n\n{ASKED}"),)
 
 
@@ -106,7 +108,7 @@ def test_real_questions_are_asked_whole() -> None:
     for row in shared_rows("mmlu", "dev.jsonl.gz"):
         inputs = {"question": row["question"], "choices": tuple(row["choices"])}
         case = Case("mmlu:1", inputs, (str(row["answer"]),))
-        requests = MultipleChoice(prompt_style="text").ask(case)
+        requests = MultipleChoice(MultipleChoice.Options(prompt_style="text")).ask(case)
         listed = "".join(
             f"\n{mark}. {text}" for mark, text in zip("ABCD", row["choices"], strict=True)
         )

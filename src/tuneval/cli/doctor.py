@@ -101,7 +101,7 @@ def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
         return []
     plan = resolve(spec, faults=faults, in_memory=unknown)
     if spec.judge is not None and len(plan.case_sets) == len(spec.cases) and not unknown:
-        from tuneval.pipeline.judging.lap import check as check_judge
+        from tuneval.pipeline.judging.begin import check as check_judge
 
         with _noting(faults):
             check_judge(plan)
@@ -272,7 +272,7 @@ def _free_memory() -> str:
 
 def _about_requests(spec: RunSpec, plan: Plan, faults: list[str]) -> list[str]:
     """Word every prompt and try every metric, as the run will."""
-    from tuneval.pipeline.run import build_task, metrics_of
+    from tuneval.pipeline.build import build_task, metrics_of
 
     lines: list[str] = []
     if len(plan.case_sets) < len(spec.cases):  # a file that cannot be read is a fault already

@@ -224,7 +224,7 @@ def takes_comparison(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def to_options(words: dict[str, Any]) -> dict[str, Any]:
-    """Command-line words -> keyword arguments of ``run_words.describe_run``."""
+    """Command-line words -> keyword arguments of ``plan.words.describe_run``."""
     task_options = {
         key: words[key]
         for key in ("scoring", "max_tokens", "stop")

@@ -62,19 +62,15 @@ def paraphrase(
     """
     from tuneval.pipeline import paraphrasing
 
+    given = {"device": device, "dtype": dtype, "offline": offline}
+    options = {key: one for key, one in given.items() if one not in ("auto", False)}
     written = paraphrasing.paraphrase(
         data,
         output,
-        with_,
-        url=url,
+        paraphrasing.Writer(with_, url, options),
         n_per_case=per_case,
         sampling_seed=sampling_seed,
         overwrite=overwrite,
-        backend={
-            key: one
-            for key, one in (("device", device), ("dtype", dtype), ("offline", offline))
-            if one not in ("auto", False)
-        },
         progress=progress_for(quiet=quiet),
         task=task,
         columns={k: v for k, v in (("input", input), ("reference", reference)) if v is not None},

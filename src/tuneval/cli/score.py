@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -94,97 +94,53 @@ def score(
     """
     from tuneval.api import RunResult
     from tuneval.cli.compare import show
+    from tuneval.cli.progress import progress_for
+    from tuneval.pipeline.score_code import Problems, Walls, score_code
+    from tuneval.pipeline.score_outputs import Expected
+    from tuneval.pipeline.score_outputs import score as score_outputs
+    from tuneval.plan.spec import MetricsSpec, OutputSpec
 
-    common = {
-        "baseline": baseline,
-        "output_dir": output_dir,
-        "name": name,
-        "reports": _listed(report),
-        "benchmark": benchmark,
-        "benchmark_data": benchmark_data,
-    }
+    output = OutputSpec(dir=output_dir, reports=tuple(_listed(report)))
     if task == "code" or (benchmark is not None and samples):
-        result = _score_code(
-            problems,
+        result = score_code(
+            Problems(problems, benchmark, benchmark_data),
             samples or [],
-            k,
-            sandbox,
-            sandbox_image,
-            allow_unsandboxed_code,
-            quiet,
-            common,
+            k=_sizes(k),
+            baseline=baseline,
+            walls=Walls(sandbox, sandbox_image, allow_unsandboxed_code),
+            name=name,
+            output=output,
+            progress=progress_for(quiet=quiet),
         )
     else:
-        result = _score_texts(
-            references, predictions or [], task, metrics, encoder, group or [], id, common
+        names = _listed(metrics)
+        options = {} if encoder is None else _options(names, encoder)
+        wanted = MetricsSpec() if metrics == "auto" else MetricsSpec.of(names, options)
+        result = score_outputs(
+            Expected(references, task, group or (), id, benchmark, benchmark_data),
+            predictions or [],
+            metrics=wanted,
+            baseline=baseline,
+            name=name,
+            output=output,
         )
     show(RunResult.of(result), as_json=json)
     return 0 if result.is_complete else 1
 
 
-def _score_texts(
-    references: str | None,
-    predictions: list[str],
-    task: str,
-    metrics: str,
-    encoder: str | None,
-    groups: list[str],
-    id_column: str | None,
-    common: dict[str, Any],
-) -> Any:
+def _options(metrics: list[str], encoder: str) -> dict[str, dict[str, str]]:
+    """The metrics that read texts with a model are told which."""
+    options = {one: {"encoder": encoder} for one in metrics if one.startswith("bertscore")}
+    return options | {one: {"checkpoint": encoder} for one in metrics if one == "bleurt"}
+
+
+def _sizes(text: str) -> list[int]:
     from tuneval.errors import ConfigError
-    from tuneval.pipeline.score_outputs import score as score_outputs
 
-    if (references is None) == (common["benchmark"] is None):
-        raise ConfigError(
-            "what was expected? Give --references FILE[:COLUMN], or --benchmark NAME."
-        )
-    names = _listed(metrics)
-    options = {}
-    if encoder is not None:
-        options = {one: {"encoder": encoder} for one in names if one.startswith("bertscore")}
-        options |= {one: {"checkpoint": encoder} for one in names if one == "bleurt"}
-    return score_outputs(
-        references,
-        predictions,
-        task=task,
-        metrics="auto" if metrics == "auto" else names,
-        metric_options=options,
-        groups=groups,
-        id_column=id_column,
-        **common,
-    )
-
-
-def _score_code(
-    problems: str | None,
-    samples: list[str],
-    k: str,
-    sandbox: str,
-    image: str | None,
-    allow_unsandboxed_code: bool,
-    quiet: bool,
-    common: dict[str, Any],
-) -> Any:
-    from tuneval.cli.progress import progress_for
-    from tuneval.errors import ConfigError
-    from tuneval.pipeline.score_code import score_code
-
-    if problems is None and common["benchmark"] is None:
-        raise ConfigError("which problems? Give --problems FILE, such as HumanEval.jsonl.gz.")
-    sizes = [int(one) for one in _listed(k) if one.isdigit()]
-    if not sizes or len(sizes) != len(_listed(k)):
-        raise ConfigError(f'--k "{k}": give whole numbers such as 1,10,100.')
-    return score_code(
-        problems,
-        samples,
-        k=sizes,
-        sandbox_backend=sandbox,
-        sandbox_image=image,
-        allow_unsandboxed_code=allow_unsandboxed_code,
-        progress=progress_for(quiet=quiet),
-        **common,
-    )
+    sizes = [int(one) for one in _listed(text) if one.isdigit()]
+    if not sizes or len(sizes) != len(_listed(text)):
+        raise ConfigError(f'--k "{text}": give whole numbers such as 1,10,100.')
+    return sizes
 
 
 def _listed(text: str) -> list[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +17,8 @@ from tuneval.engine.journal import Journal
 from tuneval.errors import ConfigError
 from tuneval.perturbations.paraphrase import objection, unlikeness
 from tuneval.perturbations.text import main_text
+from tuneval.pipeline.build import make_backend
 from tuneval.pipeline.folder import answers_home
-from tuneval.pipeline.run import make_backend
 from tuneval.plan.spec import RunSpec
 from tuneval.report.files import replace_file
 from tuneval.types import (
@@ -75,16 +75,24 @@ class Written:
         return len({case_id for case_id, _, _ in self.accepted})
 
 
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes. ``model`` is a folder or hub id, or "openai:NAME" for a model behind the
+    OpenAI-compatible server at ``url``; ``options`` are those of the backend: device, dtype, ..."""
+
+    model: str
+    url: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
 def paraphrase(
     data: str,
     output: str | Path,
-    model: str,
+    writer: Writer,
     *,
-    url: str | None = None,
     n_per_case: int = 1,
     sampling_seed: int = 0,
     overwrite: bool = False,
-    backend: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     **cases: Any,
 ) -> Written:
@@ -95,10 +103,6 @@ def paraphrase(
 
     Parameters
     ----------
-    model : str
-        A folder or hub id, or "openai:NAME" for a model behind an OpenAI-compatible server.
-    backend : mapping, optional
-        Options of the backend: device, dtype, offline, ...
     **cases
         ``columns``, ``task``, ``labels``, ``limit``, ``split`` as for a comparison.
 
@@ -111,7 +115,7 @@ def paraphrase(
     _refuse(target, overwrite, n_per_case)
     found = read(data, allow_duplicate_ids=True, **cases)
     texts = {case.id: text for case in found.cases if (text := main_text(case))}
-    spec = _spec(data, model, url, backend or {})
+    spec = _spec(data, writer)
     requests = [
         _request(case, texts[case.id], n_per_case, sampling_seed)
         for case in _with(found.cases, texts)
@@ -126,7 +130,7 @@ def paraphrase(
         journal.close()
         engine.close()
     written = sift(texts, {one.case_id: responses[one.id] for one in requests}, len(found.cases))
-    _write(target, written, model)
+    _write(target, written, writer.model)
     return written
 
 
@@ -148,7 +152,8 @@ def _refuse(target: Path, overwrite: bool, n_per_case: int) -> None:
         raise ConfigError(f'--per-case "{n_per_case}" is not a number of at least 1.')
 
 
-def _spec(data: str, model: str, url: str | None, backend: Mapping[str, Any]) -> RunSpec:
+def _spec(data: str, writer: Writer) -> RunSpec:
+    model, url = writer.model, writer.url
     kind, colon, name = model.partition(":")
     is_served = bool(colon) and kind == "openai"
     if url is not None and not is_served:
@@ -160,7 +165,7 @@ def _spec(data: str, model: str, url: str | None, backend: Mapping[str, Any]) ->
             "backend": {
                 "kind": "openai" if is_served else "hf",
                 **({"base_url": url} if url else {}),
-                **backend,
+                **writer.options,
             },
         },
         source="the command",

@@ -10,7 +10,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tuneval import sandbox
@@ -25,37 +25,68 @@ from tuneval.metrics.pass_at_k import PassAtK
 from tuneval.pipeline.folder import answers_home, environment, open_named_folder, write_result
 from tuneval.pipeline.outcomes import OutcomeStore
 from tuneval.pipeline.score_outputs import named_files, variants_of
+from tuneval.plan.spec import OutputSpec
 from tuneval.report.files import replace_file
-from tuneval.sandbox import Examiner, Outcome
+from tuneval.sandbox import Examiner, Outcome, SandboxBackend
 from tuneval.types import CaseSet, NoProgress, Progress, RunResult
 
 
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """What programs were asked for: a HumanEval or MBPP file, or instead a benchmark ("humaneval",
+    "mbpp", "mbpp:sanitized") and the folder of its rows."""
+
+    file: str | None = None
+    benchmark: str | None = None
+    benchmark_data: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse neither."""
+        if self.file is None and self.benchmark is None:
+            raise ConfigError("which problems? Give --problems FILE, such as HumanEval.jsonl.gz.")
+
+    def read(self) -> CaseSet:
+        """Read the one that was given."""
+        if self.file is not None and self.benchmark is not None:
+            raise ConfigError("which problems? Give either a problem file or a benchmark.")
+        if self.benchmark is None:
+            return read_problems(str(self.file))
+        cases = load_benchmark(self.benchmark, place_of(self.benchmark_data), is_asked=False).cases
+        if cases.task != "complete_code":
+            raise ConfigError(f'benchmark "{self.benchmark}" runs no programs: give --predictions.')
+        return cases
+
+
+@dataclass(frozen=True, slots=True)
+class Walls:
+    """What programs run behind; the words of `sandbox.probe`."""
+
+    sandbox: str = "auto"
+    image: str | None = None
+    allow_unsandboxed_code: bool = False
+
+    def probe(self) -> SandboxBackend:
+        """Find such a sandbox."""
+        return sandbox.probe(
+            self.sandbox, allow_unsandboxed_code=self.allow_unsandboxed_code, image=self.image
+        )
+
+
 def score_code(
-    problems: str | None,
+    problems: Problems,
     samples: Sequence[str] | Mapping[str, str],
     *,
-    benchmark: str | None = None,
-    benchmark_data: str | None = None,
     k: Sequence[int] = (1,),
     baseline: str | None = None,
-    sandbox_backend: str = "auto",
-    sandbox_image: str | None = None,
-    allow_unsandboxed_code: bool = False,
-    workers: int | None = None,
-    settings: Settings | None = None,
-    output_dir: str = "tuneval-runs",
+    walls: Walls | None = None,
     name: str | None = None,
-    reports: Sequence[str] = ("html",),
+    output: OutputSpec | None = None,
     progress: Progress | None = None,
 ) -> RunResult:
     """Judge samples of one or several systems and compare their pass@k.
 
     Parameters
     ----------
-    problems : str
-        HumanEval or MBPP file.
-    benchmark, benchmark_data
-        Instead of a file: "humaneval", "mbpp" or "mbpp:sanitized", and the folder of its rows.
     samples : sequence of str or mapping
         "NAME=FILE" each, lines with ``task_id`` and ``completion``.
     k : sequence of int
@@ -67,20 +98,19 @@ def score_code(
         Before any program runs: a malformed file, an unknown task, fewer than k samples, no sandbox.
     """
     started = time.monotonic()
+    output = output or OutputSpec()
     files = named_files(samples, flag="--samples")
-    cases = _problems(problems, benchmark, benchmark_data)
+    cases = problems.read()
     read = {system: read_completions(file, cases) for system, file in files.items()}
     cases = _answered(cases, read)
-    backend = sandbox.probe(
-        sandbox_backend, allow_unsandboxed_code=allow_unsandboxed_code, image=sandbox_image
-    )
+    backend = (walls or Walls()).probe()
     store = OutcomeStore(answers_home().parent / "outcomes")
     teller = _Teller(store, progress or NoProgress())
-    examiner = Examiner(backend, workers=workers, known=store.known, on_outcome=teller)
+    examiner = Examiner(backend, known=store.known, on_outcome=teller)
     metrics = [PassAtK(one, examine=examiner) for one in k]
     variants = variants_of(files, baseline)
     predictions = {one.name: read[one.name].predictions for one in variants}
-    folder = open_named_folder(output_dir, name or cases.name, _identify(cases, read, k))
+    folder = open_named_folder(output.dir, name or cases.name, _identify(cases, read, k))
     max(metrics, key=lambda metric: metric.k).refuse_few(cases.cases, predictions.values())
     outcomes = {}
     for system, own in predictions.items():
@@ -89,13 +119,13 @@ def score_code(
         outcomes[system] = metrics[0].outcomes(cases.cases, own)
         teller.end()
     replace_file(folder / "outcomes.jsonl", _lines(cases, read, outcomes))
-    found = assess(cases, metrics, predictions, variants, variants[0].name, settings or Settings())
+    found = assess(cases, metrics, predictions, variants, variants[0].name, Settings())
     result = conclude(
         About(
             name=name or cases.name,
             run_id=folder.name.rpartition("-")[2],
             spec={
-                "problems": problems or benchmark,
+                "problems": problems.file or problems.benchmark,
                 "samples": files,
                 "k": list(k),
                 "sandbox": backend.name,
@@ -113,19 +143,8 @@ def score_code(
             notes=_notes(read, outcomes, backend.level),
         ),
     )
-    write_result(folder, result, reports)
+    write_result(folder, result, output.reports)
     return result
-
-
-def _problems(path: str | None, benchmark: str | None, data: str | None) -> CaseSet:
-    if (path is None) == (benchmark is None):
-        raise ConfigError("which problems? Give either a problem file or a benchmark.")
-    if benchmark is None:
-        return read_problems(str(path))
-    cases = load_benchmark(benchmark, place_of(data), is_asked=False).cases
-    if cases.task != "complete_code":
-        raise ConfigError(f'benchmark "{benchmark}" runs no programs: give --predictions.')
-    return cases
 
 
 class _Teller:

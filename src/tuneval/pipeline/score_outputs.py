@@ -9,8 +9,8 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from tuneval import metrics as metrics_room
 from tuneval.assess.assess import assess
@@ -23,44 +23,57 @@ from tuneval.comparison import Settings
 from tuneval.data.outputs import read_predictions, read_references
 from tuneval.errors import ConfigError
 from tuneval.pipeline.folder import environment, open_named_folder, write_result
-from tuneval.plan.spec import MetricsSpec
+from tuneval.plan.spec import MetricsSpec, OutputSpec
 from tuneval.types import Case, CaseSet, Prediction, RunResult, Variant, VariantKind
 
 LABELLED = ("classify", "multiple_choice")
 
 
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What outputs are held against: a file of references, or a published benchmark.
+
+    Parameters
+    ----------
+    references : str
+        "FILE" or "FILE:COLUMN"; see `tuneval.data.outputs`. ``task``, ``groups`` and ``id_column``
+        say how it is read.
+    benchmark, benchmark_data
+        Instead of references: a name of `tuneval list benchmarks`, and the folder of its rows. It
+        brings its own metrics.
+    """
+
+    references: str | None = None
+    task: str = "auto"
+    groups: Sequence[str] = ()
+    id_column: str | None = None
+    benchmark: str | None = None
+    benchmark_data: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse neither and both."""
+        if (self.references is None) == (self.benchmark is None):
+            raise ConfigError(
+                "what was expected? Give --references FILE[:COLUMN], or --benchmark NAME."
+            )
+
+
 def score(
-    references: str | None,
+    expected: Expected,
     predictions: Sequence[str] | Mapping[str, str],
     *,
-    benchmark: str | None = None,
-    benchmark_data: str | None = None,
-    limit: int | float | None = None,
-    task: str = "auto",
-    metrics: str | Sequence[str] = "auto",
-    primary: str = "auto",
-    metric_options: Mapping[str, Mapping[str, Any]] | None = None,
+    metrics: MetricsSpec | None = None,
     baseline: str | None = None,
-    groups: Sequence[str] = (),
-    id_column: str | None = None,
     settings: Settings | None = None,
-    output_dir: str = "tuneval-runs",
     name: str | None = None,
-    reports: Sequence[str] = ("html",),
+    output: OutputSpec | None = None,
 ) -> RunResult:
     """Compare systems by outputs that they have given.
 
     Parameters
     ----------
-    references : str
-        "FILE" or "FILE:COLUMN"; see `tuneval.data.outputs`.
-    benchmark, benchmark_data, limit
-        Instead of references: a name of `tuneval list benchmarks`, the folder of its rows, and how
-        many of them. It brings its own metrics.
     predictions : sequence of str or mapping
         "NAME=FILE[:COLUMN]" each, or name -> file. The first is the baseline unless it is named.
-    metrics : "auto" or sequence of str
-        The first is primary, unless ``primary`` names another.
 
     Raises
     ------
@@ -68,21 +81,9 @@ def score(
         Before anything is computed.
     """
     started = time.monotonic()
+    output = output or OutputSpec()
     files = named_files(predictions, flag="--predictions")
-    if (references is None) == (benchmark is None):
-        raise ConfigError("what was expected? Give either references or a benchmark.")
-    spec = _metrics_spec(metrics, primary, metric_options or {})
-    may_be_missing = False
-    if benchmark is not None:
-        loaded = load_benchmark(benchmark, place_of(benchmark_data), limit=limit, is_asked=False)
-        if loaded.cases.task == "complete_code":
-            raise ConfigError(
-                f'benchmark "{benchmark}" runs programs: give --samples instead of --predictions.'
-            )
-        cases, may_be_missing = loaded.cases, loaded.counts_unanswered
-        spec = _benchmark_metrics(spec, loaded)
-    else:
-        cases = read_references(str(references), task=task, groups=groups, id_column=id_column)
+    cases, spec, may_be_missing = _read(expected, metrics or MetricsSpec())
     texts = {
         system: read_predictions(file, cases, may_be_missing=may_be_missing)
         for system, file in files.items()
@@ -92,7 +93,7 @@ def score(
     variants = variants_of(files, baseline)
     read = {one.name: _predictions(cases, texts[one.name]) for one in variants}
     folder = open_named_folder(
-        output_dir, name or cases.name.partition(".")[0], _identify(cases, texts, spec)
+        output.dir, name or cases.name.partition(".")[0], _identify(cases, texts, spec)
     )
     found = assess(cases, chosen, read, variants, variants[0].name, settings or Settings())
     result = conclude(
@@ -100,8 +101,8 @@ def score(
             name=name or cases.name,
             run_id=folder.name.rpartition("-")[2],
             spec={
-                "references": references,
-                "benchmark": benchmark,
+                "references": expected.references,
+                "benchmark": expected.benchmark,
                 "predictions": files,
                 "task": cases.task,
                 "metrics": spec.model_dump(mode="json"),
@@ -118,8 +119,28 @@ def score(
             notes=(*cases.notes, "scored from outputs that were given; no model was run"),
         ),
     )
-    write_result(folder, result, reports)
+    write_result(folder, result, output.reports)
     return result
+
+
+def _read(expected: Expected, wanted: MetricsSpec) -> tuple[CaseSet, MetricsSpec, bool]:
+    """Cases, their metrics, and whether a case without an output counts as answered wrongly."""
+    if expected.benchmark is None:
+        cases = read_references(
+            str(expected.references),
+            task=expected.task,
+            groups=expected.groups,
+            id_column=expected.id_column,
+        )
+        return cases, wanted, False
+    place = place_of(expected.benchmark_data)
+    loaded = load_benchmark(expected.benchmark, place, is_asked=False)
+    if loaded.cases.task == "complete_code":
+        raise ConfigError(
+            f'benchmark "{expected.benchmark}" runs programs: give --samples instead of '
+            "--predictions."
+        )
+    return loaded.cases, _benchmark_metrics(wanted, loaded), loaded.counts_unanswered
 
 
 def named_files(predictions: Sequence[str] | Mapping[str, str], *, flag: str) -> dict[str, str]:
@@ -137,16 +158,6 @@ def named_files(predictions: Sequence[str] | Mapping[str, str], *, flag: str) ->
     if not files:
         raise ConfigError(f"nothing to score: give {flag} [NAME=]FILE.")
     return files
-
-
-def _metrics_spec(
-    metrics: str | Sequence[str], primary: str, options: Mapping[str, Mapping[str, Any]]
-) -> MetricsSpec:
-    if isinstance(metrics, str) and metrics == "auto":
-        return MetricsSpec(primary=primary, options=options)
-    names = (metrics,) if isinstance(metrics, str) else tuple(metrics)
-    first = names[0] if primary == "auto" else primary
-    return MetricsSpec(primary=first, also=names, options=options)
 
 
 def variants_of(files: Mapping[str, str], baseline: str | None) -> tuple[Variant, ...]:

@@ -22,10 +22,8 @@ from pydantic import (
 )
 
 from tuneval.errors import ConfigError, gather
+from tuneval.plan.yaml_text import Place, override, read_yaml
 from tuneval.registry import unknown
-
-MAX_NODES = 20_000
-"""A run.yaml whose aliases unfold to more nodes than this is refused as an alias bomb."""
 
 
 class _Strict(BaseModel):
@@ -108,6 +106,13 @@ class MetricsSpec(_Strict):
     primary: str = "auto"
     also: Literal["auto"] | Texts = "auto"
     options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, names: Sequence[str], options: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> MetricsSpec:
+        """Those metrics alone; the first decides."""
+        return cls(primary=names[0], also=tuple(names), options=options or {})
 
 
 def _metrics(value: Any) -> Any:
@@ -243,9 +248,9 @@ class RunSpec(_Strict):
         Relative paths in the file start at the file. Raises ConfigError with file and line.
         """
         path = Path(path)
-        content, lines = _read_yaml(path)
+        content, lines = read_yaml(path)
         for word in overrides:
-            _override(content, word)
+            override(content, word)
         spec = _validate(content, str(path), lines)
         return _anchor(spec, path.parent)
 
@@ -262,7 +267,7 @@ class RunSpec(_Strict):
         return str(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100))
 
 
-def _validate(content: Any, source: str, lines: Mapping[tuple[str | int, ...], int]) -> RunSpec:
+def _validate(content: Any, source: str, lines: Mapping[Place, int]) -> RunSpec:
     if not isinstance(content, dict):
         raise ConfigError(
             f'{source}: expected keys such as "variants" and "cases", found {content!r}.'
@@ -278,7 +283,7 @@ def _validate(content: Any, source: str, lines: Mapping[tuple[str | int, ...], i
 def _by_place(faults: Sequence[Any]) -> list[list[Any]]:
     """Gather what every branch of a union says of one value; leave out sequences that are only
     empty because their items are wrong."""
-    places: dict[tuple[str | int, ...], list[Any]] = {}
+    places: dict[Place, list[Any]] = {}
     for fault in faults:
         place = tuple(part for part in fault["loc"] if not _is_union_branch(part))
         places.setdefault(place, []).append(fault)
@@ -290,7 +295,7 @@ def _by_place(faults: Sequence[Any]) -> list[list[Any]]:
     ]
 
 
-def _explain(same: Sequence[Any], lines: Mapping[tuple[str | int, ...], int]) -> str:
+def _explain(same: Sequence[Any], lines: Mapping[Place, int]) -> str:
     fault = same[0]
     place = tuple(part for part in fault["loc"] if not _is_union_branch(part))
     line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), None)
@@ -319,7 +324,7 @@ def _is_union_branch(part: str | int) -> bool:
     )
 
 
-def _known_keys(place: tuple[str | int, ...]) -> list[str]:
+def _known_keys(place: Place) -> list[str]:
     """Keys that the section at ``place`` has, following the models down from RunSpec."""
     sections: dict[str, type[BaseModel]] = {
         "variants": VariantSpec,
@@ -334,73 +339,6 @@ def _known_keys(place: tuple[str | int, ...]) -> list[str]:
     }
     model = sections.get(str(place[0]), RunSpec) if place else RunSpec
     return list(model.model_fields)
-
-
-def _read_yaml(path: Path) -> tuple[Any, dict[tuple[str | int, ...], int]]:
-    """Parse safely: no object tags, no duplicate keys, no alias bombs. Returns content and lines."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f'"{path}" does not exist. Give the path of a run.yaml.') from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f'"{path}" cannot be read: {error}.') from None
-    lines: dict[tuple[str | int, ...], int] = {}
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is None:
-            raise ConfigError(f'{path} is empty. It needs at least "variants" and "cases".')
-        _walk(root, (), lines, path, [0])
-        return yaml.safe_load(text), lines
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        what = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise ConfigError(f"{path}{where}: not YAML that can be read: {what}.") from None
-
-
-def _walk(
-    node: yaml.Node,
-    place: tuple[str | int, ...],
-    lines: dict[tuple[str | int, ...], int],
-    path: Path,
-    seen: list[int],
-) -> None:
-    seen[0] += 1
-    if seen[0] > MAX_NODES:
-        raise ConfigError(
-            f"{path}: aliases unfold to more than {MAX_NODES} values; write them out."
-        )
-    lines.setdefault(place, node.start_mark.line + 1)
-    if isinstance(node, yaml.MappingNode):
-        keys: dict[str, int] = {}
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in keys:
-                raise ConfigError(
-                    f'{path}, line {line}: key "{key.value}" stands twice '
-                    f"(first in line {keys[key.value]}). Keep one."
-                )
-            keys[key.value] = line
-            lines[(*place, key.value)] = line
-            _walk(value, (*place, key.value), lines, path, seen)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            _walk(value, (*place, index), lines, path, seen)
-
-
-def _override(content: Any, word: str) -> None:
-    """Set "a.b.0.c=value" in place; the value is read as YAML."""
-    key, equals, value = word.partition("=")
-    if not equals or not key:
-        raise ConfigError(f'"{word}": an override looks like statistics.resamples=2000.')
-    *parents, last = [int(part) if part.isdigit() else part for part in key.split(".")]
-    target = content
-    try:
-        for part in parents:
-            target = target.setdefault(part, {}) if isinstance(target, dict) else target[part]
-        target[last] = yaml.safe_load(value)
-    except (IndexError, TypeError, KeyError):
-        raise ConfigError(f'"{word}": there is no place "{key}" in this run.yaml.') from None
 
 
 DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".tsv", ".parquet", ".gz", ".txt"}

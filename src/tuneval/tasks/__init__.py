@@ -17,6 +17,9 @@ class Task(Protocol):
     responses in the order of the requests; a response with a ``problem`` makes a prediction with
     that problem, never an empty answer. ``warnings`` are sentences for the user about what the
     settings cannot measure fairly. ``has_probabilities``: predictions carry label probabilities.
+
+    A task with many options is made of one record of them, its class's own ``Options``; one with
+    few takes them as keywords.
     """
 
     @property
@@ -55,11 +58,12 @@ def build(
     from tuneval.tasks.options import refuse_unknown
 
     kind = registry.load(TASKS, name, room="tasks")
-    accepted = inspect.signature(kind).parameters
+    record = getattr(kind, "Options", None)
+    accepted = inspect.signature(record or kind).parameters
     given = {"labels": labels} if "labels" in accepted else {}
     if few_shot:
         refuse_unknown(name, ["few_shot"], list(accepted))
         given["few_shot"] = few_shot  # type: ignore[assignment]
     refuse_unknown(name, options, [one for one in accepted if one not in ("labels", "few_shot")])
-    task: Task = kind(**given, **options)
+    task: Task = kind(record(**given, **options)) if record else kind(**given, **options)
     return task

@@ -3,75 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tuneval.tasks import options
 from tuneval.tasks.parse import fold, problem_of
 from tuneval.tasks.wording import (
-    BETWEEN_TURNS,
     Examples,
     build_wording,
     first_reference,
     question_of,
+    usual_stop,
 )
 from tuneval.types import Case, Prediction, Request, Response
 
 
 class Generate:
-    """Ask for completions.
+    """Ask for completions."""
 
-    Parameters
-    ----------
-    max_tokens : int
-        A completion that reaches it is cut; ``Prediction.finish_reasons`` then says "length".
-    stop : sequence of str, optional
-        By default an empty line where examples stand before the question, else nothing but the
-        model's own end token.
-    temperature, top_p, n_completions, sampling_seed
-        As in ``Decoding``; temperature 0 is greedy.
-    preface : str, optional
-        Template of what stands before all examples, e.g. "Questions about {subject}."
-    no_answer : str, optional
-        The words for "there is no answer" ("unanswerable"): read as an empty text, and shown after
-        an example that has no reference.
-    """
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Options:
+        """What can be set.
+
+        Parameters
+        ----------
+        max_tokens : int
+            A completion that reaches it is cut; ``Prediction.finish_reasons`` then says "length".
+        stop : sequence of str, optional
+            By default an empty line where examples stand before the question, else nothing but the
+            model's own end token.
+        temperature, top_p, n_completions, sampling_seed
+            As in ``Decoding``; temperature 0 is greedy.
+        preface : str, optional
+            Template of what stands before all examples, e.g. "Questions about {subject}."
+        no_answer : str, optional
+            The words for "there is no answer" ("unanswerable"): read as an empty text, and shown after
+            an example that has no reference.
+        """
+
+        template: str | None = None
+        system: str | None = None
+        few_shot: Examples = ()
+        max_tokens: int = 256
+        stop: Sequence[str] | None = None
+        temperature: float = 0.0
+        top_p: float = 1.0
+        n_completions: int = 1
+        sampling_seed: int = 0
+        prompt_style: str = "messages"
+        preface: str | None = None
+        no_answer: str | None = None
 
     has_probabilities = False
 
-    def __init__(
-        self,
-        *,
-        template: str | None = None,
-        system: str | None = None,
-        few_shot: Examples = (),
-        max_tokens: int = 256,
-        stop: Sequence[str] | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        n_completions: int = 1,
-        sampling_seed: int = 0,
-        prompt_style: str = "messages",
-        preface: str | None = None,
-        no_answer: str | None = None,
-    ) -> None:
-        self.no_answer = options.text_or_none("generate", "no_answer", no_answer)
+    def __init__(self, given: Options) -> None:
+        self.no_answer = options.text_or_none("generate", "no_answer", given.no_answer)
         self.decoding = options.decoding(
             "generate",
-            max_tokens=max_tokens,
-            stop=((BETWEEN_TURNS,) if few_shot else ()) if stop is None else stop,
-            temperature=temperature,
-            top_p=top_p,
-            n_completions=n_completions,
-            sampling_seed=sampling_seed,
+            max_tokens=given.max_tokens,
+            stop=usual_stop(given.few_shot) if given.stop is None else given.stop,
+            temperature=given.temperature,
+            top_p=given.top_p,
+            n_completions=given.n_completions,
+            sampling_seed=given.sampling_seed,
         )
         self.wording = build_wording(
-            "generate",
-            question_of,
-            template=template,
-            system=system,
-            prompt_style=prompt_style,
-            few_shot=few_shot,
-            preface=preface,
-            answer_of=self._shown_answer,
+            "generate", question_of, given, answer_of=self._shown_answer, preface=given.preface
         )
 
     def ask(self, case: Case) -> tuple[Request, ...]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tuneval.tasks import options
 from tuneval.tasks.parse import problem_of
-from tuneval.tasks.wording import Prompt, build_wording, first_reference, question_of
+from tuneval.tasks.wording import Examples, Prompt, build_wording, first_reference, question_of
 from tuneval.types import Case, Prediction, Request, Response
 
 
@@ -15,34 +16,30 @@ class LanguageModel:
 
     A case without a reference is scored whole, from the beginning-of-sequence token on; template,
     system message and examples do not touch it. A case with a reference is scored on the reference
-    alone, after its prompt: completion-only masking, as instruction tuning is trained.
+    alone, after its prompt: completion-only masking, as instruction tuning is trained."""
 
-    Parameters
-    ----------
-    token_logprobs : bool
-        Also keep the log-probability of every scored token.
-    """
+    @dataclass(frozen=True, slots=True, kw_only=True)
+    class Options:
+        """What can be set.
+
+        Parameters
+        ----------
+        token_logprobs : bool
+            Also keep the log-probability of every scored token.
+        """
+
+        template: str | None = None
+        system: str | None = None
+        few_shot: Examples = ()
+        token_logprobs: bool = False
+        prompt_style: str = "messages"
 
     has_probabilities = False
 
-    def __init__(
-        self,
-        *,
-        template: str | None = None,
-        system: str | None = None,
-        few_shot: Sequence[Case] = (),
-        token_logprobs: bool = False,
-        prompt_style: str = "messages",
-    ) -> None:
-        self.token_logprobs = bool(token_logprobs)
+    def __init__(self, given: Options) -> None:
+        self.token_logprobs = bool(given.token_logprobs)
         self.wording = build_wording(
-            "language_model",
-            question_of,
-            template=template,
-            system=system,
-            prompt_style=prompt_style,
-            few_shot=few_shot,
-            answer_of=first_reference,
+            "language_model", question_of, given, answer_of=first_reference
         )
 
     def ask(self, case: Case) -> tuple[Request, ...]:

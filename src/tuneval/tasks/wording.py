@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 from tuneval.errors import ConfigError
 from tuneval.tasks.formats import format_of, restyled, with_places
@@ -290,14 +291,29 @@ def _own_space(case: Case, answer: str) -> str:
     return raw[: len(raw) - len(raw.lstrip())]
 
 
+def usual_stop(few_shot: Examples) -> tuple[str, ...]:
+    """An empty line where examples stand before the question: a base model goes on with its own."""
+    return (BETWEEN_TURNS,) if few_shot else ()
+
+
+class WordingOptions(Protocol):
+    """The options of a task that say how its cases become prompts."""
+
+    @property
+    def template(self) -> str | None: ...
+    @property
+    def system(self) -> str | None: ...
+    @property
+    def few_shot(self) -> Examples: ...
+    @property
+    def prompt_style(self) -> str: ...
+
+
 def build_wording(
     task: str,
     question: Callable[[Case], str],
+    given: WordingOptions,
     *,
-    template: object,
-    system: object,
-    prompt_style: object,
-    few_shot: Examples,
     answer_of: Callable[[Case], str],
     preface: object = None,
 ) -> Wording:
@@ -312,12 +328,13 @@ def build_wording(
     def with_answers(cases: Sequence[Case]) -> tuple[tuple[Case, str], ...]:
         return tuple((case, answer_of(case)) for case in cases)
 
+    few_shot = given.few_shot
     rule = few_shot if callable(few_shot) else None
     return Wording(
         question=question,
-        template=text_or_none(task, "template", template),
-        system=text_or_none(task, "system", system),
-        prompt_style=one_of(task, "prompt_style", prompt_style, PROMPT_STYLES),
+        template=text_or_none(task, "template", given.template),
+        system=text_or_none(task, "system", given.system),
+        prompt_style=one_of(task, "prompt_style", given.prompt_style, PROMPT_STYLES),
         examples=() if callable(few_shot) else with_answers(few_shot),
         preface=text_or_none(task, "preface", preface),
         examples_of=None if rule is None else lambda case: with_answers(rule(case)),

@@ -334,7 +334,7 @@ def test_an_adapter_of_a_4_bit_base_fits_one_that_is_loaded_so(base, lora, copy)
 
 def test_the_key_of_a_run_reaches_the_backend(base) -> None:
     from tuneval.errors import ConfigError
-    from tuneval.pipeline.run import make_backend
+    from tuneval.pipeline.build import make_backend
     from tuneval.plan.spec import RunSpec
 
     def spec(**backend: str) -> RunSpec:

@@ -21,8 +21,8 @@ from tuneval.cli.main import exit_code
 from tuneval.engine import openai_server
 from tuneval.engine.retry import RetryPolicy
 from tuneval.errors import BackendUnavailable, ConfigError, DataError, VariantError
-from tuneval.pipeline.judging.lap import begin
-from tuneval.pipeline.run import make_backend
+from tuneval.pipeline.build import make_backend
+from tuneval.pipeline.judging.begin import begin
 from tuneval.plan.resolve import resolve
 from tuneval.plan.spec import RunSpec
 from tuneval.types import Finding, Score
