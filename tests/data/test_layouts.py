@@ -272,7 +272,7 @@ READ: dict[str, tuple[Make, str, str, dict[str, str]]] = {
         {"choices": "choices", "input": "question", "reference": "answer"},
     ),
     "choices as a list in a table's cell": (
-        lambda n: {"question": q(n), "choices": str(choices(n)), "answer": str(n % 4)},
+        lambda n: {"question": q(n), "choices": f"{choices(n)}\n", "answer": str(n % 4)},
         "multiple choice",
         "multiple_choice",
         {"choices": "choices", "input": "question", "reference": "answer"},

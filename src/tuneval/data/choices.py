@@ -12,6 +12,7 @@ import ast
 import json
 import re
 import string
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -106,14 +107,20 @@ def choices_of(row: Fields, columns: Mapping[str, str]) -> Choices:
 
 def _opened(value: str) -> object:
     """A list or object that a table holds as text: JSON, Python's notation, or a line each."""
-    for parse in (json.loads, ast.literal_eval) if value.lstrip()[:1] in ("[", "{", "(") else ():
-        try:
-            found: object = parse(value)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        return found
+    if value.lstrip()[:1] in ("[", "{"):
+        for parse in (json.loads, _literal):
+            try:
+                found: object = parse(value)
+            except (ValueError, SyntaxError, RecursionError, MemoryError):
+                continue
+            return found
     lines = [line for line in value.splitlines() if line.strip()]
     return lines if all(_PREFIX.match(line) for line in lines) else value
+
+
+def _literal(value: str) -> object:
+    with warnings.catch_warnings(action="ignore"):  # an escape in a text is not the user's concern
+        return ast.literal_eval(value)
 
 
 def _texts_and_names(value: object, column: str) -> tuple[Sequence[object], tuple[str, ...]]:

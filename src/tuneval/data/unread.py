@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from shlex import quote as quoted
 
@@ -87,7 +88,7 @@ def _reading(table: Table, column: str) -> str | None:
 
 def _are_numbers(texts: Sequence[str]) -> bool:
     try:
-        return bool([float(text) for text in texts])
+        return all([math.isfinite(float(text)) for text in texts])
     except ValueError:
         return False
 
