@@ -88,7 +88,7 @@ def _reading(table: Table, column: str) -> str | None:
 
 def _are_numbers(texts: Sequence[str]) -> bool:
     try:
-        return all([math.isfinite(float(text)) for text in texts])
+        return all(math.isfinite(float(text)) for text in texts)
     except ValueError:
         return False
 
