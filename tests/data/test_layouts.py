@@ -411,6 +411,11 @@ ASKED: dict[str, tuple[Make, str]] = {
         'rows: no column bears a known name for a reference; "de" (text) may be one.\n'
         'Say --reference de, or --task language_model for the perplexity of "text" alone.',
     ),
+    "text and several words": (
+        lambda n: {"text": p(n), "keywords": [COLOURS[n % 4], f"gate {n}"]},
+        'rows: no column bears a known name for a reference; "keywords" (text) may be one.\n'
+        'Say --reference keywords, or --task language_model for the perplexity of "text" alone.',
+    ),
     "text and a score": (
         lambda n: {"text": p(n), "score": n / 7},
         'rows: "score" holds numbers; predicting a number is another task, which tuneval does not '
@@ -550,6 +555,13 @@ def test_asked_about(name: str) -> None:
     with pytest.raises(DataError) as caught:
         read([make(n) for n in range(N)])
     assert str(caught.value) == message
+
+
+def test_a_named_reference_may_be_a_list() -> None:
+    rows = [ASKED["text and several words"][0](n) for n in range(N)]
+    found = read(rows, columns={"reference": "keywords"})
+    assert (found.layout, found.task) == ("text and output", "generate")
+    assert found.cases[1].references == ("teal", "gate 1")
 
 
 def test_nobody_asks_about_groups() -> None:

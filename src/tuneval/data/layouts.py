@@ -316,6 +316,7 @@ LAYOUTS = (
     Layout(
         "labelled text", "text", "label", {"text": TEXTS, "label": LABELS},
         ("classify", "generate"), _labelled, {**_AROUND, "context": (*PASSAGES, ("text",))},
+        is_named=True,
     ),
     *(
         Layout(

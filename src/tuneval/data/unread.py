@@ -81,9 +81,9 @@ def _reading(table: Table, column: str) -> str | None:
         return f"{len(set(values) - {None})} values"
     if has_name(ASIDES, column):
         return None
-    raw = [row.fields.get(column) for row in table.rows]
-    texts = [value for value in raw if isinstance(value, str) and value.strip()]
-    return "text" if texts and 2 * len(texts) >= len(raw) and not _are_numbers(texts) else None
+    texts = ["\n".join(strings_in(row.fields.get(column))) for row in table.rows]
+    given = [text for text in texts if text.strip()]
+    return "text" if given and 2 * len(given) >= len(texts) and not _are_numbers(given) else None
 
 
 def _are_numbers(texts: Sequence[str]) -> bool:
