@@ -10,7 +10,8 @@ import pytest
 from sandbox.yard import probed
 from shared import shared_path
 from tuneval.pipeline.outcomes import OutcomeStore
-from tuneval.pipeline.score_code import score_code
+from tuneval.pipeline.score_code import Problems, score_code
+from tuneval.plan.spec import OutputSpec
 from tuneval.sandbox import Outcome
 
 
@@ -44,9 +45,9 @@ def test_hostile_sample_is_a_failed_sample(case: str, tmp_path: Path) -> None:
     probed("auto")
     folder = shared_path("..", "cases", "sandbox")
     result = score_code(
-        str(folder / f"{case}_problems.jsonl"),
+        Problems(str(folder / f"{case}_problems.jsonl")),
         [f"m={folder / f'{case}_samples.jsonl'}"],
-        output_dir=str(tmp_path),
+        output=OutputSpec(dir=str(tmp_path)),
     )
     assert [score.value for score in result.scores if score.slice == "all"] == [0.5]
     assert result.problems == ()
@@ -70,10 +71,10 @@ def test_progress_ends_at_its_total(tmp_path: Path) -> None:
         (tmp_path / f"{system}.jsonl").write_text(text, encoding="utf-8")
     told = Told()
     score_code(
-        str(tmp_path / "problems.jsonl"),
+        Problems(str(tmp_path / "problems.jsonl")),
         [f"{system}={tmp_path / f'{system}.jsonl'}" for system in "ab"],
         k=(1, 2),
-        output_dir=str(tmp_path / "runs"),
+        output=OutputSpec(dir=str(tmp_path / "runs")),
         progress=told,
     )
     assert told.stages == [[3, 3], [3, 3]]
