@@ -184,7 +184,9 @@ def test_how_to_declare_seeds_is_said(weights: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("adapters", [["lora=out/*"], ["out/one"], ["a=out/one", "b=elsewhere"]])
+@pytest.mark.parametrize(
+    "adapters", [["lora=out/*"], ["out/one"], ["a=out/one", "b=out/two"], ["out/one", "elsewhere"]]
+)
 def test_nothing_is_asked_of_what_was_declared_or_differs(
     adapters: list[str], weights: Path
 ) -> None:

@@ -199,7 +199,9 @@ def remarks(variants: Sequence[Variant], folders: Mapping[str, ModelFolder]) -> 
         one.name: folders[one.name] for one in variants if one.adapter if one.name in folders
     }
     alone = [
-        one for one in variants if one.name in adapters and not one.recipe and one.step is None
+        one
+        for one in variants
+        if one.name in adapters and not one.recipe and one.step is None and _has_folders_name(one)
     ]
     alike: dict[str | None, list[Variant]] = {}
     for one in alone:
@@ -209,6 +211,11 @@ def remarks(variants: Sequence[Variant], folders: Mapping[str, ModelFolder]) -> 
         *(_about_alike(own) for own in alike.values() if len(own) > 1),
         *_about_copies(adapters),
     ]
+
+
+def _has_folders_name(one: Variant) -> bool:
+    """Whoever gave it another name has said what it is."""
+    return str(Path(str(one.adapter)).resolve()).endswith(f"/{one.name}")
 
 
 def training_runs(variants: Sequence[Variant]) -> dict[str, list[Variant]]:
