@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from shared import SHARED
+from tuneval.comparison import judge_training_log
 from tuneval.data.training_log import find, read
 from tuneval.errors import DataError
 
@@ -139,3 +141,17 @@ def test_a_broken_log_is_named(tmp_path: Path, content: str) -> None:
 def test_a_missing_log(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be opened \\(No such file"):
         read(tmp_path / "trainer_state.json")
+
+
+def test_the_door_case_is_told_as_it_must_be() -> None:
+    door = SHARED / "cases" / "door"
+    if not door.exists():
+        pytest.skip(f"shared cases not here: {door} (set TUNEVAL_SHARED)")
+    manifest = (door / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    (row,) = (one for one in map(json.loads, manifest) if one["folder"] == "training_log")
+    some, every = (
+        judge_training_log(read(door / "training_log" / name), "lora").finding
+        for name in row["files"]
+    )
+    assert some.lower().startswith(row["must"].lower())
+    assert every.startswith("All logged losses are NaN, from step ")

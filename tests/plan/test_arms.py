@@ -216,3 +216,26 @@ def test_a_run_yaml_says_the_same_again(weights: Path, tmp_path: Path) -> None:
         ("out", 20),
         ("out", 40),
     ]
+
+
+@pytest.mark.parametrize(
+    ("flag", "kind", "reading"),
+    [
+        (
+            "adapters",
+            "adapter",
+            'epoch_0: "out/epoch_0" holds a whole model, too; read as the adapter',
+        ),
+        ("full", "full", 'epoch_0: "out/epoch_0" holds an adapter, too; read as the whole model'),
+    ],
+)
+def test_torchtune_keeps_the_merged_model_beside_the_adapter(
+    flag: str, kind: str, reading: str, weights: Path
+) -> None:
+    put(weights, "out/epoch_0", "out/epoch_1", kind="base")
+    for epoch in ("out/epoch_0", "out/epoch_1"):
+        shutil.copytree(weights / "lora", epoch, dirs_exist_ok=True)
+    plan = resolve(described(base=str(weights / "base"), **{flag: ["out"]}))
+    shown = [(one.name, one.kind, one.training_run, one.step) for one in plan.variants[1:]]
+    assert shown == [("epoch_0", kind, "out", 0), ("epoch_1", kind, "out", 1)]
+    assert reading in plan.notes
