@@ -23,9 +23,7 @@ from tuneval.data.code_problems import read_problems
 from tuneval.data.read import read
 from tuneval.data.select import take
 from tuneval.engine import BACKENDS
-from tuneval.engine.hf.weights.describe import (
-    ModelFolder,
-)
+from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import ConfigError, TunevalError
 from tuneval.plan import adversarial
 from tuneval.plan.spec import CasesSpec, PerturbationSpec, RunSpec

@@ -12,13 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tuneval.data.training_log import find as find_training_log
-from tuneval.engine.hf.weights.describe import (
-    ADAPTER_CONFIG,
-    MODEL_CONFIG,
-    ModelFolder,
-    check_adapter_fits,
-    describe,
-)
+from tuneval.engine.hf.weights.adapter import check_adapter_fits
+from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, MODEL_CONFIG, ModelFolder, describe
 from tuneval.errors import ConfigError, VariantError
 from tuneval.plan.spec import RunSpec, VariantSpec
 from tuneval.types import TrainingLog, Variant, VariantKind

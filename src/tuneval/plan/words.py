@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tuneval.engine.hf.weights.describe import MODEL_CONFIG, ModelFolder, find_base
+from tuneval.engine.hf.weights.adapter import find_base
+from tuneval.engine.hf.weights.folder import MODEL_CONFIG, ModelFolder
 from tuneval.errors import AdapterError, ConfigError, VariantError
 from tuneval.plan.spec import DATA_SUFFIXES, RunSpec
 from tuneval.plan.variants import SERVED, is_here, look_into, not_an_adapter

@@ -14,7 +14,7 @@ from shared import shared_json, shared_path
 from tiny_models import SHAPES, build_adapter, build_model, build_tokenizer
 from tuneval.engine.hf.backend import HFBackend
 from tuneval.engine.hf.weights import placement
-from tuneval.engine.hf.weights.describe import describe
+from tuneval.engine.hf.weights.folder import describe
 from tuneval.types import Decoding, Message, Request, Variant
 
 CONTEXTS = [

@@ -14,24 +14,25 @@ import torch
 
 from tuneval.engine.hf.passes import prefix
 from tuneval.engine.hf.passes.generation import Drawn, Job, generate
-from tuneval.engine.hf.passes.loglikelihood import WindowScore, score
+from tuneval.engine.hf.passes.loglikelihood import score
+from tuneval.engine.hf.passes.padded import WindowScore
 from tuneval.engine.hf.passes.tree import Tree, find_tree
 from tuneval.engine.hf.text import tokenizer
 from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Scoring, Window
 from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
-from tuneval.engine.hf.weights import describe as folders
 from tuneval.engine.hf.weights import fingerprint, held, memory, placement
-from tuneval.engine.hf.weights.describe import ModelFolder
+from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
+from tuneval.engine.hf.weights.attachment import Weights
+from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, describe, quantization_of
 from tuneval.engine.hf.weights.loading import (
-    PROBES,
     SMALL_MODEL,
-    Network,
-    Weights,
     load_weights,
     resolve_device,
     resolve_dtype,
 )
+from tuneval.engine.hf.weights.network import Network
 from tuneval.engine.hf.weights.placement import Quantization
+from tuneval.engine.hf.weights.proof import PROBES, Proof
 from tuneval.errors import AdapterError, VariantError
 from tuneval.types import Completion, Request, Response, Variant, VariantFacts
 
@@ -117,6 +118,7 @@ class HFBackend:
         self._folders: dict[tuple[object, ...], ModelFolder] = {}
         self._tokenizers: dict[str, Any] = {}
         self._held: dict[Key, Weights] = {}
+        self._proofs: dict[Key, Proof] = {}
         self._voices: dict[Variant, _Voice] = {}
         self._trees: dict[tuple[int, str | None], Tree | None] = {}
         self._expands: dict[tuple[int, str | None], bool] = {}
@@ -177,6 +179,7 @@ class HFBackend:
         for weights in self._held.values():
             weights.detach()
         self._held.clear()
+        self._proofs.clear()
         self._trees.clear()
         self._expands.clear()
         self._voices.clear()
@@ -192,7 +195,7 @@ class HFBackend:
         adapter, warnings = self._adapter(variant, given)
         model = None
         if given is None:
-            name = variant.model or folders.find_base(_given(adapter), offline=self._offline)
+            name = variant.model or find_base(_given(adapter), offline=self._offline)
             model = self._describe(name, variant)
             if not model.has_model:
                 raise VariantError(
@@ -200,7 +203,7 @@ class HFBackend:
                     + (", only an adapter: use --adapter for it." if model.has_adapter else ".")
                 )
             if adapter is not None:
-                warnings += folders.check_adapter_fits(
+                warnings += check_adapter_fits(
                     adapter,
                     model,
                     allow_base_mismatch=self._allow_base_mismatch,
@@ -232,7 +235,7 @@ class HFBackend:
         if given is None and (adapter is None or not adapter.has_adapter):
             raise AdapterError(
                 f'adapter "{variant.adapter or variant.name}": there is no '
-                f"{folders.ADAPTER_CONFIG}. For a whole model use --full."
+                f"{ADAPTER_CONFIG}. For a whole model use --full."
             )
         return adapter, () if adapter is None else _refuse_other_kinds(adapter)
 
@@ -242,7 +245,7 @@ class HFBackend:
             config = getattr(_module(given), "config", None)
             stored = getattr(config, "quantization_config", None)
             settings = stored if stored is None or isinstance(stored, dict) else stored.to_dict()
-            return folders.quantization_of({"quantization_config": settings})
+            return quantization_of({"quantization_config": settings})
         bits = placement.bits_of(model, self._quantization)
         if placement.needs_bitsandbytes(model, bits):
             placement.check_bitsandbytes(model.given, self.device)
@@ -251,7 +254,7 @@ class HFBackend:
     def _describe(self, name: str, variant: Variant) -> ModelFolder:
         key = (name, variant.revision, variant.trust_remote_code)
         if key not in self._folders:
-            self._folders[key] = folders.describe(
+            self._folders[key] = describe(
                 name,
                 offline=self._offline,
                 revision=variant.revision,
@@ -314,7 +317,7 @@ class HFBackend:
                 weights = self._load(_given(voice.model), variant, voice.bits)
             # The probes are compared bit for bit, so they must run on as many threads as all else.
             self._set_threads(weights.n_parameters)
-            weights.prove_base(_probes(voice))
+            self._proofs[key] = Proof(weights, _probes(voice))
             self._held[key] = weights
         weights = self._held[key]
         self._set_threads(weights.n_parameters)
@@ -340,6 +343,7 @@ class HFBackend:
             for weights in self._held.values():
                 weights.detach()
             self._held.clear()
+            self._proofs.clear()
             self._trees.clear()
             self._expands.clear()
             memory.release(self.device)
@@ -356,7 +360,7 @@ class HFBackend:
     def _prove(self, weights: Weights, voice: _Voice) -> None:
         if voice.adapter is not None:
             weights.attach(voice.adapter)
-            weights.prove(voice.adapter, _probes(voice))
+            self._proofs[voice.key].check(voice.adapter, _probes(voice))
 
     def _set_threads(self, n_parameters: int) -> None:
         if self._threads != "auto":

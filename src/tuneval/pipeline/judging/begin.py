@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tuneval import registry
 from tuneval.engine import BACKENDS, Backend
-from tuneval.engine.hf.weights.describe import describe
+from tuneval.engine.hf.weights.folder import describe
 from tuneval.errors import BackendUnavailable, ConfigError, DataError, VariantError
 from tuneval.pipeline.judging.judged import NAME
 from tuneval.pipeline.judging.lap import Judging

@@ -14,7 +14,7 @@ from tuneval.engine.hf.passes.cascade import Begun, Cascade
 from tuneval.engine.hf.passes.generation import Job, generate
 from tuneval.engine.hf.passes.tree import find_tree
 from tuneval.engine.hf.text.render import Prompt
-from tuneval.engine.hf.weights.loading import Network
+from tuneval.engine.hf.weights.network import Network
 from tuneval.types import Decoding
 
 END = 7

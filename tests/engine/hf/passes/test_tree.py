@@ -18,7 +18,7 @@ from tuneval.engine.hf.passes.prefix import can_expand
 from tuneval.engine.hf.passes.schedule import build_trie
 from tuneval.engine.hf.passes.tree import find_tree
 from tuneval.engine.hf.text.render import Prompt, Window
-from tuneval.engine.hf.weights.loading import Network
+from tuneval.engine.hf.weights.network import Network
 from tuneval.types import Decoding
 
 FUSED, TRIE = "packed trie, fused pass", "packed trie"
@@ -148,8 +148,8 @@ def test_scores_and_texts_are_those_of_plain_forwards(family, path) -> None:
 
 def test_a_window_that_the_model_does_not_obey() -> None:
     """Configs that went from one family to another keep settings that mean nothing."""
-    assert trees._sliding_window(network_of(build("llama"))) is None
-    assert trees._sliding_window(network_of(build("mistral"))) == 8
+    assert trees.sliding_window(network_of(build("llama"))) is None
+    assert trees.sliding_window(network_of(build("mistral"))) == 8
 
 
 @pytest.mark.parametrize("family", ["llama", "gpt2"])

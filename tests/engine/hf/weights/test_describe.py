@@ -11,12 +11,13 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tiny_models import build_adapter, build_model, edit_json
-from tuneval.engine.hf.weights.describe import check_adapter_fits, describe, find_base
+from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
+from tuneval.engine.hf.weights.folder import describe
 from tuneval.errors import AdapterError, VariantError
 
 
 def test_it_needs_no_torch() -> None:
-    code = "import sys, tuneval.engine.hf.weights.describe; print('torch' in sys.modules)"
+    code = "import sys, tuneval.engine.hf.weights.folder; print('torch' in sys.modules)"
     source = Path(__file__).parents[4] / "src"
     done = subprocess.run(
         [sys.executable, "-c", code],

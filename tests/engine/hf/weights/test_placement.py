@@ -15,9 +15,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from tiny_models import build_adapter, build_model, edit_json
 from tuneval.engine.hf.backend import HFBackend
 from tuneval.engine.hf.weights import memory, placement
-from tuneval.engine.hf.weights.describe import describe
+from tuneval.engine.hf.weights.folder import describe
 from tuneval.engine.hf.weights.loading import load_weights
 from tuneval.engine.hf.weights.placement import Placement, bits_of, in_words, needed_bytes, place
+from tuneval.engine.hf.weights.proof import Proof
 from tuneval.errors import AdapterError, BackendUnavailable, VariantError
 from tuneval.types import Decoding, Request, Variant
 
@@ -284,10 +285,10 @@ def test_4_bit_weights_outlive_a_state_dict(tmp_path) -> None:
     weights = load_weights(
         describe(odd), device="cpu", dtype="float32", bits="4-bit", placement=Placement({"": "cpu"})
     )
-    weights.prove_base([[5, 6, 7, 8], [9, 10]])
-    before = weights._probe([5, 6, 7, 8])
+    proof = Proof(weights, [[5, 6, 7, 8], [9, 10]])
+    before = proof._probe([5, 6, 7, 8])
     weights.model.state_dict()
-    assert torch.equal(weights._probe([5, 6, 7, 8]), before)
+    assert torch.equal(proof._probe([5, 6, 7, 8]), before)
 
 
 @pytest.mark.usefixtures("real")
@@ -323,7 +324,7 @@ def test_a_folder_that_is_stored_quantised(tmp_path, wide, bits) -> None:
 
 
 def test_an_adapter_of_a_4_bit_base_fits_one_that_is_loaded_so(base, lora, copy) -> None:
-    from tuneval.engine.hf.weights.describe import check_adapter_fits
+    from tuneval.engine.hf.weights.adapter import check_adapter_fits
 
     adapter = copy(lora)
     edit_json(adapter / "adapter_config.json", base_model_name_or_path="somebody/base-bnb-4bit")

@@ -31,7 +31,7 @@ from tuneval.engine.hf.passes.schedule import (
 from tuneval.engine.hf.passes.tree import Slots, Tree
 from tuneval.engine.hf.text.render import Prompt
 from tuneval.engine.hf.weights import memory
-from tuneval.engine.hf.weights.loading import Network
+from tuneval.engine.hf.weights.network import Network
 from tuneval.types import Completion, Decoding
 
 _MAX_REDRAWS = 64

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from tuneval.engine.hf.passes.branches import MIN_SAVED, Branch, plan_branches
-from tuneval.engine.hf.passes.loglikelihood import (
+from tuneval.engine.hf.passes.padded import (
     HEAD_ROWS,
     WindowScore,
     finite,
@@ -25,9 +25,9 @@ from tuneval.engine.hf.passes.loglikelihood import (
     targets_of,
 )
 from tuneval.engine.hf.passes.schedule import padded_batches
-from tuneval.engine.hf.passes.tree import _narrowed, _sliding_window
+from tuneval.engine.hf.passes.tree import narrowed, sliding_window
 from tuneval.engine.hf.text.render import Window
-from tuneval.engine.hf.weights.loading import Network
+from tuneval.engine.hf.weights.network import Network
 
 NAME = "prefix expansion"
 _KEPT_TOKENS = 16
@@ -290,8 +290,8 @@ def can_expand(network: Network, n_tokens: int) -> bool:
     if "chunked_attention" in types:  # what lies beyond a chunk cannot be tried on short texts
         return False
     try:
-        window = _sliding_window(network)
-        with _narrowed(network) if window is not None else contextlib.nullcontext():
+        window = sliding_window(network)
+        with narrowed(network) if window is not None else contextlib.nullcontext():
             return _is_right(network, n_tokens)
     except (ValueError, AttributeError, RuntimeError, TypeError, KeyError, IndexError):
         return False  # caches of other kinds refuse in many ways; padded batches run them all

@@ -20,7 +20,7 @@ from torch.nn import functional
 from tuneval.engine.hf.passes.cascade import Begun, Cascade, KeysValues
 from tuneval.engine.hf.passes.fused import FusedBody, Product, effective_weight, fits
 from tuneval.engine.hf.passes.schedule import Chunk, Trie, build_trie, chunks, is_visible
-from tuneval.engine.hf.weights.loading import Network
+from tuneval.engine.hf.weights.network import Network
 
 _CHECKED = 3e-5
 """Largest difference from a plain forward, as a share of the largest logit, in float32."""
@@ -395,7 +395,7 @@ def find_tree(network: Network, adapter: str | None, n_tokens: int) -> Tree | No
         except (ValueError, AttributeError, RuntimeError, TypeError, KeyError):
             pass  # an adapter or a setting that the fused pass does not know
     try:
-        window = _sliding_window(network)
+        window = sliding_window(network)
         if window is not None and not _slides_right(network, n_tokens):
             return None
         masked = MaskedTree(network, window)
@@ -407,7 +407,7 @@ def find_tree(network: Network, adapter: str | None, n_tokens: int) -> Tree | No
 
 
 @contextlib.contextmanager
-def _narrowed(network: Network) -> Iterator[None]:
+def narrowed(network: Network) -> Iterator[None]:
     """Let sliding layers see four positions only, so that a short probe goes beyond them."""
     config = network.model.config.get_text_config()
     window = config.sliding_window
@@ -419,20 +419,20 @@ def _narrowed(network: Network) -> Iterator[None]:
 
 
 @torch.inference_mode()
-def _sliding_window(network: Network) -> int | None:
+def sliding_window(network: Network) -> int | None:
     """The window that the model's layers obey, found by trying: many configs name one in vain."""
     window = getattr(network.model.config.get_text_config(), "sliding_window", None)
     if not window:
         return None
     ids = torch.arange(3 * _NARROW, device=network.device)[None]
     wide = network.logits(ids)
-    with _narrowed(network):
+    with narrowed(network):
         narrow = network.logits(ids)
     return None if torch.equal(wide, narrow) else int(window)
 
 
 def _slides_right(network: Network, n_tokens: int) -> bool:
-    with _narrowed(network):
+    with narrowed(network):
         return _is_right(MaskedTree(network, _NARROW), network, n_tokens)
 
 

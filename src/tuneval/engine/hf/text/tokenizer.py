@@ -10,7 +10,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tuneval.engine.hf.weights.describe import ModelFolder
+from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import TokenizerMismatch, VariantError
 
 TokenizerFrom = Literal["auto", "base", "adapter"]

@@ -1,6 +1,6 @@
 """Hashes all that can change an answer, so that two variants never share one.
 
-Not for: finding the files (``describe.py``) or the tokenizer's own hash (``tokenizer.py``).
+Not for: finding the files (``folder.py``) or the tokenizer's own hash (``tokenizer.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from tuneval.engine.hf.weights.describe import ModelFolder
+from tuneval.engine.hf.weights.folder import ModelFolder
 
 _PACKAGES = ("torch", "transformers", "peft", "tokenizers")
 _HASHED: dict[tuple[str, int, int, int], str] = {}

@@ -1,6 +1,6 @@
 """Models that are in memory already: which PEFT models stand among them, and what they hold.
 
-Not for: folders (``describe.py``) or switching adapters (``loading.py``).
+Not for: folders (``folder.py``) or switching adapters (``attachment.py``).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
-from tuneval.engine.hf.weights.describe import NOT_RECIPE, ModelFolder
+from tuneval.engine.hf.weights.folder import NOT_RECIPE, ModelFolder
 from tuneval.errors import AdapterError
 
 

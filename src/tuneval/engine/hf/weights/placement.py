@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any, Literal
 
-from tuneval.engine.hf.weights.describe import ModelFolder
+from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import BackendUnavailable, VariantError
 
 Quantization = Literal["none", "8bit", "4bit"]

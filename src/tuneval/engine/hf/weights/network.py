@@ -1,0 +1,130 @@
+"""A causal language model as scoring and generation call it.
+
+Not for: where its weights come from (``loading.py``) or its adapters (``attachment.py``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Network:
+    """A causal language model as scoring and generation call it.
+
+    ``body`` and ``head`` are used apart where that was found to give the model's own logits, so
+    that the head runs only on rows that are scored; otherwise the model's own forward is called.
+    """
+
+    def __init__(self, model: Any, *, device: str, bits: str | None = None) -> None:
+        self.model = model
+        self.device = device
+        self.bits = bits
+        """In how many bits its weights are held, None where they are whole."""
+        self.is_split = False
+        self.can_pad = True
+        self.can_pad_left = True
+        self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
+        self.own_forward: Any = None
+        """A PEFT model that must be called as a whole (virtual tokens), or None."""
+
+    @property
+    def body(self) -> Any:
+        """The decoder below the head; adapters inside it act."""
+        return getattr(self.model, self.model.base_model_prefix)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits of hidden rows in float32, with the caps and scales of the architecture."""
+        logits: Tensor = self.model.get_output_embeddings()(hidden)
+        config = self.model.config.get_text_config()
+        if getattr(config, "logit_scale", None):  # Cohere
+            logits = logits * config.logit_scale
+        if getattr(config, "logits_scaling", None):  # Granite
+            logits = logits / config.logits_scaling
+        if getattr(config, "final_logit_softcapping", None):  # Gemma
+            cap = config.final_logit_softcapping
+            logits = torch.tanh(logits / cap) * cap
+        return logits.float()
+
+    def logits(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Logits at every position by the model's own forward, float32, (rows, tokens, vocabulary)."""
+        model = self.own_forward or self.model
+        output = model(input_ids=ids, attention_mask=mask, use_cache=False)
+        # Virtual tokens stand in front of the text.
+        logits: Tensor = output.logits
+        return logits[:, -ids.shape[1] :].float()
+
+    def hidden(self, ids: Tensor, mask: Tensor | None, **options: Any) -> Any:
+        """Output of the body; its last hidden state has shape (rows, tokens, width)."""
+        return self.body(input_ids=ids, attention_mask=mask, **options)
+
+    def check(self, probe: list[int]) -> None:
+        """Find out whether body and head may be called apart, and whether rows may be padded."""
+        ids = torch.tensor([probe], device=self.device)
+        expected = self.logits(ids)
+        bound = 1e-4 if self.is_exact else 5e-2
+        try:
+            rows = self.head(self.hidden(ids, None, use_cache=False).last_hidden_state)
+            self.is_split = rows.shape == expected.shape and _near(rows, expected, bound)
+        except (AttributeError, TypeError, RuntimeError, ValueError):
+            self.is_split = False
+        short = max(1, len(probe) // 2)
+        rest = [probe[0]] * (len(probe) - short)
+        right = self._padded_logits(probe[:short] + rest, [1] * short + [0] * len(rest))
+        bound = max(bound, 1e-3)
+        self.can_pad = right is not None and _near(right[:short], expected[0, :short], bound)
+        left = self._padded_logits(rest + probe[:short], [0] * len(rest) + [1] * short)
+        self.can_pad_left = left is not None and _near(
+            left[-1:], expected[0, short - 1 :][:1], bound
+        )
+
+    def _padded_logits(self, row: list[int], mask: list[int]) -> Tensor | None:
+        """Logits of a row that is padded beside one that is not, None where that is refused."""
+        ids = torch.tensor([row, row], device=self.device)
+        masks = torch.tensor([[1] * len(row), mask], device=self.device)
+        options = {}
+        if self.takes_positions:
+            options["position_ids"] = (masks.cumsum(dim=1) - 1).clamp(min=0)
+        try:
+            output = self.model(input_ids=ids, attention_mask=masks, use_cache=False, **options)
+        except (TypeError, RuntimeError, ValueError):
+            return None
+        logits: Tensor = output.logits[1].float()
+        return logits
+
+    @contextlib.contextmanager
+    def without_outliers(self) -> Iterator[None]:
+        """Let 8-bit products treat each row by itself, so that a check sees the mask's work alone."""
+        states = [
+            module.state
+            for module in self.model.modules()
+            if self.bits == "8-bit" and hasattr(getattr(module, "state", None), "threshold")
+        ]
+        before = [state.threshold for state in states]
+        for state in states:
+            state.threshold = 0.0
+        try:
+            yield
+        finally:
+            for state, threshold in zip(states, before, strict=True):
+                state.threshold = threshold
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether a row's numbers depend on its neighbours by float32 rounding alone.
+
+        Not in half precision, and not in 8 bits, where bitsandbytes looks for outliers over all
+        rows of a batch. Its 4-bit weights are unpacked to the dtype of the products.
+        """
+        is_wide = self.model.dtype in (torch.float32, torch.float64)
+        return is_wide and self.bits in (None, "4-bit")
+
+
+def _near(a: Tensor, b: Tensor, bound: float) -> bool:
+    scale = float(b.abs().max().clamp(min=1.0))
+    return bool(torch.isfinite(a).all()) and float((a - b).abs().max()) <= bound * scale
