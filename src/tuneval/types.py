@@ -186,6 +186,31 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownPrompt:
+    """The exact text that a variant is asked with.
+
+    Attributes
+    ----------
+    text : str
+        What the model reads, special tokens spelled out. Behind a server: the messages as JSON,
+        since its template cannot be seen from here.
+    continuation : str or None
+        What is scored after it, joint included; None where an answer is drawn.
+    n_cut, cut_at : int
+        Tokens that were left out to fit the context, and the place in ``text`` where.
+    is_question_lost : bool
+        What is left does not hold the question: not even its beginning and end fit, or more than
+        half of a prompt of exact characters is gone.
+    """
+
+    text: str
+    continuation: str | None = None
+    n_cut: int = 0
+    cut_at: int | None = None
+    is_question_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """One text drawn from a model, without stop string and special tokens.
 

@@ -19,6 +19,7 @@ from tuneval.engine.hf.passes.padded import WindowScore
 from tuneval.engine.hf.passes.tree import Tree, find_tree
 from tuneval.engine.hf.text import tokenizer
 from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Scoring, Window
+from tuneval.engine.hf.text.shown import shown
 from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
 from tuneval.engine.hf.weights import fingerprint, held, memory, placement
 from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
@@ -34,7 +35,7 @@ from tuneval.engine.hf.weights.network import Network
 from tuneval.engine.hf.weights.placement import Quantization
 from tuneval.engine.hf.weights.proof import PROBES, Proof
 from tuneval.errors import AdapterError, VariantError
-from tuneval.types import Completion, Request, Response, Variant, VariantFacts
+from tuneval.types import Completion, Request, Response, ShownPrompt, Variant, VariantFacts
 
 _N_PROBE_TOKENS = 32
 _SCORED_TOKENS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
@@ -163,6 +164,11 @@ class HFBackend:
             yield from self._score(weights, voice, variant, scored, known)
         if drawn:
             yield from self._generate(weights, voice, variant, drawn, known)
+
+    def shown(self, variant: Variant, requests: Sequence[Request]) -> list[ShownPrompt]:
+        """The exact text of every request as the variant reads it; loads no weights."""
+        voice = self._voices.get(variant) or self._voice(variant)
+        return shown(voice.renderer, requests)
 
     def fingerprint(self, variant: Variant) -> str:
         """Hash of weights, adapter, tokenizer, template, dtype, device kind and versions."""
