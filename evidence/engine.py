@@ -130,10 +130,12 @@ def our_backend(arguments: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
         "full": Variant("full", "full", str(models / "full")),
     }
     backend = HFBackend(
-        offline=True,
-        device=arguments.device,
-        dtype=arguments.dtype,
-        threads=arguments.threads or "auto",
+        HFBackend.Options(
+            offline=True,
+            device=arguments.device,
+            dtype=arguments.dtype,
+            threads=arguments.threads or "auto",
+        )
     )
     return backend, known
 
@@ -192,8 +194,8 @@ def run_limits(arguments: argparse.Namespace) -> None:
     backend, known = our_backend(arguments)
     backend.prepare([known["base"]])
     voice = backend._voices[known["base"]]
-    weights = backend._weights(voice.key, known["base"], voice)
-    tree = backend._tree(weights, voice)
+    weights = backend._resident.weights(known["base"], voice)
+    tree = backend._resident.tree(weights, voice)
     with torch.inference_mode():
         passes = raw_passes(arguments.device.partition(":")[0], weights.network, tree)
     seconds: dict[tuple[str, str], list[float]] = {}

@@ -157,7 +157,9 @@ def main() -> int:
             Variant("base", "base", str(base)),
             Variant("adapter", "adapter", str(base), str(adapter)),
         ]
-        backend = HFBackend(offline=True, device="cpu", dtype="float32", threads=1)
+        backend = HFBackend(
+            HFBackend.Options(offline=True, device="cpu", dtype="float32", threads=1)
+        )
         backend.prepare(variants)
         print(f"{'variant':9}{'task':28}{'requests':>9}{'other':>7}{'largest':>12}  accuracy")
         for variant in variants:

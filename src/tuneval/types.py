@@ -169,7 +169,7 @@ class Request:
 
     ``prompt`` as text means exactly these characters; as messages it means the variant's chat
     template, and where the tokenizer has none the plain template (contents joined; see
-    ``engine/hf/render.py``). Exactly one of ``continuation`` and ``decoding`` is set. An empty text
+    ``engine/hf/text/render.py``). Exactly one of ``continuation`` and ``decoding`` is set. An empty text
     prompt means: score from the beginning-of-sequence token on. ``with_token_logprobs`` asks for
     the log-probability of every scored token.
     """

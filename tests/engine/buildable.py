@@ -49,4 +49,4 @@ def hf(folder: Path, batch_size: int) -> tuple[Backend, Sequence[Variant]]:
         Variant("lora", "adapter", str(base), adapter=str(adapter)),
         Variant("full", "full", str(full)),
     )
-    return HFBackend(device="cpu", batch_size=batch_size, offline=True), variants
+    return HFBackend(HFBackend.Options(device="cpu", batch_size=batch_size, offline=True)), variants

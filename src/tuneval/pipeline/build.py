@@ -191,7 +191,8 @@ def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
         An option was set that this backend does not have.
     """
     kind = registry.load(BACKENDS, spec.backend.kind, room="backends")
-    accepted = inspect.signature(kind).parameters
+    record = getattr(kind, "Options", None)
+    accepted = inspect.signature(record or kind).parameters
     takes_any = any(one.kind is one.VAR_KEYWORD for one in accepted.values())
     options = {
         **spec.backend.model_dump(exclude={"kind"}),
@@ -204,5 +205,5 @@ def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
     chosen = {name: value for name, value in options.items() if name in accepted or takes_any}
     if models is not None:
         chosen["models"] = models
-    backend: Backend = kind(**chosen)
+    backend: Backend = kind(record(**chosen)) if record else kind(**chosen)
     return backend

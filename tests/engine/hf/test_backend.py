@@ -66,7 +66,7 @@ def test_loglikelihoods_are_those_of_a_plain_forward(tmp_path, family, pad) -> N
     tokenizer = AutoTokenizer.from_pretrained(folder)
     expected = {request.id: plain(model, tokenizer, request) for request in questions()}
     for batch_size in (1, 3, "auto"):
-        backend = HFBackend(offline=True, device="cpu", batch_size=batch_size)
+        backend = HFBackend(HFBackend.Options(offline=True, device="cpu", batch_size=batch_size))
         shuffled = random.Random(batch_size).sample(questions(), len(questions()))
         answers = ask(backend, variant, shuffled)
         assert set(answers) == set(expected)
@@ -81,7 +81,7 @@ def test_published_numbers_of_a_real_model() -> None:
     folder = shared_path("models", "stories260k")
     expected = shared_json("models", "stories260k_expected.json")
     variant = Variant("base", "base", str(folder))
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     requests = [Request(str(i), "c", "", row["text"]) for i, row in enumerate(expected["nll"])]
     answers = ask(backend, variant, requests)
     for i, row in enumerate(expected["nll"]):
@@ -110,7 +110,7 @@ def variants(base, lora, lora2, other_base) -> dict[str, Variant]:
 def test_every_variant_answers_as_if_alone(base, lora, lora2, other_base) -> None:
     from peft import PeftModel
 
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     named = variants(base, lora, lora2, other_base)
     facts = backend.prepare(list(named.values()))
     assert len({fact.fingerprint for fact in facts.values()}) == 4
@@ -134,9 +134,9 @@ def test_every_variant_answers_as_if_alone(base, lora, lora2, other_base) -> Non
 def test_base_scores_are_untouched_by_adapters(base, lora, lora2, other_base) -> None:
     """Bit for bit what a run without any adapter gives, before, between and after adapters."""
     named = variants(base, lora, lora2, other_base)
-    alone = HFBackend(offline=True, device="cpu")
+    alone = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     expected = {k: a.token_logprobs for k, a in ask(alone, named["base"], questions()).items()}
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     for name in ("lora", "base", "lora.2", "base", "full", "base"):
         answers = ask(backend, named[name], questions())
         if name == "base":
@@ -148,7 +148,7 @@ def test_base_scores_are_untouched_by_adapters(base, lora, lora2, other_base) ->
 def test_two_variants_may_be_asked_in_turn(base, lora, lora2, other_base) -> None:
     """Answers come as batches finish; what is asked between two of them does not leak in."""
     named = variants(base, lora, lora2, other_base)
-    backend = HFBackend(offline=True, device="cpu", batch_size=1)
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu", batch_size=1))
     backend.prepare(list(named.values()))
     alone = {name: ask(backend, variant, questions()) for name, variant in named.items()}
     streams = {name: backend.answer(variant, questions()) for name, variant in named.items()}
@@ -175,20 +175,21 @@ def test_why_the_usual_tutorial_script_compares_an_adapter_with_itself(base, lor
 
 def test_swapping_when_only_one_fits(base, lora, lora2, other_base, monkeypatch) -> None:
     named = variants(base, lora, lora2, other_base)
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     expected = {n: ask(backend, v, questions()[:5]) for n, v in named.items()}
-    assert len(backend._held) == 2
+    assert len(backend._resident.held) == 2
     # Enough for one, not for two.
     room = placement.needed_bytes(describe(base), "float32", None) * 9 // 8
     monkeypatch.setattr(
-        "tuneval.engine.hf.weights.memory.free_bytes", lambda device: room * (not narrow._held)
+        "tuneval.engine.hf.weights.memory.free_bytes",
+        lambda device: room * (not narrow._resident.held),
     )
-    narrow = HFBackend(offline=True, device="cpu")
+    narrow = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     narrow.prepare(list(named.values()))
     for _ in range(2):
         for name, variant in named.items():
             answers = ask(narrow, variant, questions()[:5])
-            assert len(narrow._held) == 1
+            assert len(narrow._resident.held) == 1
             for key, answer in answers.items():
                 assert answer.token_logprobs == expected[name][key].token_logprobs
 
@@ -216,7 +217,7 @@ def test_other_kinds_of_adapters(tmp_path, base, lora, kind) -> None:
     }
     if folder == base:
         named["lora"] = Variant("lora", "adapter", str(folder), str(lora))
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     backend.prepare(list(named.values()))
     tokenizer = AutoTokenizer.from_pretrained(folder)
     with warnings.catch_warnings():
@@ -280,9 +281,9 @@ def test_an_adapter_with_a_grown_vocabulary(tmp_path, base) -> None:
         Variant("base", "base", str(base)),
         Variant("tuned", "adapter", str(base), str(adapter)),
     ]
-    alone = HFBackend(offline=True, device="cpu")
+    alone = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     expected = ask(alone, named[0], questions())
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     facts = backend.prepare(named)
     assert "20 tokens more" in facts["tuned"].tokenizer
     request = Request("r", "c", "Once <|new3|> upon", continuation=" a<|new7|>")
@@ -310,8 +311,8 @@ def test_embeddings_that_peft_saved_by_itself_stay_out_of_the_base(tmp_path, bas
         Variant("base", "base", str(base)),
         Variant("tuned", "adapter", str(base), str(adapter)),
     ]
-    expected = ask(HFBackend(offline=True, device="cpu"), named[0], questions())
-    backend = HFBackend(offline=True, device="cpu")
+    expected = ask(HFBackend(HFBackend.Options(offline=True, device="cpu")), named[0], questions())
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     backend.prepare(named)
     tuned = ask(backend, named[1], questions())
     answers = ask(backend, named[0], questions())
@@ -325,7 +326,10 @@ def test_messages_and_templates(tmp_path) -> None:
     variant = Variant("base", "base", str(folder))
     turns = (Message("user", "my card was refused"),)
     request = Request("r", "c", turns, continuation=" refund")
-    on, off = HFBackend(offline=True), HFBackend(offline=True, chat_template="off")
+    on, off = (
+        HFBackend(HFBackend.Options(offline=True)),
+        HFBackend(HFBackend.Options(offline=True, chat_template="off")),
+    )
     assert on.prepare([variant])["base"].prompt_format == "own chat template"
     assert off.prepare([variant])["base"].prompt_format == "plain template"
     assert on.fingerprint(variant) != off.fingerprint(variant)
@@ -339,26 +343,26 @@ def test_messages_and_templates(tmp_path) -> None:
 def test_models_already_in_memory(base, lora) -> None:
     model = AutoModelForCausalLM.from_pretrained(base)
     variant = Variant("base", "base", str(base))
-    backend = HFBackend(offline=True, models={"base": model})
-    expected = ask(HFBackend(offline=True), variant, questions())
+    backend = HFBackend(HFBackend.Options(offline=True, models={"base": model}))
+    expected = ask(HFBackend(HFBackend.Options(offline=True)), variant, questions())
     for key, answer in ask(backend, variant, questions()).items():
         assert answer.token_logprobs == expected[key].token_logprobs
 
 
 def test_fingerprints_follow_everything_that_changes_answers(base, lora, copy) -> None:
     variant = Variant("lora", "adapter", str(base), str(lora))
-    known = HFBackend(offline=True).fingerprint(variant)
-    assert HFBackend(offline=True).fingerprint(variant) == known
+    known = HFBackend(HFBackend.Options(offline=True)).fingerprint(variant)
+    assert HFBackend(HFBackend.Options(offline=True)).fingerprint(variant) == known
     moved = Variant("other name", "adapter", str(copy(base)), str(copy(lora)))
-    assert HFBackend(offline=True).fingerprint(moved) == known
+    assert HFBackend(HFBackend.Options(offline=True)).fingerprint(moved) == known
     half = Variant("lora", "adapter", str(base), str(lora), dtype="bfloat16")
-    assert HFBackend(offline=True).fingerprint(half) != known
+    assert HFBackend(HFBackend.Options(offline=True)).fingerprint(half) != known
     scaled = copy(lora, "scaled")
     from tiny_models import edit_json
 
     edit_json(scaled / "adapter_config.json", lora_alpha=9)
     other = Variant("lora", "adapter", str(base), str(scaled))
-    assert HFBackend(offline=True).fingerprint(other) != known
+    assert HFBackend(HFBackend.Options(offline=True)).fingerprint(other) != known
 
 
 def test_an_adapter_is_proved_on_any_number_of_threads(base: Path, lora: Path) -> None:
@@ -366,7 +370,7 @@ def test_an_adapter_is_proved_on_any_number_of_threads(base: Path, lora: Path) -
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        backend = HFBackend(device="cpu")
+        backend = HFBackend(HFBackend.Options(device="cpu"))
         backend.prepare([Variant("lora", "adapter", str(base), adapter=str(lora))])
         assert torch.get_num_threads() == 1
         backend.close()
@@ -389,14 +393,18 @@ def test_the_journal_can_name_what_changed(base, lora, copy, tmp_path) -> None:
             answer(backend, one, requests, journal)
             return journal.warnings
 
-    assert warnings_of(HFBackend(offline=True, device="cpu")) == []
-    (half,) = warnings_of(HFBackend(offline=True, device="cpu", dtype="bfloat16"))
+    assert warnings_of(HFBackend(HFBackend.Options(offline=True, device="cpu"))) == []
+    (half,) = warnings_of(
+        HFBackend(HFBackend.Options(offline=True, device="cpu", dtype="bfloat16"))
+    )
     assert f'"{base}" with adapter "{adapter}" are not reused: ' in half
     assert 'dtype is "bfloat16", was "float32"; scoring is "packed trie", was' in half
     assert "hash" not in half
-    (template,) = warnings_of(HFBackend(offline=True, device="cpu", dtype="float64"))
+    (template,) = warnings_of(
+        HFBackend(HFBackend.Options(offline=True, device="cpu", dtype="float64"))
+    )
     assert 'dtype is "float64", was' in template
     edit_json(adapter / "adapter_config.json", lora_alpha=9)
-    (scaled,) = warnings_of(HFBackend(offline=True, device="cpu"))
+    (scaled,) = warnings_of(HFBackend(HFBackend.Options(offline=True, device="cpu")))
     assert "adapter's weights and settings (hash) is" in scaled
     assert "dtype" not in scaled

@@ -29,7 +29,9 @@ def change(folder: Path, edit, name: str = "adapter_model.safetensors") -> Path:
 
 def prepare(base, adapter, **options):
     variant = Variant("lora", "adapter", str(base), str(adapter))
-    return HFBackend(offline=True, device="cpu", **options).prepare([variant])["lora"]
+    return HFBackend(HFBackend.Options(offline=True, device="cpu", **options)).prepare([variant])[
+        "lora"
+    ]
 
 
 def test_zeroed_second_factors(base, lora, copy) -> None:
@@ -84,7 +86,9 @@ def test_missing_tensors_are_never_random(base, copy) -> None:
         "model.safetensors",
     )
     with pytest.raises(VariantError, match=r"3 tensors of the model are missing") as caught:
-        HFBackend(offline=True, device="cpu").prepare([Variant("base", "base", str(folder))])
+        HFBackend(HFBackend.Options(offline=True, device="cpu")).prepare(
+            [Variant("base", "base", str(folder))]
+        )
     assert 'missing: "model.layers.1.mlp.down_proj.weight"' in str(caught.value)
     assert "filled them with random numbers" in str(caught.value)
 
@@ -93,7 +97,9 @@ def test_weights_of_another_shape(base, copy) -> None:
     folder = copy(base)
     edit_json(folder / "config.json", intermediate_size=64)
     with pytest.raises(VariantError, match=r"cannot be loaded|have another shape"):
-        HFBackend(offline=True, device="cpu").prepare([Variant("base", "base", str(folder))])
+        HFBackend(HFBackend.Options(offline=True, device="cpu")).prepare(
+            [Variant("base", "base", str(folder))]
+        )
 
 
 def test_pickles_stay_closed(base, copy, tmp_path) -> None:
@@ -109,17 +115,21 @@ def test_pickles_stay_closed(base, copy, tmp_path) -> None:
     variant = Variant("base", "base", str(folder))
     torch.save({**weights, "bomb": Bomb()}, folder / "pytorch_model.bin")
     with pytest.raises(VariantError, match="pickle only"):
-        HFBackend(offline=True, device="cpu").prepare([variant])
+        HFBackend(HFBackend.Options(offline=True, device="cpu")).prepare([variant])
     with pytest.raises(VariantError, match="cannot be loaded"):
-        HFBackend(offline=True, device="cpu", allow_pickle_weights=True).prepare([variant])
+        HFBackend(HFBackend.Options(offline=True, device="cpu", allow_pickle_weights=True)).prepare(
+            [variant]
+        )
     assert not canary.exists()
     torch.save(weights, folder / "pytorch_model.bin")
-    HFBackend(offline=True, device="cpu", allow_pickle_weights=True).prepare([variant])
+    HFBackend(HFBackend.Options(offline=True, device="cpu", allow_pickle_weights=True)).prepare(
+        [variant]
+    )
 
 
 def test_a_full_fine_tune_that_is_the_base(base, copy) -> None:
     named = [Variant("base", "base", str(base)), Variant("full", "full", str(copy(base)))]
-    facts = HFBackend(offline=True, device="cpu").prepare(named)
+    facts = HFBackend(HFBackend.Options(offline=True, device="cpu")).prepare(named)
     assert "holds the very weights of the base" in facts["full"].warnings[0]
     assert facts["full"].fingerprint != facts["base"].fingerprint
 
@@ -134,7 +144,7 @@ def test_a_base_that_peft_changed_in_place(base, lora) -> None:
         warnings.simplefilter("ignore")
         PeftModel.from_pretrained(model, lora)
     with pytest.raises(AdapterError, match="carries adapter layers"):
-        HFBackend(offline=True, models={"base": model}).prepare(
+        HFBackend(HFBackend.Options(offline=True, models={"base": model})).prepare(
             [Variant("base", "base", str(base))]
         )
 
@@ -158,7 +168,7 @@ def drawings() -> list[Request]:
 
 def limit(backend: HFBackend, monkeypatch, rows: int, error: Exception) -> None:
     """Let every call of the model with more than ``rows`` rows run out of memory."""
-    (weights,) = backend._held.values()
+    (weights,) = backend._resident.held.values()
     body = weights.network.body
     inner = body.forward
 
@@ -186,10 +196,10 @@ def limit(backend: HFBackend, monkeypatch, rows: int, error: Exception) -> None:
 )
 def test_out_of_memory_halves_the_batch(base, monkeypatch, error) -> None:
     variant = Variant("base", "base", str(base))
-    one = HFBackend(offline=True, device="cpu", batch_size=1)
+    one = HFBackend(HFBackend.Options(offline=True, device="cpu", batch_size=1))
     requests = scorings() + drawings()
     expected = {answer.request_id: answer for answer in one.answer(variant, requests)}
-    backend = HFBackend(offline=True, device="cpu", batch_size=8)
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu", batch_size=8))
     backend.prepare([variant])
     limit(backend, monkeypatch, 2, error)
     answers = {answer.request_id: answer for answer in backend.answer(variant, requests)}
@@ -203,7 +213,7 @@ def test_out_of_memory_halves_the_batch(base, monkeypatch, error) -> None:
 
 def test_out_of_memory_at_one_row_is_reported(base, monkeypatch) -> None:
     variant = Variant("base", "base", str(base))
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     backend.prepare([variant])
     limit(backend, monkeypatch, 0, torch.OutOfMemoryError("x"))
     answers = list(backend.answer(variant, scorings()[:3] + drawings()[:2]))
@@ -219,14 +229,16 @@ def test_out_of_memory_at_one_row_is_reported(base, monkeypatch) -> None:
 def test_logits_that_are_not_finite(base, monkeypatch, value) -> None:
     """Only the request whose rows are hit has a problem; its neighbours in the batch do not."""
     variant = Variant("base", "base", str(base))
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     backend.prepare([variant])
-    (weights,) = backend._held.values()
+    (weights,) = backend._resident.held.values()
     embeddings = weights.model.get_input_embeddings()
-    bad = backend._tokenizer(backend._describe(str(base), variant), variant).encode("Z")[0]
+    bad = backend._reader.tokenizer(backend._reader.describe(str(base), variant), variant).encode(
+        "Z"
+    )[0]
     with torch.no_grad():
         embeddings.weight[bad] = value
-    backend._trees.clear()  # a fused pass keeps copies
+    backend._resident.trees.clear()  # a fused pass keeps copies
     requests = [
         Request("fine", "c", "Once upon", continuation=" a time"),
         Request("bad", "c", "Once Z upon", continuation=" a time"),
@@ -248,7 +260,7 @@ def test_tokens_beyond_the_embeddings(tmp_path, base, lora, copy) -> None:
     tokenizer.add_tokens([f"<|{i}|>" for i in range(9)])
     tokenizer.save_pretrained(adapter)
     variant = Variant("lora", "adapter", str(base), str(adapter))
-    backend = HFBackend(offline=True, device="cpu", tokenizer_from="adapter")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu", tokenizer_from="adapter"))
     facts = backend.prepare([variant])["lora"]
     assert any("texts with the tokens beyond cannot be answered" in w for w in facts.warnings)
     requests = [
@@ -272,7 +284,7 @@ from tuneval.types import Request, Variant
 base, adapters = sys.argv[2], sys.argv[3:]
 variants = [Variant("base", "base", base)]
 variants += [Variant(a, "adapter", base, a) for a in adapters]
-backend = HFBackend(offline=True, device="cpu")
+backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
 backend.prepare(variants)
 for variant in variants:
     list(backend.answer(variant, [Request("r", "c", "Once upon", continuation=" a time")]))

@@ -165,7 +165,7 @@ def variant() -> Variant:
 
 
 def test_a_few_real_rows(variant) -> None:
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     requests = [
         *mmlu(5),
         *banking(2, is_listed=False, n_labels=19),
@@ -183,10 +183,10 @@ def test_a_few_real_rows(variant) -> None:
 def test_many_real_rows(variant, monkeypatch, path) -> None:
     """The same on every path that a model may take."""
     if path != "packed":
-        monkeypatch.setattr("tuneval.engine.hf.backend.find_tree", lambda *_: None)
+        monkeypatch.setattr("tuneval.engine.hf.resident.find_tree", lambda *_: None)
     if path == "padded":
         monkeypatch.setattr("tuneval.engine.hf.passes.prefix.can_expand", lambda *_: False)
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     requests = [
         *mmlu(25),
         *banking(3, is_listed=False),
@@ -215,7 +215,7 @@ def test_the_same_as_lm_eval(variant) -> None:
     peer = huggingface.HFLM(
         pretrained=variant.model, device="cpu", dtype="float32", batch_size=4, max_length=CONTEXT
     )
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     requests = [*mmlu(40), *banking(8, is_listed=False), *banking(2, is_listed=True)]
     answers = {answer.request_id: answer for answer in backend.answer(variant, requests)}
     work = [

@@ -57,7 +57,7 @@ def test_greedy_is_the_plain_loop(tmp_path, family) -> None:
     model = AutoModelForCausalLM.from_pretrained(folder)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     for batch_size in (1, 2, "auto"):
-        backend = HFBackend(offline=True, device="cpu", batch_size=batch_size)
+        backend = HFBackend(HFBackend.Options(offline=True, device="cpu", batch_size=batch_size))
         requests = [
             Request(str(i), "c", prompt, decoding=Decoding(max_tokens=10 + i))
             for i, prompt in enumerate(PROMPTS)
@@ -78,7 +78,7 @@ def test_samples_do_not_depend_on_batching(base) -> None:
     requests = [Request(str(i), "c", p, decoding=decoding) for i, p in enumerate(PROMPTS)]
     found = []
     for batch_size in (1, 3, "auto"):
-        backend = HFBackend(offline=True, device="cpu", batch_size=batch_size)
+        backend = HFBackend(HFBackend.Options(offline=True, device="cpu", batch_size=batch_size))
         shuffled = random.Random(batch_size).sample(requests, len(requests))
         answers = ask(backend, variant, shuffled)
         found.append({key: answer.completions for key, answer in answers.items()})
@@ -91,7 +91,7 @@ def test_samples_do_not_depend_on_batching(base) -> None:
 
 def test_stop_strings_end_a_row(base) -> None:
     variant = Variant("base", "base", str(base))
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     free = ask(backend, variant, [Request("r", "c", "Once", decoding=Decoding(max_tokens=12))])
     text = free["r"].completions[0].text
     stop = text[4:6]
@@ -116,14 +116,18 @@ def test_an_immediate_end_is_an_empty_text(tmp_path) -> None:
         first = int(model(torch.tensor([build_tokenizer().encode("Once")])).logits[0, -1].argmax())
     model.generation_config.eos_token_id = [first]
     model.save_pretrained(folder)
-    (completion,) = ask(HFBackend(offline=True), variant, [request])["r"].completions
+    (completion,) = ask(HFBackend(HFBackend.Options(offline=True)), variant, [request])[
+        "r"
+    ].completions
     assert (completion.text, completion.n_tokens, completion.finish_reason) == ("", 0, "stop")
 
 
 def test_no_room_and_no_tokens(base) -> None:
     variant = Variant("base", "base", str(base))
     request = Request("r", "c", "Once", decoding=Decoding(max_tokens=0))
-    (completion,) = ask(HFBackend(offline=True), variant, [request])["r"].completions
+    (completion,) = ask(HFBackend(HFBackend.Options(offline=True)), variant, [request])[
+        "r"
+    ].completions
     assert (completion.text, completion.finish_reason) == ("", "length")
 
 

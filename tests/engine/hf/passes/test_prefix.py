@@ -149,7 +149,7 @@ def test_a_wrong_cache_is_found_out(monkeypatch) -> None:
 
 def test_the_facts_say_which_path_was_taken(tmp_path) -> None:
     folder = build_model(tmp_path / "bloom", "bloom", n_layer=2, n_head=4)
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     variant = Variant("base", "base", str(folder))
     assert backend.prepare([variant])["base"].settings["scoring"] == "prefix expansion"
     requests = [
@@ -158,6 +158,6 @@ def test_the_facts_say_which_path_was_taken(tmp_path) -> None:
         for rest in (" card payment", " refund", " login")
     ]
     found = {a.request_id: a.loglikelihood for a in backend.answer(variant, requests)}
-    backend._expands = dict.fromkeys(backend._expands, False)
+    backend._resident.expands = dict.fromkeys(backend._resident.expands, False)
     for answer in backend.answer(variant, requests):
         assert answer.loglikelihood == pytest.approx(found[answer.request_id], abs=1e-4)

@@ -40,7 +40,7 @@ def wrap(base, *adapters) -> PeftModel:
 
 @pytest.fixture
 def expected(base, lora):
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     named = Variant("base", "base", str(base)), Variant("tuned", "adapter", str(base), str(lora))
     facts = backend.prepare(named)
     return {one.name: ask(backend, one) for one in named}, facts
@@ -56,9 +56,9 @@ def test_a_peft_model_in_memory(base, lora, expected, how) -> None:
     elif how == "inner model":
         models["base"] = (model.get_base_model(), tokenizer)
     first = BASE if "base" in models else Variant("base", "base", str(base))
-    backend = HFBackend(offline=True, device="cpu", models=models)
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu", models=models))
     found = backend.prepare([first, TUNED])
-    assert len(backend._held) == (1 if "base" in models else 2)
+    assert len(backend._resident.held) == (1 if "base" in models else 2)
     assert found["tuned"].n_adapter_parameters == facts["tuned"].n_adapter_parameters
     assert found["tuned"].settings == facts["tuned"].settings
     assert found["tuned"].fingerprint != found["base"].fingerprint
@@ -78,7 +78,9 @@ def test_what_was_trained_is_trained_afterwards(base, lora) -> None:
     before = {name: p.requires_grad for name, p in model.named_parameters()}
     with torch.no_grad():
         logits = model(ids).logits
-    backend = HFBackend(offline=True, device="cpu", models={"tuned": (model, tokenizer)})
+    backend = HFBackend(
+        HFBackend.Options(offline=True, device="cpu", models={"tuned": (model, tokenizer)})
+    )
     ask(backend, TUNED)
     backend.close()
     assert {name: p.requires_grad for name, p in model.named_parameters()} == before
@@ -92,7 +94,7 @@ def test_fingerprints_of_a_peft_model_follow_its_tensors(base, lora) -> None:
 
     def prints() -> dict[str, str]:
         models = {"tuned": (model, tokenizer), "base": (model, tokenizer)}
-        backend = HFBackend(offline=True, device="cpu", models=models)
+        backend = HFBackend(HFBackend.Options(offline=True, device="cpu", models=models))
         found = {name: fact.fingerprint for name, fact in backend.prepare([BASE, TUNED]).items()}
         backend.close()
         return found
@@ -107,7 +109,9 @@ def test_fingerprints_of_a_peft_model_follow_its_tensors(base, lora) -> None:
     assert trained["base"] == known["base"]
     assert trained["tuned"] != known["tuned"]
     fresh = AutoModelForCausalLM.from_pretrained(base)
-    alone = HFBackend(offline=True, device="cpu", models={"base": (fresh, tokenizer)})
+    alone = HFBackend(
+        HFBackend.Options(offline=True, device="cpu", models={"base": (fresh, tokenizer)})
+    )
     assert alone.fingerprint(BASE) == known["base"]
 
 
@@ -116,7 +120,9 @@ def test_what_cannot_be_told_apart_is_refused(base, lora, lora2) -> None:
 
     def prepare(model, *variants: Variant, **models):
         given = {"tuned": (model, tokenizer), **models}
-        HFBackend(offline=True, device="cpu", models=given).prepare(variants or [TUNED])
+        HFBackend(HFBackend.Options(offline=True, device="cpu", models=given)).prepare(
+            variants or [TUNED]
+        )
 
     merged = wrap(base, lora)
     merged.merge_adapter()
@@ -128,4 +134,6 @@ def test_what_cannot_be_told_apart_is_refused(base, lora, lora2) -> None:
         prepare(both)
     touched = wrap(base, lora).get_base_model()
     with pytest.raises(AdapterError, match="Give the PEFT model under the adapter's name, too"):
-        HFBackend(offline=True, models={"base": (touched, tokenizer)}).prepare([BASE])
+        HFBackend(HFBackend.Options(offline=True, models={"base": (touched, tokenizer)})).prepare(
+            [BASE]
+        )

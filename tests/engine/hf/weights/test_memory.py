@@ -25,7 +25,7 @@ from tuneval.types import Decoding, Request, Variant
 
 variant, kind, n, path = Variant("base", "base", sys.argv[2]), sys.argv[3], int(sys.argv[4]), sys.argv[5]
 if path != "packed":
-    import tuneval.engine.hf.backend as module
+    import tuneval.engine.hf.resident as module
     module.find_tree = lambda *_: None
 if path == "padded":
     module.prefix.can_expand = lambda *_: False
@@ -53,7 +53,7 @@ def watch():
         time.sleep(0.005)
 
 
-backend = HFBackend(offline=True, device="cpu")
+backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
 backend.prepare([variant])
 list(backend.answer(variant, [request(i) for i in range(50)]))
 requests = [request(i) for i in range(n)]

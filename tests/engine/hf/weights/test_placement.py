@@ -109,15 +109,17 @@ def test_cached_files_are_free_memory(monkeypatch, tmp_path) -> None:
 
 
 def test_a_device_map_of_one_device(base, lora) -> None:
-    expected = ask(HFBackend(offline=True, device="cpu"), Variant("base", "base", str(base)))
+    expected = ask(
+        HFBackend(HFBackend.Options(offline=True, device="cpu")), Variant("base", "base", str(base))
+    )
     for device_map in ("cpu", {"": "cpu"}, "auto"):
         weights = load_weights(
             describe(base), device="cpu", dtype="float32", placement=Placement(device_map)
         )
         assert weights.spread_over == ""
-        backend = HFBackend(offline=True, device="cpu")
+        backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
         variant = Variant("base", "base", str(base))
-        backend._load = lambda *_, held=weights: held
+        backend._resident._load = lambda *_, held=weights: held
         for key, answer in ask(backend, variant).items():
             assert answer.token_logprobs == expected[key].token_logprobs
 
@@ -133,11 +135,11 @@ def test_a_model_that_does_not_fit_is_read_from_disk_in_parts(tmp_path, monkeypa
         Variant("lora", "adapter", str(base), str(lora)),
         Variant("lora2", "adapter", str(base), str(lora2)),
     ]
-    roomy = HFBackend(offline=True, device="cpu")
+    roomy = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     expected = {v.name: ask(roomy, v, REQUESTS + DRAWN) for v in named}
     free = int(describe(base).disk_bytes * share)
     monkeypatch.setattr("tuneval.engine.hf.weights.memory.free_bytes", lambda device: free)
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     facts = backend.prepare(named)
     assert "disk" in facts["base"].settings["placement"]
     assert ("cpu" in facts["base"].settings["placement"]) == (share > 0)
@@ -160,7 +162,7 @@ def test_only_a_plain_lora_goes_beside_parts(tmp_path, base, monkeypatch) -> Non
     monkeypatch.setattr("tuneval.engine.hf.weights.memory.free_bytes", lambda device: 0)
     variant = Variant("dora", "adapter", str(base), str(adapter))
     with pytest.raises(AdapterError, match=r"does not fit into memory as a whole .*plain LoRA can"):
-        HFBackend(offline=True, device="cpu").prepare([variant])
+        HFBackend(HFBackend.Options(offline=True, device="cpu")).prepare([variant])
 
 
 # ------------------------------------------------------------------------------ 8 and 4 bits
@@ -169,7 +171,7 @@ def test_only_a_plain_lora_goes_beside_parts(tmp_path, base, monkeypatch) -> Non
 def test_quantisation_without_the_package(base, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "bitsandbytes", None)
     variant = Variant("base", "base", str(base))
-    backend = HFBackend(offline=True, device="cpu", quantization="4bit")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu", quantization="4bit"))
     with pytest.raises(BackendUnavailable) as caught:
         backend.prepare([variant])
     text = str(caught.value)
@@ -180,7 +182,7 @@ def test_quantisation_without_the_package(base, monkeypatch) -> None:
 def test_quantisation_on_a_device_that_the_package_does_not_know(base, monkeypatch) -> None:
     fake = types.SimpleNamespace(__version__="0.45.0", supported_torch_devices={"cuda", "xpu"})
     monkeypatch.setitem(sys.modules, "bitsandbytes", fake)
-    backend = HFBackend(offline=True, device="cpu", quantization="8bit")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu", quantization="8bit"))
     with pytest.raises(BackendUnavailable) as caught:
         backend.prepare([Variant("base", "base", str(base))])
     assert 'bitsandbytes 0.45.0 does not run on device "cpu" (it knows cuda, xpu).' in str(
@@ -227,8 +229,8 @@ def test_quantised_base_and_adapters(tmp_path, wide, bits, within) -> None:
         Variant("lora", "adapter", str(wide), str(adapter)),
         Variant("full", "full", str(build_model(tmp_path / "full", seed=5, **WIDE))),
     ]
-    whole = HFBackend(offline=True, device="cpu")
-    backend = HFBackend(offline=True, device="cpu", quantization=bits)
+    whole = HFBackend(HFBackend.Options(offline=True, device="cpu"))
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu", quantization=bits))
     facts, plain_facts = backend.prepare(named), whole.prepare(named)
     label = {"4bit": "4-bit", "8bit": "8-bit"}[bits]
     for name, fact in facts.items():
@@ -307,7 +309,7 @@ def test_a_folder_that_is_stored_quantised(tmp_path, wide, bits) -> None:
     AutoTokenizer.from_pretrained(wide).save_pretrained(tmp_path / "stored")
     stored = Variant("base", "base", str(tmp_path / "stored"))
     named = [stored, Variant("full", "full", str(build_model(tmp_path / "full", seed=5)))]
-    backend = HFBackend(offline=True, device="cpu")
+    backend = HFBackend(HFBackend.Options(offline=True, device="cpu"))
     facts = backend.prepare(named)
     label = {"4bit": "4-bit", "8bit": "8-bit"}[bits]
     assert facts["base"].settings["quantization"] == label
@@ -315,7 +317,7 @@ def test_a_folder_that_is_stored_quantised(tmp_path, wide, bits) -> None:
         f'"full" is loaded whole and the base "base" in {label}: a part of any difference may come '
         "from that alone."
     )
-    asked = HFBackend(offline=True, device="cpu", quantization=bits)
+    asked = HFBackend(HFBackend.Options(offline=True, device="cpu", quantization=bits))
     expected = ask(asked, Variant("base", "base", str(wide)))
     for key, answer in ask(backend, stored).items():
         assert list(answer.token_logprobs) == pytest.approx(
@@ -349,6 +351,6 @@ def test_the_key_of_a_run_reaches_the_backend(base) -> None:
 
     made = make_backend(spec(quantization="4bit", device="cpu"), None)
     assert isinstance(made, HFBackend)
-    assert made._quantization == "4bit"
+    assert made.options.quantization == "4bit"
     with pytest.raises(ConfigError, match=r"backend.quantization: .*'4bit'"):
         spec(quantization="3bit")

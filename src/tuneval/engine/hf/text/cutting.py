@@ -14,6 +14,8 @@ from tuneval.types import Message
 GAP = " [...] "
 """Stands where something was left out, so that the model can see it, too."""
 
+VERSION = 2
+"""Part of every fingerprint; raised when other tokens are left out. 1 left out the beginning."""
 _LEAST = 32
 """Characters that a message keeps at least; a prompt that needs less has lost its question."""
 _WORD = 24

@@ -1,0 +1,159 @@
+"""The weights that are in memory, proved, and the ways through them that were found by trying.
+
+Not for: what a variant is (``voice.py``) or what it answers (``backend.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+
+from tuneval.engine.hf.passes import prefix
+from tuneval.engine.hf.passes.tree import Tree, find_tree
+from tuneval.engine.hf.voice import Key, Voice, module_of
+from tuneval.engine.hf.weights import held, memory, placement
+from tuneval.engine.hf.weights.attachment import Weights
+from tuneval.engine.hf.weights.folder import ModelFolder
+from tuneval.engine.hf.weights.loading import SMALL_MODEL, load_weights
+from tuneval.engine.hf.weights.proof import PROBES, Proof
+from tuneval.types import Variant
+
+_N_PROBE_TOKENS = 32
+
+
+class Resident:
+    """Weights in memory: another set takes their place unless both fit."""
+
+    def __init__(
+        self, device: str, threads: int | Literal["auto"], models: Mapping[str, Any]
+    ) -> None:
+        self._device = device
+        self._threads = threads
+        self._models = models
+        self.held: dict[Key, Weights] = {}
+        self.trees: dict[tuple[int, str | None], Tree | None] = {}
+        self.expands: dict[tuple[int, str | None], bool] = {}
+        self._proofs: dict[Key, Proof] = {}
+        self._threads_before = torch.get_num_threads()
+
+    def close(self) -> None:
+        """Detach adapters, give the weights' memory back, and put the number of threads back."""
+        self._leave()
+        torch.set_num_threads(self._threads_before)
+
+    def _leave(self) -> None:
+        for weights in self.held.values():
+            weights.detach()
+        self.held.clear()
+        self.trees.clear()
+        self.expands.clear()
+        self._proofs.clear()
+        memory.release(self._device)
+
+    def weights(self, variant: Variant, voice: Voice) -> Weights:
+        """The weights of a variant, loaded now if they are not held."""
+        key = voice.key
+        if key not in self.held:
+            given = self._models.get(variant.name)
+            if given is not None:
+                weights = self._take(module_of(given), variant, voice)
+            else:
+                assert voice.model is not None
+                weights = self._load(voice.model, variant, voice)
+            # The probes are compared bit for bit, so they must run on as many threads as all else.
+            self._set_threads(weights.n_parameters)
+            self._proofs[key] = Proof(weights, _probes(voice))
+            self.held[key] = weights
+        weights = self.held[key]
+        self._set_threads(weights.n_parameters)
+        return weights
+
+    def _take(self, model: Any, variant: Variant, voice: Voice) -> Weights:
+        """Weights that are in memory already; a PEFT model around them is found by itself."""
+        peft = held.wrapper_of(model, map(module_of, self._models.values()))
+        model = held.inner(model)
+        if voice.bits is None:
+            model = model.to(self._device)
+        model.eval()
+        return Weights(
+            model, None, device=self._device, name=variant.name, bits=voice.bits, peft=peft
+        )
+
+    def _load(self, folder: ModelFolder, variant: Variant, voice: Voice) -> Weights:
+        dtype, bits = voice.dtype, voice.bits
+        needed = placement.needed_bytes(folder, dtype, bits)
+        # What does not fit beside others takes their place.
+        free = memory.free_bytes(self._device)
+        if self.held and not placement.is_room(needed, self._device, free):
+            self._leave()
+            free = memory.free_bytes(self._device)
+        return load_weights(
+            folder,
+            device=self._device,
+            dtype=dtype,
+            trust_remote_code=variant.trust_remote_code,
+            bits=bits,
+            placement=placement.place(needed, self._device, free, bits=bits),
+        )
+
+    def prove(self, weights: Weights, voice: Voice) -> None:
+        """Attach a variant's adapter, if it has one, and show that it acts."""
+        if voice.adapter is not None:
+            weights.attach(voice.adapter)
+            self._proofs[voice.key].check(voice.adapter, _probes(voice))
+
+    def _set_threads(self, n_parameters: int) -> None:
+        if self._threads != "auto":
+            torch.set_num_threads(self._threads)
+        elif self._device == "cpu":
+            is_small = n_parameters < SMALL_MODEL
+            torch.set_num_threads(1 if is_small else self._threads_before)
+
+    def tree(self, weights: Weights, voice: Voice) -> Tree | None:
+        """The packed way through the model for a variant, found once and checked then.
+
+        Held for the base and for one adapter more: a fused pass keeps copies of small weights.
+        """
+        weights.switch(voice.adapter)
+        key = (id(weights), weights.active)
+        if key not in self.trees:
+            base = (id(weights), None)
+            self.trees = {k: tree for k, tree in self.trees.items() if k == base}
+            n_tokens = int(weights.model.get_input_embeddings().weight.shape[0])
+            with weights.network.without_outliers():
+                self.trees[key] = find_tree(weights.network, weights.active, n_tokens)
+        return self.trees[key]
+
+    def can_expand(self, weights: Weights, voice: Voice) -> bool:
+        """Whether beginnings can be shared where there is no tree; found once, by trying."""
+        weights.switch(voice.adapter)
+        key = (id(weights), weights.active)
+        if key not in self.expands:
+            n_tokens = int(weights.model.get_input_embeddings().weight.shape[0])
+            with weights.network.without_outliers():
+                self.expands[key] = prefix.can_expand(weights.network, n_tokens)
+        return self.expands[key]
+
+    def path(self, weights: Weights, voice: Voice) -> str:
+        """How this variant is scored, in words; part of the fingerprint."""
+        tree = self.tree(weights, voice)
+        network = weights.network
+        if tree is not None:
+            return tree.name
+        if self.can_expand(weights, voice):
+            return prefix.NAME
+        is_single = not network.can_pad or network.own_forward is not None
+        return "one row at a time" if is_single else "padded batches"
+
+
+def _probes(voice: Voice) -> list[list[int]]:
+    """Short token sequences to try a variant on; trained tokens of an adapter among them."""
+    encode = voice.renderer.tokenizer
+    probes = [list(encode(text)["input_ids"])[:_N_PROBE_TOKENS] for text in PROBES]
+    settings = voice.adapter.adapter_settings if voice.adapter else {}
+    trained = settings.get("trainable_token_indices")
+    if isinstance(trained, list) and trained:
+        probes.append([int(token) for token in trained[:_N_PROBE_TOKENS]])
+    return [ids for ids in probes if ids] or [[0]]

@@ -1,0 +1,193 @@
+"""What a variant is and how it reads text, as far as its files say: no weight is loaded.
+
+Not for: weights in memory (``resident.py``) or what is reported of them (``facts.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuneval.engine.hf.options import HFOptions
+from tuneval.engine.hf.text import tokenizer
+from tuneval.engine.hf.text.render import Renderer
+from tuneval.engine.hf.text.shown import Folders, context_length, spoken_by
+from tuneval.engine.hf.text.tokenizer import Spoken
+from tuneval.engine.hf.weights import folder as folders
+from tuneval.engine.hf.weights import held, placement
+from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
+from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, quantization_of
+from tuneval.engine.hf.weights.loading import resolve_dtype
+from tuneval.errors import AdapterError, VariantError
+from tuneval.types import Variant, VariantFacts
+
+Key = tuple[str, ...]
+"""What variants with the same weights share."""
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """A variant that was found to be what it says: where its weights are and how it reads text.
+
+    ``bits``: in how many bits its weights are held, None for whole. ``parts`` are what its
+    fingerprint is made of.
+    """
+
+    key: Key
+    model: ModelFolder | None
+    adapter: ModelFolder | None
+    spoken: Spoken
+    renderer: Renderer
+    warnings: tuple[str, ...]
+    dtype: str
+    bits: str | None = None
+    facts: VariantFacts | None = None
+    parts: Mapping[str, object] = field(default_factory=dict)
+
+
+class Reader:
+    """Reads what variants are from their folders, each folder and tokenizer once."""
+
+    def __init__(self, options: HFOptions, device: str) -> None:
+        self._options = options
+        self._device = device
+        self._models = dict(options.models or {})
+        self._folders: dict[tuple[object, ...], ModelFolder] = {}
+        self._tokenizers: dict[str, Any] = {}
+
+    def forget_tokenizers(self) -> None:
+        """Give the tokenizers' memory back."""
+        self._tokenizers.clear()
+
+    def read(self, variant: Variant) -> Voice:
+        """Everything about a variant that can be known and checked without loading weights."""
+        given = self._models.get(variant.name)
+        adapter, warnings = self._adapter(variant, given)
+        model = None
+        if given is None:
+            name = variant.model or find_base(_given(adapter), offline=self._options.offline)
+            model = self.describe(name, variant)
+            if not model.has_model:
+                raise VariantError(
+                    f'"{model.given}" holds no whole model'
+                    + (", only an adapter: use --adapter for it." if model.has_adapter else ".")
+                )
+            if adapter is not None:
+                warnings += check_adapter_fits(
+                    adapter,
+                    model,
+                    allow_base_mismatch=self._options.allow_base_mismatch,
+                    is_quantised=self._options.quantization != "none",
+                )
+        bits = self._bits(model, given)
+        spoken = self._speak(variant, model, adapter)
+        dtype = self._resolved_dtype(variant, model, given)
+        key: Key = (
+            ("object", str(id(held.inner(module_of(given)))))
+            if given is not None
+            else (str(_given(model).path), dtype, str(variant.trust_remote_code))
+        )
+        renderer = Renderer(
+            spoken.tokenizer,
+            template=spoken.template,
+            context_length=context_length(
+                model.context_length
+                if model is not None
+                else getattr(module_of(given).config, "max_position_embeddings", None),
+                spoken,
+            ),
+        )
+        return Voice(
+            key, model, adapter, spoken, renderer, (*warnings, *spoken.warnings), dtype, bits
+        )
+
+    def _adapter(self, variant: Variant, given: Any) -> tuple[ModelFolder | None, tuple[str, ...]]:
+        """The adapter of a variant, from its folder or from a PEFT model in memory."""
+        adapter = self.describe(variant.adapter, variant) if variant.adapter else None
+        if variant.kind != "adapter":
+            return adapter, ()
+        if adapter is None and held.is_peft(module_of(given)):
+            adapter = held.describe(module_of(given), variant.name)
+            return adapter, _refuse_other_kinds(adapter)
+        if given is None and (adapter is None or not adapter.has_adapter):
+            raise AdapterError(
+                f'adapter "{variant.adapter or variant.name}": there is no '
+                f"{ADAPTER_CONFIG}. For a whole model use --full."
+            )
+        return adapter, () if adapter is None else _refuse_other_kinds(adapter)
+
+    def _bits(self, model: ModelFolder | None, given: Any) -> str | None:
+        """In how many bits a model is, or will be, held."""
+        if model is None:
+            config = getattr(module_of(given), "config", None)
+            stored = getattr(config, "quantization_config", None)
+            settings = stored if stored is None or isinstance(stored, dict) else stored.to_dict()
+            return quantization_of({"quantization_config": settings})
+        bits = placement.bits_of(model, self._options.quantization)
+        if placement.needs_bitsandbytes(model, bits):
+            placement.check_bitsandbytes(model.given, self._device)
+        return bits
+
+    def describe(self, name: str, variant: Variant) -> ModelFolder:
+        """What a folder that a variant names holds."""
+        key = (name, variant.revision, variant.trust_remote_code)
+        if key not in self._folders:
+            self._folders[key] = folders.describe(
+                name,
+                offline=self._options.offline,
+                revision=variant.revision,
+                trust_remote_code=variant.trust_remote_code,
+                allow_pickle_weights=self._options.allow_pickle_weights,
+            )
+        return self._folders[key]
+
+    def tokenizer(self, folder: ModelFolder, variant: Variant) -> Any:
+        """The tokenizer of a folder, None where it has none."""
+        key = str(folder.path)
+        if key not in self._tokenizers:
+            self._tokenizers[key] = tokenizer.load(
+                folder, trust_remote_code=variant.trust_remote_code
+            )
+        return self._tokenizers[key]
+
+    def _speak(
+        self, variant: Variant, model: ModelFolder | None, adapter: ModelFolder | None
+    ) -> Spoken:
+        given = self._models.get(variant.name)
+        base = given[1] if isinstance(given, tuple) else None
+        if base is None:
+            folder = model or self.describe(variant.model, variant)
+            base = self.tokenizer(folder, variant)
+        own = self.tokenizer(adapter, variant) if adapter is not None else None
+        return spoken_by(
+            Folders(variant.name, model, adapter, base, own),
+            tokenizer_from=self._options.tokenizer_from,
+            chat_template=self._options.chat_template,
+        )
+
+    def _resolved_dtype(self, variant: Variant, model: ModelFolder | None, given: Any) -> str:
+        if given is not None:
+            return str(held.inner(module_of(given)).dtype).removeprefix("torch.")
+        wanted = variant.dtype if variant.dtype != "auto" else self._options.dtype
+        return resolve_dtype(wanted, model, self._device)
+
+
+def _given(folder: ModelFolder | None) -> ModelFolder:
+    assert folder is not None
+    return folder
+
+
+def module_of(given: Any) -> Any:
+    """The model of what was given in memory, a tokenizer beside it or not."""
+    return given[0] if isinstance(given, tuple) else given
+
+
+def _refuse_other_kinds(adapter: ModelFolder) -> tuple[str, ...]:
+    task = adapter.adapter_settings.get("task_type")
+    if task not in (None, "CAUSAL_LM"):
+        raise AdapterError(
+            f'adapter "{adapter.given}" was trained for task type "{task}"; only adapters of causal '
+            'language models ("CAUSAL_LM") can be compared here.'
+        )
+    return ()
