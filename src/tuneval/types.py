@@ -459,7 +459,8 @@ class RunResult:
 
     ``predictions`` and ``case_scores`` are keyed by variant name; the tuples follow ``cases``
     flattened over case sets in order. ``case_scores`` holds the value of the case set's primary
-    metric for that single case, None where there is none.
+    metric for that single case, None where there is none. ``prompts`` holds every distinct text
+    that a case was asked with, ``prompt_places`` the place of each case's own for every variant.
     """
 
     run_id: str
@@ -489,6 +490,8 @@ class RunResult:
     is_complete: bool = True
     output_dir: str = ""
     schema_version: int = SCHEMA_VERSION
+    prompts: tuple[ShownPrompt, ...] = ()
+    prompt_places: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
 
 
 class Progress(Protocol):

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from os.path import commonprefix
 from typing import Any
 
 from tuneval.report import wording
@@ -44,7 +45,11 @@ def pack(
             kinds.append(case.perturbation)
         rows.append(_case(case, number, label_index, groups, kinds))
     view = View.of(result)
+    head, prompts, places = _prompts(result, kept)
     content = {
+        "head": head,
+        "prompts": prompts,
+        "asked": places,
         "labels": labels,
         "sets": [case_set.name for case_set in result.case_sets],
         "graded": _graded(result),
@@ -73,6 +78,30 @@ def pack(
     }
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return CaseData(embedded_json(text), len(kept), len(cases))
+
+
+def _prompts(
+    result: RunResult, kept: Sequence[int]
+) -> tuple[str, list[list[Any]], dict[str, list[int | None]]]:
+    """What all prompts begin with, the rest of each distinct one, and its place by variant.
+
+    A prompt is [text, continuation, tokens cut, place of the cut].
+    """
+    used = {
+        variant: [places[index] for index in kept]
+        for variant, places in result.prompt_places.items()
+        if len(places) > max(kept, default=-1)
+    }
+    numbers = sorted({place for places in used.values() for place in places if place is not None})
+    renumbered: dict[int | None, int | None] = {old: new for new, old in enumerate(numbers)}
+    shown = [result.prompts[number] for number in numbers]
+    head = commonprefix([one.text for one in shown]) if len(shown) > 1 else ""
+    rows = [
+        _trimmed([one.text[len(head) :], one.continuation, one.n_cut or None, one.cut_at])
+        for one in shown
+    ]
+    places = {name: [renumbered.get(one) for one in own] for name, own in used.items()}
+    return head, rows, places
 
 
 def _graded(result: RunResult) -> list[bool]:
@@ -198,6 +227,8 @@ def _size(result: RunResult, index: int, case: Case) -> int:
     for answers in result.predictions.values():
         if index < len(answers):
             texts += [answers[index].text or "", *answers[index].completions[:1]]
+    asked = {own[index] for own in result.prompt_places.values() if index < len(own)}
+    texts += [result.prompts[place].text for place in asked if place is not None]
     return sum(len(text.encode("utf-8", "replace")) for text in texts)
 
 
