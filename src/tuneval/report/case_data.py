@@ -6,7 +6,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from os.path import commonprefix
 from typing import Any
 
 from tuneval.report import wording
@@ -88,20 +87,28 @@ def _prompts(
     A prompt is [text, continuation, tokens cut, place of the cut].
     """
     used = {
-        variant: [places[index] for index in kept]
+        variant: [places[index] if index < len(places) else None for index in kept]
         for variant, places in result.prompt_places.items()
-        if len(places) > max(kept, default=-1)
     }
     numbers = sorted({place for places in used.values() for place in places if place is not None})
     renumbered: dict[int | None, int | None] = {old: new for new, old in enumerate(numbers)}
     shown = [result.prompts[number] for number in numbers]
-    head = commonprefix([one.text for one in shown]) if len(shown) > 1 else ""
+    head = _beginning([one.text for one in shown])
     rows = [
         _trimmed([one.text[len(head) :], one.continuation, one.n_cut or None, one.cut_at])
         for one in shown
     ]
     places = {name: [renumbered.get(one) for one in own] for name, own in used.items()}
     return head, rows, places
+
+
+def _beginning(texts: Sequence[str]) -> str:
+    """What all of several texts begin with: examples and system text need to be held once."""
+    if len(texts) < 2:
+        return ""
+    least, most = min(texts), max(texts)
+    pairs = enumerate(zip(least, most, strict=False))
+    return least[: next((n for n, (a, b) in pairs if a != b), len(least))]
 
 
 def _graded(result: RunResult) -> list[bool]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator
+from itertools import chain, repeat
 
 from tuneval.report import wording
 from tuneval.report.escape import json_text, well_formed
@@ -38,10 +39,9 @@ def _rows(result: RunResult) -> Iterator[dict[str, object]]:
     cases = [(case_set, case) for case_set in result.case_sets for case in case_set.cases]
     for variant, predictions in result.predictions.items():
         scores = result.case_scores.get(variant, (None,) * len(cases))
-        places = result.prompt_places.get(variant, (None,) * len(cases))
-        for (case_set, case), prediction, score, place in zip(
-            cases, predictions, scores, places, strict=True
-        ):
+        # Cases that were asked later than the first lap have no prompt to name.
+        places = chain(result.prompt_places.get(variant, ()), repeat(None))
+        for (case_set, case), prediction, score in zip(cases, predictions, scores, strict=True):
             yield {
                 "case_id": _text(case.id),
                 "variant": _text(variant),
@@ -64,7 +64,7 @@ def _rows(result: RunResult) -> Iterator[dict[str, object]]:
                 "groups": {_text(key): _text(value) for key, value in case.groups.items()},
                 "perturbation": case.perturbation,
                 "origin": _text(case.origin),
-                "prompt": place,
+                "prompt": next(places),
             }
 
 
