@@ -7,7 +7,7 @@ Not for: writing prompts, which is the engine's; for the wording itself see ``ta
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tuneval.engine import Backend
@@ -104,7 +104,18 @@ def look_at_prompts(
     """
     seen = see(plan.case_sets, plan.variants, asked, show)
     refuse_lost_questions(plan, seen)
-    return replace(plan, first_prompts=tuple(lines_about(plan, seen, asked))), seen
+    notes = (*plan.notes, *_notes(seen))
+    return replace(plan, first_prompts=tuple(lines_about(plan, seen, asked)), notes=notes), seen
+
+
+def _notes(seen: Prompts) -> Iterator[str]:
+    """How many prompts were cut for whom, and how many of them lost their question."""
+    for variant, of in seen.of.items():
+        cut = [seen.texts[place] for place in of.values() if seen.texts[place].n_cut]
+        n_lost = sum(one.is_question_lost for one in cut)
+        lost = f", {n_lost:,} of them have lost their question" if n_lost else ""
+        if cut:
+            yield f"{variant}: {len(cut):,} of {len(of):,} prompts do not fit and are cut{lost}"
 
 
 def refuse_lost_questions(plan: Plan, prompts: Prompts) -> None:
