@@ -62,7 +62,11 @@ def see(
     requests = [asked[name].ask(case)[0] for name, case in cases]
     places: dict[ShownPrompt, int] = {}
     of: dict[str, dict[Key, int]] = {}
+    of_first = [
+        one for cases in case_sets if cases.cases for one in asked[cases.name].ask(cases.cases[0])
+    ]
     for variant in variants:
+        show(variant, of_first)  # all answers to one question: can they be told apart?
         found = zip(cases, requests, show(variant, requests), strict=True)
         of[variant.name] = {
             (name, case.id): places.setdefault(_judged(case, request, shown), len(places))

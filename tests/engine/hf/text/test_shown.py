@@ -170,3 +170,49 @@ def test_torch_is_not_needed(tmp_path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "<|user|>hi\n<|assistant|>\n"), done.stderr
+
+
+def words_only(*words: str):
+    """A tokenizer that knows whole words and nothing else."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    vocabulary = {word: number for number, word in enumerate(("[UNK]", "<|end|>", *words))}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner,
+        unk_token="[UNK]",
+        eos_token="<|end|>",
+        clean_up_tokenization_spaces=False,
+    )
+
+
+CANNOT = "The tokenizer cannot spell these answers, so that their likelihood says nothing.\n    "
+REMEDY = (
+    "\nName them in words that it knows (--labels RAW=NAME,...), or have the answer written "
+    "(--scoring generate)."
+)
+
+
+@pytest.mark.parametrize(
+    ("labels", "faults"),
+    [
+        (["cat", "dog"], None),
+        (["cat", "Katze"], '"Katze" holds characters that it does not know'),
+        (["Hund", "Katze", "cat"], '"Hund" and "Katze" become the same tokens'),
+        (["cat", "cat "], '"cat" and "cat" become the same tokens'),
+        (["cat"], None),
+    ],
+)
+def test_answers_that_the_tokenizer_cannot_spell(labels, faults) -> None:
+    reader = Renderer(words_only("animal", "cat", "dog", ":"), template=None, context_length=64)
+    requests = [
+        Request(label, "c", (Message("user", "animal:"),), continuation=label) for label in labels
+    ]
+    if faults is None:
+        assert len(shown(reader, requests)) == len(labels)
+        return
+    with pytest.raises(VariantError) as caught:
+        shown(reader, requests)
+    assert str(caught.value) == CANNOT + faults + REMEDY

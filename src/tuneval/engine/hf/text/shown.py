@@ -14,7 +14,7 @@ from tuneval.engine.hf.text import tokenizer
 from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Written
 from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
 from tuneval.engine.hf.weights.folder import ModelFolder
-from tuneval.errors import VariantError
+from tuneval.errors import VariantError, gather
 from tuneval.types import Request, ShownPrompt
 
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
@@ -26,12 +26,50 @@ def shown(renderer: Renderer, requests: Sequence[Request]) -> list[ShownPrompt]:
     Raises
     ------
     VariantError
-        The chat template refuses the messages or loses the text of a turn.
+        The chat template refuses the messages or loses the text of a turn; or the vocabulary has no
+        way to spell an answer, or spells two answers to one question alike.
     """
+    _check_answers(renderer, requests)
     return [
         _shown(renderer, request, written)
         for request, written in zip(requests, renderer.written(requests), strict=True)
     ]
+
+
+def _check_answers(renderer: Renderer, requests: Sequence[Request]) -> None:
+    """Refuse answers to one question that the model could not tell apart."""
+    by_prompt: dict[object, dict[str, Request]] = {}
+    for request in requests:
+        if request.continuation is not None:
+            by_prompt.setdefault(request.prompt, {})[request.continuation] = request
+    unknown = getattr(renderer.tokenizer, "unk_token_id", None)
+    for answers in by_prompt.values():
+        if len(answers) < 2:  # no choice between answers
+            continue
+        spelled: dict[tuple[int, ...], list[str]] = {}
+        scorings = renderer.scorings(list(answers.values()))
+        for answer, scoring in zip(answers, scorings, strict=True):
+            window = scoring.windows[-1]
+            spelled.setdefault(window.ids[len(window.ids) - window.n_scored :], []).append(answer)
+        faults = [_alike(same) for same in spelled.values() if len(same) > 1]
+        faults += [
+            f'"{same[0].strip()}" holds characters that it does not know'
+            for ids, same in spelled.items()
+            if len(same) == 1 and unknown in ids and renderer.tokenizer.unk_token not in same[0]
+        ]
+        if faults:
+            raise VariantError(
+                gather(
+                    "The tokenizer cannot spell these answers, so that their likelihood says nothing.",
+                    faults,
+                    "Name them in words that it knows (--labels RAW=NAME,...), or have the answer "
+                    "written (--scoring generate).",
+                )
+            )
+
+
+def _alike(answers: Sequence[str]) -> str:
+    return " and ".join(f'"{one.strip()}"' for one in answers) + " become the same tokens"
 
 
 def _shown(renderer: Renderer, request: Request, written: Written) -> ShownPrompt:
