@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tiny_models import CHAT_TEMPLATE, build_model, build_tokenizer
+from tiny_models import CHAT_TEMPLATE, build_model, build_tokenizer, words_only
 from tuneval.engine.hf.text.cutting import GAP
 from tuneval.engine.hf.text.render import Renderer
 from tuneval.engine.hf.text.shown import shown
@@ -170,22 +170,6 @@ def test_torch_is_not_needed(tmp_path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "<|user|>hi\n<|assistant|>\n"), done.stderr
-
-
-def words_only(*words: str):
-    """A tokenizer that knows whole words and nothing else."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    vocabulary = {word: number for number, word in enumerate(("[UNK]", "<|end|>", *words))}
-    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        unk_token="[UNK]",
-        eos_token="<|end|>",
-        clean_up_tokenization_spaces=False,
-    )
 
 
 CANNOT = "The tokenizer cannot spell these answers, so that their likelihood says nothing.\n    "
