@@ -23,6 +23,7 @@ def describe_run(
     base: str | None,
     adapters: Sequence[str] = (),
     full: Sequence[str] = (),
+    held: Mapping[str, str] | None = None,
     data: Sequence[str] = (),
     benchmarks: Sequence[str] = (),
     guards: Sequence[str] = (),
@@ -34,7 +35,8 @@ def describe_run(
 ) -> RunSpec:
     """Build the spec of a comparison from what stands on a command line.
 
-    ``adapters`` and ``full`` are "DIR", "NAME=DIR" or a glob; ``benchmarks`` are names, ``guards``
+    ``adapters`` and ``full`` are "DIR", "NAME=DIR" or a glob; ``held`` maps the arms that are in
+    memory to where they say that they came from; ``benchmarks`` are names, ``guards``
     files or names of benchmarks; ``cases`` holds the options that all data files share (benchmarks
     take ``limit`` and ``few_shot`` of them, and without files ``options`` and ``template``, too); ``sections`` the other sections of run.yaml as plain mappings.
 
@@ -49,7 +51,7 @@ def describe_run(
     words = [word for text in adapters for word in split(text, "adapter")]
     arms = _adapter_arms(words, is_served=is_served)
     fulls = _named([word for text in full for word in split(text, "full")], default="full")
-    if not arms and not fulls and base is None:
+    if not arms and not fulls and not held and base is None:
         raise ConfigError("nothing to compare: give BASE, --adapter DIR or --full DIR.")
     if not data and not benchmarks and not guards:
         raise ConfigError("no test data: give --data FILE or --benchmark NAME.")
@@ -75,6 +77,11 @@ def describe_run(
     variants += [
         {"name": name, "model": path, "trust_remote_code": trust_remote_code}
         for name, path in fulls
+    ]
+    variants += [
+        {"name": name, "model": place, "trust_remote_code": trust_remote_code}
+        for name, place in (held or {}).items()
+        if name not in {one["name"] for one in variants}
     ]
     for variant in variants[1:]:
         variant["training_log"] = training_log
