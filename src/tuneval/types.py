@@ -23,6 +23,15 @@ PROMPT_FORMAT = "~prompt format"
 ``PROMPT_FORMATS``. No column of a file is called so."""
 PROMPT_FORMATS = ("line breaks", "capitals", "dashes", "wide")
 """Ways to word a prompt beside the run's own; see ``tasks/formats.py``."""
+COLUMN_NAMES = "~columns"
+"""Key in the inputs of a case: name of a column in its file -> the key under which its text stands."""
+OWN = "~own "
+"""Before the key of a column that no question reads, though it is called like a standard key."""
+STANDARD_INPUTS = frozenset(
+    ("text", "messages", "instruction", "input", "prompt", "completion", "context", "question",
+     "choices", "article", "system", "history", "test", "tests")
+)  # fmt: skip
+"""Keys of the inputs of a case by which tasks word a question."""
 Unit = Literal["share", "points", "nats", "bits", "perplexity", "number"]
 """``share`` lives on [0, 1] and is printed times 100; ``points`` is already on 0 to 100."""
 StatisticKind = Literal["proportion", "mean", "corpus", "ranks"]
@@ -51,8 +60,10 @@ class Case:
         Standard keys, each present only where the row has it: ``text`` (the main input, the one
         that perturbations change), ``messages`` (tuple of Message, the turns before the reference),
         ``instruction``, ``input``, ``prompt`` (exact characters before a completion), ``context``,
-        ``question``, ``choices`` (tuple of str), ``article``. Every other scalar column of the row
-        stands under its own name, so that a prompt template can use it.
+        ``question``, ``choices`` (tuple of str), ``article``, ``system`` (a turn before the
+        question), ``history`` (tuple of Message, turns before it). Every other scalar column of the
+        row, or list of texts, stands under its own name, so that a prompt template can use it;
+        ``COLUMN_NAMES`` leads from a column's name to its standard key.
     references : tuple of str
         Expected texts; for classes, the label; for multiple choice, the index of the right choice
         as decimal text. Empty where there is nothing to expect (language modelling on text alone).

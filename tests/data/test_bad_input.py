@@ -49,8 +49,11 @@ def message(source: Any, **options: Any) -> str:
         ({}, 'no field "text" (found none)'),
         ({"text": "x", "label": None}, 'field "label" is null'),
         ({"text": "x", "label": " "}, 'field "label" is empty'),
-        ({"text": "x", "label": ["login"]}, 'field "label" is a list, expected one value'),
-        ({"text": "x", "label": {"a": 1}}, 'field "label" is an object, expected one value'),
+        ({"text": "x", "label": ["login"]},
+         'field "label" is a list, expected one value: several labels of one case (multi-label) are '
+         "another task, which tuneval does not have"),
+        ({"text": "x", "label": {"a": 1}},
+         'field "label" is an object (of "a"), expected one value'),
         ('{"text": "x", "label": NaN}', 'field "label" is not a number, expected one value'),
         ({"text": 42, "label": "login"}, 'field "text" is a number ("42"), expected text'),
         ({"text": "x", "label": 0.5},
@@ -105,15 +108,10 @@ def test_duplicate_ids(tmp_path: Path) -> None:
     assert len(read(path, allow_duplicate_ids=True).cases) == 10
 
 
-@pytest.mark.parametrize("answer", ["4", 4, -1, "E", "none"])
+@pytest.mark.parametrize("answer", ["5", 5, -1, "E", "none", True])
 def test_an_answer_that_is_no_choice(answer: object) -> None:
     rows = [{"question": "q", "choices": ["a", "b", "c", "d"], "answer": answer}]
-    assert f'row 1: answer "{answer}" is none of the choices 0 to 3' in message(rows)
-
-
-def test_an_answer_with_two_meanings() -> None:
-    rows = [{"question": "q", "choices": ["3", "2", "1"], "answer": "2"}]
-    assert 'row 1: answer "2" may mean choice 1 or 2 (counted from 0)' in message(rows)
+    assert f'row 1: answer "{answer}" is none of the 4 choices' in message(rows)
 
 
 @pytest.mark.parametrize(
@@ -229,6 +227,18 @@ def test_a_path_with_a_slip(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["imdb", "glue:sst2"])
+def test_a_bare_name_may_be_meant_for_the_hub(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message(name) == (
+        f'there is no file "{name}".\n'
+        f"A data set of the hub is named with its owner (--data OWNER/{name}, with a configuration "
+        f"OWNER/{name.partition(':')[0]}:NAME, and --split); it needs pip install 'tuneval[hub]'."
+    )
+
+
 def test_a_directory(tmp_path: Path) -> None:
     assert message(tmp_path) == (
         f'"{tmp_path}" is a directory. Give a file; this one holds no data file.'
@@ -293,7 +303,7 @@ def test_a_source_of_another_kind(source: object) -> None:
         (
             [{"text": f"t{n}", "label": f"{n} " + "essay " * 20} for n in range(9)],
             {},
-            'rows fits two tasks: "label" as class (9 values) or as text.\n'
+            'rows fits two tasks: "label" as class (9 values in 9 cases) or as text.\n'
             "Say --task classify or --task generate.",
         ),
         (
@@ -363,7 +373,7 @@ def test_what_a_remedy_proposes_works() -> None:
     rows = [{"text": f"t{n}", "label": f"l{n % 8}", "output": f"o{n}"} for n in range(40)]
     assert read(rows, task="classify").cases[0].references == ("l0",)
     assert read(rows, task="generate").cases[0].references == ("o0",)
-    assert read(rows, columns={"reference": "output"}).layout == "labelled text"
+    assert read(rows, columns={"reference": "output"}).layout == "text and output"
     tones = [{"text": f"t{n}", "tone": n % 3} for n in range(9)]
     assert read(tones, task="language_model").layout == "text"
     assert read(tones, columns={"reference": "tone"}).task == "classify"

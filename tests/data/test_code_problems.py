@@ -76,6 +76,10 @@ def test_task_367_needs_live_objects(tmp_path: Path) -> None:
             {k: v for k, v in PROBLEM.items() if k != "entry_point"},
             r'line 1: no "entry_point", the function that the tests call',
         ),
+        (
+            {**PROBLEM, "entry_point": "g"},
+            'line 1: entry_point "g" is what neither "prompt" nor "canonical_solution" defines',
+        ),
         ({**PROBLEM, "entry_point": "f()"}, r'line 1: entry_point "f\(\)" is no name'),
         ({**WORDS, "test_list": []}, r'line 1: "test_list" holds no tests'),
         ({**WORDS, "test_list": ["assert add(1"]}, r'line 1: "test_list, test 1" is not Python'),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from shared import shared_rows
 from tuneval.cli.main import exit_code
 from tuneval.data.overlap import Text, find_overlap
+from tuneval.data.read import read
 from tuneval.data.split import split
 from tuneval.errors import ConfigError, DataError
 
@@ -104,6 +105,14 @@ def test_copies_stand_on_one_side(tmp_path: Path) -> None:
     }
     assert made.n_copies == 20
     assert not texts["train"] & texts["test"]
+
+
+def test_what_the_reference_is_need_not_be_said(tmp_path: Path) -> None:
+    asked = [{"question": r["text"], "answer": r["label"], "solution": "x"} for r in rows(40)]
+    path = written(tmp_path, asked)
+    with pytest.raises(DataError, match='"answer" may be column "answer" or "solution"'):
+        read(path)
+    assert sum(map(len, split(path, test=0.2).rows.values())) == len(asked)
 
 
 def test_no_real_question_is_on_both_sides(tmp_path: Path) -> None:

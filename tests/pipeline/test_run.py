@@ -146,7 +146,7 @@ def test_what_is_generated_and_what_is_scored_agree_on_labels(run_it: Run) -> No
         ({"prompt": "Once upon", "completion": " a time"}, "generate", None),
         ({"text": "Once upon a time there was"}, "language_model", "perplexity"),
         (
-            {"question": "Which?", "choices": ["fox", "dog"], "answer": 1},
+            {"question": "Which?", "choices": ["fox", "dog"], "answer": 0},
             "multiple_choice",
             "accuracy",
         ),

@@ -10,6 +10,7 @@ import tempfile
 import textwrap
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from tuneval.sandbox import (
     outcome_key,
     pool,
     run_all,
+    trial,
 )
 from tuneval.sandbox.box import BOOT, Launch
 
@@ -87,6 +89,14 @@ def test_examiner_remembers(best: SandboxBackend) -> None:
     assert told == ["passed", "wrong_answer"]
 
 
+def test_examiner_asks_once_for_what_the_sandbox_fails_on(best: SandboxBackend) -> None:
+    """Each metric of a run asks: a second telling would count a sample twice."""
+    told: list[str] = []
+    examine = Examiner(Breaking(best, 0), on_outcome=lambda key, one: told.append(one.outcome))
+    assert [examine([_program("1")])[0].outcome for _ in range(3)] == ["infra_error"] * 3
+    assert told == ["infra_error"]
+
+
 def test_record_comes_back(best: SandboxBackend) -> None:
     outcome = run_all([_program("1")], best)[0]
     assert Outcome.from_record({**outcome.to_record(), "a later field": 1}) == outcome
@@ -107,7 +117,7 @@ class Breaking:
     """A backend that works ``n_good`` times and then cannot start anything."""
 
     def __init__(self, backend: SandboxBackend, n_good: int) -> None:
-        self.name, self.level = backend.name, backend.level
+        self.name, self.level, self.gaps = backend.name, backend.level, backend.gaps
         self.backend, self.n_left = backend, n_good
 
     def launch(self, role: str, slot: int, limits: Limits) -> Launch:
@@ -128,6 +138,19 @@ def test_sandbox_that_breaks_half_way(best: SandboxBackend, yard: Yard) -> None:
     assert "stopped working during the run" in outcomes[-1].detail
     assert {o.level for o in outcomes} == {best.level}
     assert yard.damage() == []
+
+
+@pytest.mark.fault
+def test_program_side_that_never_stands_is_told_in_its_own_words(best: SandboxBackend) -> None:
+    class Halved(Breaking):
+        def launch(self, role: str, slot: int, limits: Limits) -> Launch:
+            launch = self.backend.launch(role, slot, limits)  # type: ignore[arg-type]
+            if role == "candidate":
+                launch.command = [sys.executable, "-c", "import sys; sys.exit('tool: broken')"]
+            return launch
+
+    outcome = trial.judge(_program("1"), Halved(best, 0), Limits())
+    assert (outcome.outcome, outcome.detail) == ("infra_error", "tool: broken")
 
 
 @pytest.mark.fault
@@ -156,6 +179,92 @@ def test_wall_time_on_a_busy_machine_is_judged_again_alone(
     sleeper = Program("import time\ndef f():\n    time.sleep(60)\n", TESTS, "f")
     outcome = run_all([sleeper], best, Limits(wall_seconds=1.0))[0]
     assert (outcome.outcome, outcome.detail, outcome.retried_quiet) == ("timeout", "wall", True)
+
+
+ENDLESS = Program("def f():\n    while True:\n        pass\n", TESTS, "f")
+ONE_SECOND = Limits(cpu_seconds=1)
+
+
+@pytest.mark.parametrize("is_busy", [True, False])
+def test_cpu_time_on_a_busy_machine_is_judged_again_alone(
+    is_busy: bool, best: SandboxBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_is_busy", lambda: is_busy)
+    outcome = run_all([ENDLESS], best, ONE_SECOND)[0]
+    assert (outcome.outcome, outcome.detail) == ("timeout", "cpu")
+    assert outcome.retried_quiet is is_busy
+
+
+class Stingy(Breaking):
+    """A machine so busy that the first run gets a fraction of what it should."""
+
+    def launch(self, role: str, slot: int, limits: Limits) -> Launch:
+        self.n_left -= role == "candidate"
+        given = replace(limits, cpu_seconds=1) if self.n_left >= 0 else limits
+        return self.backend.launch(role, slot, given)  # type: ignore[arg-type]
+
+
+def test_right_program_is_not_failed_for_its_neighbours(
+    best: SandboxBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_is_busy", lambda: True)
+    slow = Program(
+        "import time\ndef f():\n    while time.process_time() < 1.5:\n        pass\n    return 1\n",
+        TESTS,
+        "f",
+    )
+    outcome = run_all([slow], Stingy(best, 1), Limits(wall_seconds=60.0))[0]
+    assert (outcome.outcome, outcome.retried_quiet) == ("passed", True)
+
+
+def test_grader_that_was_killed_is_started_again_and_never_a_missing_sample(
+    best: SandboxBackend,
+) -> None:
+    kills = "def check(f):\n    f()\n    import os\n    os.kill(os.getpid(), 9)\n"
+    outcome = run_all([Program("def f():\n    return 1\n", (kills,), "f")], best)[0]
+    assert (outcome.outcome, outcome.retried_quiet) == ("violation", True)
+    assert outcome.detail.startswith("the grader gave no verdict")
+
+
+@pytest.mark.parametrize(
+    ("known", "is_reused"),
+    [
+        (Outcome("timeout", "cpu", machine="here"), True),
+        (Outcome("timeout", "cpu", machine="there"), False),
+        (Outcome("timeout", "cpu", machine=""), False),
+        (Outcome("wrong_answer", machine="there"), True),
+        (Outcome("infra_error", machine="here"), False),
+    ],
+    ids=["timeout here", "timeout elsewhere", "timeout in doubt", "wrong elsewhere", "no outcome"],
+)
+def test_stored_timeout_is_not_final(
+    known: Outcome, is_reused: bool, best: SandboxBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "this_machine", lambda: "here")
+    program = _program("1")
+    outcome = run_all([program], best, known={outcome_key(program, Limits(), best.name): known})[0]
+    assert outcome == known if is_reused else outcome.is_passed
+
+
+def test_timeout_beyond_the_quiet_runs_is_in_doubt(
+    best: SandboxBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_is_busy", lambda: True)
+    monkeypatch.setattr(pool, "MAX_QUIET_RUNS", 0)
+    outcome = run_all([ENDLESS], best, ONE_SECOND)[0]
+    assert (outcome.outcome, outcome.retried_quiet, outcome.machine) == ("timeout", False, "")
+
+
+def test_limits_of_time_are_stretched_on_a_slow_machine(
+    best: SandboxBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_is_busy", lambda: False)
+    monkeypatch.setattr(pool, "cpu_factor", lambda: 1.5)
+    told: dict[str, Outcome] = {}
+    outcome = run_all([ENDLESS], best, ONE_SECOND, on_outcome=told.__setitem__)[0]
+    assert outcome.cpu_factor == 1.5
+    assert outcome.cpu_seconds >= 1.5
+    assert list(told) == [outcome_key(ENDLESS, ONE_SECOND, best.name)]
 
 
 SLEEPERS = """

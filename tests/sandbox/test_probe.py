@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+import tuneval
+from sandbox.yard import probed
+from tuneval.cli.main import exit_code
 from tuneval.errors import ConfigError, SandboxError
-from tuneval.sandbox import Limits, Program, guarded, probe, run_all, survey
+from tuneval.sandbox import Limits, Program, folders, guarded, probe, run_all, survey
 from tuneval.sandbox import probe as chosen
+from tuneval.sandbox.backend import FILES_ARE_WATCHED, MEMORY_IS_WATCHED, NAMES_ARE_SEEN
 from tuneval.sandbox.probe import backends, check
 
 
@@ -123,6 +129,102 @@ def test_probe_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         except SandboxError:
             continue
     assert list(tmp_path.iterdir()) == []
+
+
+PROBER = """
+import os, sys, time
+from tuneval.sandbox import probe as find, trial
+sandbox = sys.modules["tuneval.sandbox.probe"]
+def judge(*arguments, **settings):
+    print("probing", flush=True)
+    time.sleep(60)
+sandbox.trial.judge = judge
+find("landlock")
+"""
+
+
+@pytest.mark.fault
+def test_next_probe_removes_what_a_killed_one_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def left() -> list[Path]:
+        return sorted(tmp_path.glob("tuneval-*"))
+
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    environment["PYTHONPATH"] = str(Path(tuneval.__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROBER], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "probing\n"
+        (bait,) = left()
+        _make_old(bait)
+        folders.remove_abandoned()
+        assert left() == [bait]  # in use, however old
+    finally:
+        process.kill()
+        process.communicate(timeout=20)
+    assert left() == [bait]
+    _make_old(bait)
+    folders.remove_abandoned()
+    assert left() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "age", "is_kept"),
+    [
+        ("tuneval-sandbox-old", 100, False),
+        ("tuneval-probe-old", 100, False),
+        ("tuneval-probe-young", 0, True),
+        ("tuneval-yard-old", 100, True),
+    ],
+)
+def test_abandoned_folders(
+    name: str, age: float, is_kept: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "kept").write_text("x", encoding="ascii")
+    _make_old(folder, age)
+    folders.remove_abandoned()
+    assert folder.exists() is is_kept
+
+
+def test_link_in_the_place_of_a_folder_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (tmp_path / "tuneval-probe-link").symlink_to(outside)
+    _make_old(outside)
+    folders.remove_abandoned()
+    assert outside.exists()
+
+
+def _make_old(folder: Path, age: float = 100) -> None:
+    os.utime(folder, (time.time() - age,) * 2)
+
+
+def test_every_backend_says_what_it_does_not_hold() -> None:
+    found = {name: make().gaps for name, make in backends("an-image").items()}
+    assert found["bwrap"] == (MEMORY_IS_WATCHED,)
+    assert found["container"] == ()
+    assert {MEMORY_IS_WATCHED, FILES_ARE_WATCHED, NAMES_ARE_SEEN} <= set(found["landlock"])
+    assert found["none"]
+
+
+def test_doctor_says_what_a_working_sandbox_does_not_hold(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    probed("landlock")
+    assert exit_code(["doctor"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    own = said[said.index("landlock works") :]
+    assert all(f"not held: {gap}" in own for gap in backends()["landlock"]().gaps)
 
 
 @pytest.mark.parametrize("image", [None, "x"])

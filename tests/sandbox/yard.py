@@ -20,7 +20,7 @@ from tuneval.errors import SandboxError
 from tuneval.sandbox import SandboxBackend, probe
 from tuneval.sandbox.backend import MAX_WORKERS, first_user
 from tuneval.sandbox.box import BOOT
-from tuneval.sandbox.guarded import FOLDER_PREFIX
+from tuneval.sandbox.folders import WORK_PREFIX
 
 _PROBED: dict[str, SandboxBackend | str] = {}
 
@@ -64,6 +64,7 @@ class Yard:
         self.secret_file = folder / "secret"
         self.secret_file.write_text(self.secret, encoding="ascii")
         self.secret_file.chmod(0o644)
+        (folder / "link").symlink_to("canary")
         self.restore()
         self.tcp = socket.create_server(("127.0.0.1", 0))
         self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -76,7 +77,11 @@ class Yard:
         self.abstract = socket.socket(socket.AF_UNIX)
         self.abstract.bind(f"\0tuneval-{self.mark}")
         self.abstract.listen()
-        self.listeners = (self.tcp, self.udp, self.unix, self.abstract)
+        self.datagram_path = folder / "datagram"
+        self.datagram = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.datagram.bind(str(self.datagram_path))
+        self.datagram_path.chmod(0o777)
+        self.listeners = (self.tcp, self.udp, self.unix, self.abstract, self.datagram)
         for listener in self.listeners:
             listener.setblocking(False)
         self.victim = subprocess.Popen(["sleep", "600"])
@@ -96,6 +101,7 @@ class Yard:
             "TCP_PORT": self.tcp.getsockname()[1],
             "UDP_PORT": self.udp.getsockname()[1],
             "UNIX_SOCK": self.unix_path,
+            "UNIX_DATAGRAM": self.datagram_path,
             "ABSTRACT_SOCK": f"tuneval-{self.mark}",
             "VICTIM_PID": self.victim.pid,
             "MARK": self.mark,
@@ -148,7 +154,7 @@ class Yard:
 
 def _is_own_sandbox_folder(path: Path) -> bool:
     """A work folder of this process (its users) or, for an ordinary user, of this user."""
-    if not path.name.startswith(FOLDER_PREFIX):
+    if not path.name.startswith(WORK_PREFIX):
         return False
     owner = path.lstat().st_uid
     return owner in _own_users() or (os.geteuid() != 0 and owner == os.geteuid())

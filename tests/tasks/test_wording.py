@@ -4,7 +4,7 @@ import pytest
 
 from tuneval.errors import ConfigError
 from tuneval.tasks.wording import Wording, fill, joiner, question_of, render
-from tuneval.types import Case, Message
+from tuneval.types import COLUMN_NAMES, OWN, Case, Message
 
 USER, ASSISTANT, SYSTEM = (
     lambda text, role=role: Message(role, text) for role in ("user", "assistant", "system")
@@ -34,6 +34,8 @@ def test_joiner(content: str, expected: str) -> None:
         ("{two words} {with-dash}", {"two words": "a", "with-dash": "b"}, "a b"),
         ("{n} {x} {flag}", {"n": 3, "x": 0.5, "flag": True}, "3 0.5 True"),
         ("{gone}.", {"gone": None}, "."),
+        ("{sentence}!", {"text": "hi", COLUMN_NAMES: {"sentence": "text"}}, "hi!"),
+        ("{question}!", {"text": "hi", f"{OWN}question": "Why?"}, "Why?!"),
         ("{choices}", {"choices": ("red", "blue")}, "A. red\nB. blue"),
     ],
 )  # fmt: skip
@@ -45,6 +47,11 @@ def test_fill(template: str, inputs: dict[str, object], expected: str) -> None:
     ("template", "inputs", "message"),
     [
         ("{txt}", {"text": "x", "id": 1}, 'there is no column "txt" \\(there are: "text", "id"\\)'),
+        (
+            "{txt}",
+            {"text": "x", f"{OWN}input": "y", COLUMN_NAMES: {"sentence": "text"}},
+            'no column "txt" \\(there are: "text", "input", "sentence"\\)',
+        ),
         ("{0}", {"0x": "x"}, None),
         ("{text.upper}", {"text": "x"}, 'there is no column "text.upper"'),
         ("{messages}", {"messages": (USER("x"),)}, 'column "messages" is no text'),
@@ -69,6 +76,7 @@ def test_fill_refuses(template: str, inputs: dict[str, object], message: str | N
         ({"question": "Why?"}, "Question: Why?\nAnswer:"),
         ({"context": "Because.", "question": "Why?"}, "Because.\n\nQuestion: Why?\nAnswer:"),
         ({"article": "News."}, "News.\n\nSummary:"),
+        ({"context": "It rains.", "text": "It is wet."}, "It rains.\n\nIt is wet.\nLabel:"),
     ],
 )
 def test_default_wording(inputs: dict[str, object], expected: str) -> None:
@@ -99,6 +107,8 @@ def test_render(turns: tuple[Message, ...], expected: str) -> None:
 
 TEXT = Case("c", {"text": "hi"}, ("r",))
 EXACT = Case("c", {"prompt": "Topic:", "completion": " billing\n"}, ("billing",))
+EARLIER = (USER("before"), ASSISTANT("said"))
+TOLD = Case("c", {"text": "hi", "system": "own", "history": EARLIER}, ("r",))
 CHAT = Case("c", {"messages": (SYSTEM("own"), USER("hi"))}, ("r",))
 
 
@@ -118,6 +128,11 @@ def question(case: Case) -> str:
         (Wording(question, template="{prompt}"), EXACT, (USER("Topic:"),), "r"),
         (Wording(question, system="told"), EXACT, "told\n\nTopic:", " r"),
         (Wording(question), CHAT, (SYSTEM("own"), USER("hi")), "r"),
+        (Wording(question), TOLD, (SYSTEM("own"), *EARLIER, USER("hi\nLabel:")), "r"),
+        (Wording(question, system="told"), TOLD,
+         (SYSTEM("told"), *EARLIER, USER("hi\nLabel:")), "r"),
+        (Wording(question, template="{text}?"), TOLD, (SYSTEM("own"), *EARLIER, USER("hi?")), "r"),
+        (Wording(question, template="{system} {text}"), TOLD, (*EARLIER, USER("own hi")), "r"),
         (Wording(question, system="told"), CHAT, (SYSTEM("told"), USER("hi")), "r"),
         (Wording(question, system="told"), TEXT, (SYSTEM("told"), USER("hi\nLabel:")), "r"),
         (

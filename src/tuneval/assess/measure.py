@@ -37,7 +37,7 @@ def choose_metrics(
     ConfigError, MetricError
         An unknown name, or a metric whose package, model or data is missing.
     """
-    defaults = metrics.DEFAULTS[cases.task]
+    defaults = metrics.defaults_of(cases)
     primary = metrics.expand([defaults[0] if spec.primary == "auto" else spec.primary])[0]
     others = metrics.expand(defaults if spec.also == "auto" else spec.also)
     names = [primary, *(name for name in others if name != primary)]

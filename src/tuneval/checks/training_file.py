@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tuneval.data.read import read
+from tuneval.data.read import read, read_beside
 from tuneval.plan.resolve import Plan
 from tuneval.types import CaseSet
 
@@ -10,7 +10,8 @@ from tuneval.types import CaseSet
 def read_training(plan: Plan) -> CaseSet | None:
     """Read ``--train-data``; None if there is none.
 
-    A file beside benchmarks alone is read by its own layout. Case ids are "FILE:LINE".
+    A file beside benchmarks alone, or one that lacks the columns of the test file, is read by its
+    own layout. Case ids are "FILE:LINE".
 
     Raises
     ------
@@ -22,10 +23,11 @@ def read_training(plan: Plan) -> CaseSet | None:
         return None
     if described.benchmark is not None:
         return read(file, allow_duplicate_ids=True)
-    return read(
+    return read_beside(
         file,
+        cases,
         columns=described.columns,
-        task=cases.task,
-        labels=described.labels or cases.labels,
+        labels=described.labels,
+        template=described.template,
         allow_duplicate_ids=True,
     )

@@ -164,6 +164,9 @@ def _about_sandboxes() -> list[str]:
         head = "  sandbox " if number == 0 else "          "
         if one.works:
             lines.append(f"{head}{one.name} works ({one.level})")
+            for gap in one.gaps:
+                first, *rest = textwrap.wrap(gap, 60)
+                lines += [f"            not held: {first}", *(f"              {r}" for r in rest)]
         else:
             reason = one.reason.splitlines()[0] if one.reason else "does not work"
             lines.append(f"{head}{one.name}: {reason}")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from shlex import quote as quoted
 from typing import NamedTuple
 
+from tuneval.data import unread
 from tuneval.data.formats import Row, Table, listed, quote
-from tuneval.data.labels import MAX_FOUND_LABELS, MAX_LABEL_LENGTH, as_text
-from tuneval.data.layouts import LABELS, LAYOUTS, Layout, Match, has_name, match
+from tuneval.data.layouts import LAYOUTS, Layout, Match, match
+from tuneval.data.names import LABELS, has_name
+from tuneval.data.values import columns_of, values_of
 from tuneval.errors import DataError
+
+FEW = 5
+"""Fewer cases than these show nothing about repetition: a column called "label" is believed."""
 
 
 class Choice(NamedTuple):
@@ -22,34 +28,30 @@ class Choice(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
-def columns_of(rows: Sequence[Row]) -> list[str]:
-    """All columns, in the order in which they first appear."""
-    return list(dict.fromkeys(column for row in rows for column in row.fields))
-
-
-def values_of(rows: Sequence[Row], column: str) -> list[str | None]:
-    """Values of a column as text; None for what is missing or no scalar."""
-    values = (row.fields.get(column) for row in rows)
-    return [as_text(value) if isinstance(value, str | int | float) else None for value in values]
-
-
-def is_low(values: Sequence[str | None], most: int) -> bool:
-    """2 to ``most`` different short values, each used twice on average."""
-    distinct = set(values) - {None}
-    return (
-        2 <= len(distinct) <= most
-        and 2 * len(distinct) <= len(values)
-        and all(len(value or "") <= MAX_LABEL_LENGTH for value in distinct)
-    )
-
-
-def choose(table: Table, explicit: Mapping[str, str], task: str, *, has_labels: bool) -> Choice:
+def choose(
+    table: Table,
+    explicit: Mapping[str, str],
+    task: str,
+    *,
+    has_labels: bool,
+    templated: Collection[str] = (),
+    grouped: Collection[str] = (),
+    asks: bool = True,
+) -> Choice:
     """Find the one layout that the table fits.
+
+    Parameters
+    ----------
+    templated, grouped : collection of str
+        Columns that the user's own prompt or groups name: nobody need ask about these.
+    asks : bool
+        Where several readings are possible: raise, or take the first.
 
     Raises
     ------
     DataError
-        None fits, several do, or the task cannot be asked of the one that fits.
+        None fits, several do, the task cannot be asked of the one that fits, or a column that the
+        reading leaves out may be part of what is asked or expected.
     """
     usual = _usual_columns(table.rows)
     found = match([*usual, *(c for c in explicit.values() if c not in usual)], explicit)
@@ -57,19 +59,27 @@ def choose(table: Table, explicit: Mapping[str, str], task: str, *, has_labels: 
         raise DataError(_no_layout(table, usual, explicit))
     asked = _asked(table, found, task)
     referenced = [m for m in asked if m.layout.reference]
-    if len(referenced) > 1:
+    if len(referenced) > 1 and asks:
         raise DataError(_two_readings(table, referenced))
     chosen = (referenced or asked)[0]
-    notes: tuple[str, ...] = ()
-    if chosen.layout.reference is None and task == "auto":
-        _refuse_overlooked(table, chosen, explicit)
-        notes = _other_texts(table, chosen)
+    if not asks:
+        return Choice(chosen, None if task == "auto" else task)
+    if chosen.layout.reference is None:
+        if task == "auto":
+            unread.refuse_reference(table, chosen.columns["text"], explicit, grouped)
+        return Choice(chosen, None if task == "auto" else task)
     names = None
+    notes: tuple[str, ...] = ()
     if chosen.layout.reference == "label" and "reference" not in explicit:
         chosen, names, notes = _label_column(table, chosen)
-        if task == "auto" and not has_labels:
-            _refuse_essays(table, chosen)
+        unread.refuse_numbers(table, chosen.columns["label"])
+        if task == "auto" and not has_labels and names is None:
+            _refuse_unrepeated(table, chosen)
+    chosen = _without_twins(table, chosen)
     _refuse_rivals(table, chosen)
+    if task == "auto":
+        unread.refuse_reference_beside(table, chosen, explicit)
+    unread.refuse_question_beside(table, chosen, explicit, templated, grouped)
     return Choice(chosen, None if task == "auto" else task, names, notes)
 
 
@@ -97,7 +107,9 @@ def _asked(table: Table, found: list[Match], task: str) -> list[Match]:
 
 
 def _needs(layout: Layout) -> str:
-    return listed(tiers[0][0] for tiers in layout.needs.values() if tiers)
+    return listed(
+        key if has_name(tiers, key) else tiers[0][0] for key, tiers in layout.needs.items() if tiers
+    )
 
 
 def _n_values(table: Table, column: str) -> int:
@@ -119,44 +131,12 @@ def _two_readings(table: Table, matches: Sequence[Match]) -> str:
     if len(tasks) == len(matches):
         flags = [f"--task {task}" for task in tasks]
     elif len(columns) == len(matches):
-        flags = [f"--reference {column}" for column in columns]
+        flags = [f"--reference {quoted(column or '')}" for column in columns]
     else:
-        flags = [f"--input {m.columns[m.layout.input]}" for m in matches]
+        flags = [f"--input {quoted(m.columns[m.layout.input])}" for m in matches]
     number = {2: "two", 3: "three"}.get(len(matches), str(len(matches)))
     what = "tasks" if len(tasks) == len(matches) else "layouts"
     return f"{table.file} fits {number} {what}: {' or '.join(readings)}.\nSay {' or '.join(flags)}."
-
-
-def _refuse_overlooked(table: Table, chosen: Match, explicit: Mapping[str, str]) -> None:
-    """Text alone: but is there a column of classes under a name that is not known?"""
-    taken = {*chosen.columns.values(), *explicit.values()}
-    classes = [
-        column
-        for column in columns_of(table.rows)
-        if column not in taken and is_low(values_of(table.rows, column), MAX_FOUND_LABELS)
-    ]
-    if classes:
-        shown = " or ".join(f"{quote(c)} ({_n_values(table, c)} values)" for c in classes[:5])
-        raise DataError(
-            f"{table.file}: no column bears a known name for a reference; {shown} may be one.\n"
-            f"Say --reference {classes[0]}, or --task language_model for the perplexity of "
-            f"{quote(chosen.columns['text'])} alone."
-        )
-
-
-def _other_texts(table: Table, chosen: Match) -> tuple[str, ...]:
-    taken = chosen.columns.values()
-    others = [
-        column
-        for column in columns_of(table.rows)
-        if column not in taken and any(" " in (v or "") for v in values_of(table.rows, column))
-    ]
-    if not others:
-        return ()
-    return (
-        f"{listed(others)} hold{'s' * (len(others) == 1)} text, too; "
-        f"if that is the reference, say --reference {others[0]}.",
-    )
 
 
 def _label_column(
@@ -167,12 +147,12 @@ def _label_column(
     candidates = (column, *chosen.rivals.get("label", ()))
     if any(not _same_classes(table, column, other) for other in candidates[1:]):
         shown = " or ".join(f"{quote(c)} ({_n_values(table, c)} values)" for c in candidates)
-        flags = " or ".join(f"--reference {c}" for c in candidates)
+        flags = " or ".join(f"--reference {quoted(c)}" for c in candidates)
         raise DataError(f"{table.file}: the label may be {shown}.\nSay {flags}.")
     numbered = [c for c in candidates if _is_numbered(table, c)]
     column = numbered[0] if numbered else candidates[0]
     rivals = {key: others for key, others in chosen.rivals.items() if key != "label"}
-    chosen = Match(chosen.layout, {**chosen.columns, "label": column}, rivals)
+    chosen = chosen._replace(columns={**chosen.columns, "label": column}, rivals=rivals)
     if not numbered or column in table.label_names:
         return chosen, None, ()
     namers = [
@@ -201,24 +181,40 @@ def _is_numbered(table: Table, column: str) -> bool:
     return all(value is not None and value.removeprefix("-").isdecimal() for value in values)
 
 
-def _refuse_essays(table: Table, chosen: Match) -> None:
-    """A column called "label" with long texts that hardly repeat: classes or answers?"""
+def _refuse_unrepeated(table: Table, chosen: Match) -> None:
+    """A column called "label" whose values hardly repeat: classes or answers?"""
     column = chosen.columns["label"]
     values = [value for value in values_of(table.rows, column) if value]
-    distinct = set(values)
-    n_long = sum(len(value) > MAX_LABEL_LENGTH for value in distinct)
-    if 2 * len(distinct) > len(values) and 2 * n_long > len(distinct):
+    if column in table.label_names or len(values) < FEW:
+        return
+    counts = Counter(values)
+    if 2 * sum(n for n in counts.values() if n > 1) < len(values):
         raise DataError(
-            f"{table.file} fits two tasks: {quote(column)} as class ({len(distinct)} values) or "
-            "as text.\nSay --task classify or --task generate."
+            f"{table.file} fits two tasks: {quote(column)} as class ({len(counts)} values in "
+            f"{len(values)} cases) or as text.\nSay --task classify or --task generate."
         )
+
+
+def _without_twins(table: Table, chosen: Match) -> Match:
+    """Rivals that hold the same in every row are none; those of neither input nor reference are
+    columns that the reading leaves out."""
+    rivals = {
+        key: tuple(c for c in others if _differ(table, chosen.columns[key], c))
+        for key, others in chosen.rivals.items()
+        if key in (chosen.layout.input, chosen.layout.reference)
+    }
+    return chosen._replace(rivals={key: others for key, others in rivals.items() if others})
+
+
+def _differ(table: Table, one: str, other: str) -> bool:
+    return any(row.fields.get(one) != row.fields.get(other) for row in table.rows)
 
 
 def _refuse_rivals(table: Table, chosen: Match) -> None:
     for key, others in chosen.rivals.items():
         candidates = (chosen.columns[key], *others)
         flag = "--reference" if key == chosen.layout.reference else "--input"
-        flags = " or ".join(f"{flag} {column}" for column in candidates)
+        flags = " or ".join(f"{flag} {quoted(column)}" for column in candidates)
         shown = " or ".join(quote(column) for column in candidates)
         raise DataError(f'{table.file}: "{key}" may be column {shown}.\nSay {flags}.')
 
@@ -229,6 +225,7 @@ def _no_layout(table: Table, present: Sequence[str], explicit: Mapping[str, str]
 
     nearest = max(LAYOUTS, key=n_found)
     lines = [f"{table.file}: its columns {listed(present)} are no layout that is known."]
+    lines[0] += unread.numbers_hint(table)
     if n_found(nearest):
         lines.append(f"The nearest is {nearest.name}, which needs {_needs(nearest)}.")
     if explicit.keys() & {"input", "reference"}:

@@ -9,6 +9,7 @@ import ast
 import gzip
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -167,6 +168,14 @@ def _function_inputs(row: Mapping[str, Any]) -> _Inputs:
     if not _defines(test, "check"):
         raise _Fault('"test" defines no function "check"')
     reference = row.get("canonical_solution")
+    program = prompt + (reference if isinstance(reference, str) else "")
+    if re.search(r"^(def|class) ", program, re.MULTILINE) and not re.search(
+        rf"^(async )?(def|class) {entry_point}\b|^{entry_point} *=", program, re.MULTILINE
+    ):
+        raise _Fault(
+            f'entry_point "{entry_point[:80]}" is what neither "prompt" nor "canonical_solution" '
+            "defines"
+        )
     inputs: dict[str, object] = {
         "prompt": prompt,
         "entry_point": entry_point,

@@ -195,9 +195,24 @@ class _Malformed(ValueError):
     """A piece of JSON that cannot be used; the text says why."""
 
 
+def _whole(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object; JSON readers differ in which value of a key that stands twice they keep."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise _Malformed(f"key {quote(twice)} stands twice in one object")
+    return value
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_whole)
+
+
 def _parse(text: str) -> object:
     try:
-        value = json.loads(text)
+        value = _DECODER.decode(text)
+    except _Malformed:
+        raise
     except json.JSONDecodeError as error:
         raise _Malformed(_syntax(error.msg, error.colno)) from error
     except (RecursionError, ValueError) as error:
@@ -297,14 +312,13 @@ def _where(text: str) -> str:
 
 def _is_object(line: str) -> bool:
     try:
-        return isinstance(_parse(line), dict)
-    except _Malformed:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
         return False
 
 
 def _array(path: Path, text: str, start: int) -> Iterator[tuple[int, object]]:
     """Yield (line, value) of each element, so that a fault can be found again."""
-    decoder = json.JSONDecoder()
     position, line, counted = start + 1, 1 + text.count("\n", 0, start), start
     while True:
         position = _skip(text, position)
@@ -312,7 +326,7 @@ def _array(path: Path, text: str, start: int) -> Iterator[tuple[int, object]]:
             break
         line, counted = line + text.count("\n", counted, position), position
         try:
-            value, end = decoder.raw_decode(text, position)
+            value, end = _DECODER.raw_decode(text, position)
             _refuse_half_characters(text[position:end], value)
         except json.JSONDecodeError as error:
             raise DataError(

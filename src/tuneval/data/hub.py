@@ -21,6 +21,11 @@ def is_hub_id(source: str) -> bool:
     return _HUB_ID.fullmatch(source) is not None
 
 
+def is_name(source: str) -> bool:
+    """Tell a bare name, as of a data set without its owner, from a file with an ending."""
+    return re.fullmatch(r"[A-Za-z0-9][\w-]*(?::[\w.-]+)?", source) is not None
+
+
 def is_saved(folder: Path) -> bool:
     """Tell a folder written by ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk``."""
     if (folder / "dataset_dict.json").is_file():

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import json
 import math
+import re
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tuneval.data.formats import listed, quote
 from tuneval.errors import ConfigError
@@ -16,6 +19,7 @@ Given = Sequence[str] | Mapping[str, str] | None
 
 MAX_FOUND_LABELS = 50
 MAX_LABEL_LENGTH = 64
+_WHOLE = re.compile(r"(-?\d+)\.0+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +51,32 @@ def as_text(value: object) -> str:
     return str(value).strip()
 
 
+def class_text(value: object) -> str:
+    """A label as text: as ``as_text``, and "1.0" is "1" also where a file writes it as text."""
+    text = as_text(value)
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
+
+
+def are_json(references: Sequence[tuple[str, ...]]) -> bool:
+    """Is every reference a JSON object or array? Such answers are read, not chosen."""
+    return bool(references) and all(_is_json(text) for texts in references for text in texts)
+
+
+def _is_json(text: str) -> bool:
+    if text.strip()[:1] not in ("{", "["):
+        return False
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
 def are_classes(references: Sequence[tuple[str, ...]]) -> bool:
     """Apply the rule of thumb: at most 50 different references, each short, used twice on average."""
-    if not references or any(len(texts) != 1 for texts in references):
+    if not references or any(len(texts) != 1 for texts in references) or are_json(references):
         return False
-    distinct = {texts[0] for texts in references}
+    distinct = {_fold(class_text(texts[0])) for texts in references}
     return (
         2 <= len(distinct) <= MAX_FOUND_LABELS
         and 2 * len(distinct) <= len(references)
@@ -83,12 +108,36 @@ def label_set(
     if isinstance(given, str):
         raise ConfigError(f"labels {quote(given)} is one text; give a list, or value -> label.")
     if isinstance(given, Mapping):
-        return _mapped({str(key): str(name) for key, name in given.items()})
-    if given is not None:
-        return _named(raw, tuple(str(name) for name in given), column, "the given labels")
-    if declared:
-        return _named(raw, tuple(declared), column, "the file's own class names")
-    return _found(raw, column)
+        known = _mapped({class_text(key): str(name) for key, name in given.items()})
+    elif given is not None:
+        known = _named(raw, tuple(str(name) for name in given), column, "the given labels")
+    elif declared:
+        known = _named(raw, tuple(declared), column, "the file's own class names")
+    else:
+        known = _found(raw, column)
+    return _with_spellings(known, raw)
+
+
+def _with_spellings(known: LabelSet, raw: Sequence[str]) -> LabelSet:
+    """Read a label in other capitals, or composed otherwise, as the one of the set that it is."""
+    folded: dict[str, list[str]] = {}
+    for name in known.by_raw:
+        folded.setdefault(_fold(name), []).append(name)
+    others = {
+        text: same[0]
+        for text in sorted(set(raw) - known.by_raw.keys())
+        if len(same := folded.get(_fold(text), [])) == 1
+    }
+    notes = tuple(
+        f"Label {quote(text)} is read as {quote(name)}, spelled otherwise."
+        for text, name in others.items()
+    )
+    by_raw = {**known.by_raw, **{text: known.by_raw[name] for text, name in others.items()}}
+    return replace(known, by_raw=by_raw, notes=known.notes + notes)
+
+
+def _fold(text: str) -> str:
+    return unicodedata.normalize("NFC", text).casefold()
 
 
 def _mapped(by_raw: Mapping[str, str]) -> LabelSet:
@@ -106,7 +155,7 @@ def _named(raw: Sequence[str], names: tuple[str, ...], column: str, whose: str) 
 
 
 def _found(raw: Sequence[str], column: str) -> LabelSet:
-    counts = Counter(raw)
+    counts = _spelled_once(Counter(raw))
     if all(_is_number(text) for text in counts):
         names = tuple(sorted(counts, key=int))
         values = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
@@ -121,6 +170,15 @@ def _found(raw: Sequence[str], column: str) -> LabelSet:
             f"{len(names)} label{'s' * (len(names) != 1)} found in {quote(column)}: {listed(names, 10)}.",
         )
     return LabelSet(names, {name: name for name in names}, notes + _suspects(counts))
+
+
+def _spelled_once(counts: Counter[str]) -> Counter[str]:
+    """One spelling of each label, the most frequent, with the count of all."""
+    chosen: dict[str, str] = {}
+    total: Counter[str] = Counter()
+    for text, n in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])):
+        total[chosen.setdefault(_fold(text), text)] += n
+    return total
 
 
 def _is_number(text: str) -> bool:

@@ -10,19 +10,33 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tuneval.data.formats import Fields, kind, listed, quote
+from tuneval.data import choices
+from tuneval.data.fields import (
+    RowFault,
+    answers_of,
+    history_of,
+    optional_text,
+    scalar_of,
+    some_answers,
+    text_of,
+    turns_of,
+    value_of,
+)
+from tuneval.data.formats import Fields, Row, Table
+from tuneval.data.names import (
+    HISTORIES,
+    LABELS,
+    PAIRS,
+    PASSAGES,
+    QUESTIONS,
+    REFERENCES,
+    SYSTEMS,
+    TEXTS,
+    Tiers,
+    first_tier,
+    has_name,
+)
 from tuneval.types import Message
-
-Tiers = tuple[tuple[str, ...], ...]
-"""Names that a column may bear, the usual ones first; a later tier counts when no earlier does."""
-
-
-class RowFault(Exception):
-    """Why one row cannot be read; ``key`` is the standard key of the field that is missing."""
-
-    def __init__(self, text: str, key: str | None = None) -> None:
-        super().__init__(text)
-        self.key = key
 
 
 class Reading(NamedTuple):
@@ -33,12 +47,32 @@ class Reading(NamedTuple):
     cluster: str | None = None
 
 
+class Draft(NamedTuple):
+    """A row that was read, on its way to a case; its references as text."""
+
+    row: Row
+    reading: Reading
+    references: tuple[str, ...]
+
+
+Build = Callable[[Fields, Mapping[str, str]], Reading]
+
+
+class Prepared(NamedTuple):
+    """A builder that knows the whole file, and what it found out there."""
+
+    build: Build
+    notes: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """One shape of a row.
 
     ``needs`` and ``may`` map standard keys to names of columns. ``tasks`` names what can be asked;
-    the first one is meant unless ``decided_by_references``.
+    the first one is meant unless ``decided_by_references``. ``is_named``: a reference that the user
+    names must bear one of the layout's own names, too. ``prepare`` makes the builder where all
+    rows together say how one is read.
     """
 
     name: str
@@ -46,76 +80,58 @@ class Layout:
     reference: str | None
     needs: Mapping[str, Tiers]
     tasks: tuple[str, ...]
-    build: Callable[[Fields, Mapping[str, str]], Reading]
+    build: Build
     may: Mapping[str, Tiers] = field(default_factory=dict)
     decided_by_references: bool = False
+    is_named: bool = False
+    prepare: Callable[[Table, Mapping[str, str]], Prepared] | None = None
 
 
 class Match(NamedTuple):
-    """A layout that a table fits. ``rivals``: key -> further columns that could be meant."""
+    """A layout that a table fits. ``rivals``: key -> further columns that could be meant;
+    ``parts``: columns that one of ``columns`` was made of."""
 
     layout: Layout
     columns: dict[str, str]
     rivals: dict[str, tuple[str, ...]]
+    parts: tuple[str, ...] = ()
 
     @property
     def reference(self) -> str | None:
         """Column of the reference."""
         return self.columns.get(self.layout.reference) if self.layout.reference else None
 
-
-# ---- one field -----------------------------------------------------------------------------------
-
-
-def _value(row: Fields, columns: Mapping[str, str], key: str) -> object:
-    column = columns[key]
-    if column not in row:
-        raise RowFault(f"no field {quote(column)} (found {listed(row) or 'none'})", key)
-    value = row[column]
-    if value is None:
-        raise RowFault(f"field {quote(column)} is null", key)
-    return value
+    @property
+    def used(self) -> set[str]:
+        """Columns that the reading takes something from."""
+        return {*self.columns.values(), *self.parts}
 
 
-def _text(row: Fields, columns: Mapping[str, str], key: str) -> str:
-    value = _value(row, columns, key)
-    if not isinstance(value, str):
-        shown = f" ({quote(value)})" if isinstance(value, int | float) else ""
-        raise RowFault(f"field {quote(columns[key])} is {kind(value)}{shown}, expected text", key)
-    if not value.strip():
-        raise RowFault(f"field {quote(columns[key])} is empty", key)
-    return value
+# ---- what may stand beside the question of any row -----------------------------------------------
+
+_AROUND: Mapping[str, Tiers] = {"context": PASSAGES, "system": SYSTEMS, "history": HISTORIES}
+_TOLD: Mapping[str, Tiers] = {"system": SYSTEMS, "history": HISTORIES}
 
 
-def _optional(row: Fields, columns: Mapping[str, str], key: str) -> str | None:
-    column = columns.get(key)
-    if column is None or row.get(column) in (None, ""):
-        return None
-    return _text(row, columns, key)
+def _around(row: Fields, columns: Mapping[str, str]) -> dict[str, object]:
+    """Passage, word of the system and earlier turns, each where the row has it."""
+    inputs: dict[str, object] = {}
+    for key in ("context", "system"):
+        if (text := optional_text(row, columns, key)) is not None:
+            inputs[key] = text
+    column = columns.get("history")
+    earlier = row.get(column) if column is not None else None
+    if isinstance(earlier, str) and earlier.strip():
+        inputs["context"] = "\n\n".join(str(t) for t in (inputs.get("context"), earlier) if t)
+    elif earlier and column is not None:
+        inputs["history"] = history_of(earlier, column)
+    return inputs
 
 
-def _scalar(row: Fields, columns: Mapping[str, str], key: str) -> object:
-    """A label or a short answer: text, number or truth value, as it stands."""
-    value = _value(row, columns, key)
-    if isinstance(value, list | tuple | dict) or value != value:  # noqa: PLR0124 - nan
-        what = kind(value) if value == value else "not a number"  # noqa: PLR0124
-        raise RowFault(f"field {quote(columns[key])} is {what}, expected one value", key)
-    if isinstance(value, str) and not value.strip():
-        raise RowFault(f"field {quote(columns[key])} is empty", key)
-    return value
-
-
-def _answers(row: Fields, columns: Mapping[str, str], key: str) -> tuple[object, ...]:
-    """One answer or several, without repetition; SQuAD's two notations included."""
-    value = _value(row, columns, key)
-    if isinstance(value, dict):
-        value = value.get("text", value)
-    if not isinstance(value, list | tuple):
-        return (_scalar(row, columns, key),)
-    texts = [part.get("text") if isinstance(part, dict) else part for part in value]
-    if any(not isinstance(text, str | int | float) for text in texts):
-        raise RowFault(f"field {quote(columns[key])} holds an answer that is not text", key)
-    return tuple(dict.fromkeys(texts))
+def _cluster(inputs: Mapping[str, object]) -> str | None:
+    """Questions on one passage belong together."""
+    context = inputs.get("context")
+    return f"context-{_digest(str(context))}" if context else None
 
 
 def _digest(text: str) -> str:
@@ -124,69 +140,49 @@ def _digest(text: str) -> str:
 
 # ---- chats ---------------------------------------------------------------------------------------
 
-_ROLES = {
-    "human": "user",
-    "gpt": "assistant",
-    "model": "assistant",
-    "bot": "assistant",
-    "chatbot": "assistant",
-}
-
-
-def _turns(value: object, column: str) -> tuple[Message, ...]:
-    if not isinstance(value, list | tuple) or not value:
-        raise RowFault(f"field {quote(column)} is {kind(value)}, expected a list of turns")
-    return tuple(_turn(turn, f"turn {n} of {quote(column)}") for n, turn in enumerate(value, 1))
-
-
-def _turn(turn: object, where: str) -> Message:
-    if not isinstance(turn, dict):
-        raise RowFault(f"{where} is {kind(turn)}, expected an object")
-    role = turn.get("role", turn.get("from"))
-    content = turn.get("content", turn.get("value"))
-    if not isinstance(role, str):
-        raise RowFault(f'{where} has no "role" (found {listed(turn) or "nothing"})')
-    if isinstance(content, list):  # parts, as of a chat with pictures
-        parts = [part.get("text") if isinstance(part, dict) else part for part in content]
-        if not all(isinstance(part, str) for part in parts):
-            raise RowFault(f"{where} holds something other than text")
-        content = "".join(str(part) for part in parts)
-    if not isinstance(content, str):
-        raise RowFault(f'{where} has no "content" (found {listed(turn)})')
-    return Message(_ROLES.get(role.lower(), role.lower()), content)
-
 
 def _messages(row: Fields, columns: Mapping[str, str]) -> Reading:
-    turns = _turns(_value(row, columns, "messages"), columns["messages"])
-    system = _optional(row, columns, "system")
+    turns = turns_of(value_of(row, columns, "messages"), columns["messages"])
+    system = optional_text(row, columns, "system")
     if system and turns[0].role != "system":
         turns = (Message("system", system), *turns)
     *before, last = turns
     if last.role != "assistant":
-        raise RowFault(f'the last turn is of "{last.role}", expected the assistant\'s answer')
+        raise RowFault(
+            f'the last turn is of "{last.role}", expected the assistant\'s answer', "messages"
+        )
     if not any(turn.role == "user" for turn in before):
         raise RowFault("no turn of the user before the assistant's answer")
     return Reading({"messages": tuple(before)}, (last.content,))
 
 
 def _labelled_messages(row: Fields, columns: Mapping[str, str]) -> Reading:
-    turns = _turns(_value(row, columns, "messages"), columns["messages"])
-    return Reading({"messages": turns}, (_scalar(row, columns, "label"),))
+    turns = turns_of(value_of(row, columns, "messages"), columns["messages"])
+    return Reading({"messages": turns}, (scalar_of(row, columns, "label"),))
 
 
 def _prompt(row: Fields, columns: Mapping[str, str]) -> dict[str, object]:
-    value = _value(row, columns, "prompt")
+    """Turns, or the exact characters of a prompt; what stands beside these makes turns of them."""
+    value = value_of(row, columns, "prompt")
+    told = _around(row, columns)
+    earlier: tuple[Message, ...] = told.get("history", ())  # type: ignore[assignment]
+    if "system" in told:
+        earlier = (Message("system", str(told["system"])), *earlier)
     if isinstance(value, list | tuple):
-        return {"messages": _turns(value, columns["prompt"])}
-    return {"prompt": _text(row, columns, "prompt")}
+        return {"messages": (*earlier, *turns_of(value, columns["prompt"]))}
+    text = text_of(row, columns, "prompt")
+    if not told:
+        return {"prompt": text}
+    text = "\n\n".join(str(part) for part in (told.get("context"), text) if part)
+    return {"messages": (*earlier, Message("user", text))}
 
 
-def _answer_turn(row: Fields, columns: Mapping[str, str], key: str) -> object:
-    """The answer, as text or as turns that end with it."""
-    value = _value(row, columns, key)
-    if isinstance(value, list | tuple):
-        return _turns(value, columns[key])[-1].content
-    return _scalar(row, columns, key)
+def _answer_turns(row: Fields, columns: Mapping[str, str], key: str) -> tuple[object, ...]:
+    """The answer or answers, as text or as turns that end with it."""
+    value = value_of(row, columns, key)
+    if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+        return (turns_of(value, columns[key])[-1].content,)
+    return some_answers(row, columns, key)
 
 
 # ---- the other rows ------------------------------------------------------------------------------
@@ -197,182 +193,187 @@ def _prompt_completion(row: Fields, columns: Mapping[str, str]) -> Reading:
     raw = row.get(columns["completion"])
     if "prompt" in inputs and isinstance(raw, str):
         inputs["completion"] = raw  # its leading space is part of what was trained
-    return Reading(inputs, (_answer_turn(row, columns, "completion"),))
+    return Reading(inputs, _answer_turns(row, columns, "completion"))
 
 
 def _instruction(row: Fields, columns: Mapping[str, str]) -> Reading:
-    inputs: dict[str, object] = {"instruction": _text(row, columns, "instruction")}
-    given = _optional(row, columns, "input")
+    inputs: dict[str, object] = {"instruction": text_of(row, columns, "instruction")}
+    given = optional_text(row, columns, "input")
     if given is not None:
         inputs["input"] = given
-    return Reading(inputs, (_scalar(row, columns, "output"),))
+    return Reading({**inputs, **_around(row, columns)}, some_answers(row, columns, "output"))
 
 
 def _labelled(row: Fields, columns: Mapping[str, str]) -> Reading:
-    return Reading({"text": _text(row, columns, "text")}, (_scalar(row, columns, "label"),))
+    inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
+    return Reading(inputs, (scalar_of(row, columns, "label"),), _cluster(inputs))
+
+
+def _pair(row: Fields, columns: Mapping[str, str]) -> Reading:
+    text_of(row, columns, "context")
+    inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
+    return Reading(inputs, (scalar_of(row, columns, "label"),))
 
 
 def _text_output(row: Fields, columns: Mapping[str, str]) -> Reading:
-    return Reading({"text": _text(row, columns, "text")}, (_scalar(row, columns, "output"),))
+    inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
+    return Reading(inputs, some_answers(row, columns, "output"), _cluster(inputs))
 
 
 def _plain(row: Fields, columns: Mapping[str, str]) -> Reading:
-    return Reading({"text": _text(row, columns, "text")}, ())
+    return Reading({"text": text_of(row, columns, "text")}, ())
 
 
 def _question(row: Fields, columns: Mapping[str, str]) -> Reading:
-    answers = _answers(row, columns, "answer")
-    if not answers:
-        raise RowFault(f"field {quote(columns['answer'])} is empty", "answer")
-    return Reading({"question": _text(row, columns, "question")}, answers)
+    answers = some_answers(row, columns, "answer")
+    inputs = {"question": text_of(row, columns, "question"), **_around(row, columns)}
+    return Reading(inputs, answers, _cluster(inputs))
 
 
 def _squad(row: Fields, columns: Mapping[str, str]) -> Reading:
     """No answer in the passage is an answer too: the empty text, as in SQuAD 2.0's own program."""
-    context = _text(row, columns, "context")
-    inputs = {"context": context, "question": _text(row, columns, "question")}
-    answers = _answers(row, columns, "answers") or ("",)
-    return Reading(dict(inputs), answers, cluster=f"context-{_digest(context)}")
+    text_of(row, columns, "context")
+    inputs = {**_around(row, columns), "question": text_of(row, columns, "question")}
+    return Reading(inputs, answers_of(row, columns, "answers") or ("",), _cluster(inputs))
 
 
 def _summary(row: Fields, columns: Mapping[str, str]) -> Reading:
-    return Reading({"article": _text(row, columns, "article")}, (_text(row, columns, "summary"),))
+    inputs = {"article": text_of(row, columns, "article"), **_around(row, columns)}
+    return Reading(inputs, some_answers(row, columns, "summary"))
 
 
 def _program(row: Fields, columns: Mapping[str, str]) -> Reading:
     inputs: dict[str, object] = {
-        "prompt": _text(row, columns, "prompt"),
-        "test": _text(row, columns, "test"),
+        "prompt": text_of(row, columns, "prompt"),
+        "test": text_of(row, columns, "test"),
     }
-    entry_point = _optional(row, columns, "entry_point")
+    entry_point = optional_text(row, columns, "entry_point")
     if entry_point is not None:
         inputs["entry_point"] = entry_point
-    solution = _optional(row, columns, "canonical_solution")
+    solution = optional_text(row, columns, "canonical_solution")
     return Reading(inputs, () if solution is None else (solution,))
 
 
+def _program_in_words(row: Fields, columns: Mapping[str, str]) -> Reading:
+    """A problem in MBPP's form; its own reader looks at the tests."""
+    return Reading({"prompt": text_of(row, columns, "prompt")}, ())
+
+
 def _preference(row: Fields, columns: Mapping[str, str]) -> Reading:
-    chosen, rejected = (_answer_turn(row, columns, key) for key in ("chosen", "rejected"))
+    (chosen,), (rejected,) = (_answer_turns(row, columns, key) for key in ("chosen", "rejected"))
     if chosen == rejected:
         raise RowFault("the chosen and the rejected answer are the same")
     return Reading({**_prompt(row, columns), "chosen": chosen, "rejected": rejected}, (chosen,))
 
 
-def _multiple_choice(row: Fields, columns: Mapping[str, str]) -> Reading:
-    value = _value(row, columns, "choices")
-    names: Sequence[object] = ()
-    if isinstance(value, dict):  # ARC: {"text": [...], "label": ["A", ...]}
-        names = value.get("label") or ()
-        value = value.get("text")
-    if not isinstance(value, list | tuple) or len(value) < 2:
-        raise RowFault(f"field {quote(columns['choices'])} is no list of two or more choices")
-    choices = tuple(str(choice) for choice in value)
-    answer = _scalar(row, columns, "answer")
-    index = _choice(answer, choices, tuple(str(name) for name in names))
-    question = _text(row, columns, "question")
-    return Reading({"question": question, "choices": choices}, (str(index),))
+def _multiple_choice(table: Table, columns: Mapping[str, str]) -> Prepared:
+    index, note = choices.settle(table, columns)
+
+    def build(row: Fields, columns: Mapping[str, str]) -> Reading:
+        given = choices.choices_of(row, columns)
+        right = index(given, scalar_of(row, columns, "answer"))
+        inputs = {
+            "question": text_of(row, columns, "question"),
+            "choices": given.texts,
+            **_around(row, columns),
+        }
+        return Reading(inputs, (str(right),), _cluster(inputs))
+
+    return Prepared(build, () if note is None else (note,))
 
 
-def _choice(answer: object, choices: tuple[str, ...], names: tuple[str, ...]) -> int:
-    """Index of the right choice, from an index, a letter, the row's own name or the text."""
-    if isinstance(answer, int) and not isinstance(answer, bool) and not names:
-        readings = {answer}
-    else:
-        text = str(answer).strip()
-        readings = {n for n, choice in enumerate(choices) if choice.strip() == text}
-        if names:
-            readings |= {n for n, name in enumerate(names) if name == text}
-        elif text.isdecimal():
-            readings.add(int(text))
-        elif len(text) == 1 and "A" <= text.upper() <= "Z":
-            readings.add(ord(text.upper()) - ord("A"))
-    inside = {n for n in readings if 0 <= n < len(choices)}
-    if len(inside) == 1:
-        return inside.pop()
-    if inside:
-        both = " or ".join(str(n) for n in sorted(inside))
-        raise RowFault(f"answer {quote(answer)} may mean choice {both} (counted from 0)", "answer")
-    last = len(choices) - 1
-    raise RowFault(f"answer {quote(answer)} is none of the choices 0 to {last}", "answer")
+def _unprepared(row: Fields, columns: Mapping[str, str]) -> Reading:
+    raise AssertionError("choices are read by a builder that knows the file")
 
 
 # ---- the table -----------------------------------------------------------------------------------
 
 _FREE = ("generate", "classify", "language_model")
-
-LABELS: Tiers = (
-    ("label", "intent", "category"),
-    ("class", "sentiment", "emotion", "topic", "target", "labels", "gold_label", "label_text",
-     "label_name", "coarse_label", "coarse_name", "fine_label", "fine_name", "class_name",
-     "category_name", "intent_name"),
-)  # fmt: skip
-TEXTS: Tiers = (
-    ("text", "sentence", "input"),
-    ("utterance", "content", "review", "tweet", "comment", "query", "message", "question"),
-)
+_CHATS: Tiers = (("messages",), ("conversations",), ("conversation",))
+_ANSWERS = (*REFERENCES, *LABELS)
 
 LAYOUTS = (
     Layout(
-        "messages", "messages", "messages", {"messages": (("messages",), ("conversations",))},
-        _FREE, _messages, {"system": (("system",),)}, decided_by_references=True,
+        "messages", "messages", "messages", {"messages": _CHATS},
+        _FREE, _messages, {"system": SYSTEMS}, decided_by_references=True,
     ),
     Layout(  # only when the user names the label's column: else the last turn is the reference
-        "labelled messages", "messages", "label",
-        {"messages": (("messages",), ("conversations",)), "label": ()},
+        "labelled messages", "messages", "label", {"messages": _CHATS, "label": ()},
         ("classify", "generate"), _labelled_messages,
     ),
     Layout(
         "prompt and completion", "prompt", "completion",
         {"prompt": (("prompt",),), "completion": (("completion",), ("response", "output"))},
-        _FREE, _prompt_completion, decided_by_references=True,
+        _FREE, _prompt_completion, _AROUND, decided_by_references=True,
     ),
     Layout(
         "instruction", "instruction", "output",
-        {"instruction": (("instruction",),), "output": (("output", "response"),)},
-        _FREE, _instruction, {"input": (("input",), ("context",))}, decided_by_references=True,
+        {"instruction": (("instruction",),),
+         "output": (("output", "response"), *_ANSWERS)},
+        _FREE, _instruction, {"input": (("input",), *PASSAGES), **_TOLD},
+        decided_by_references=True,
     ),
     Layout(
         "labelled text", "text", "label", {"text": TEXTS, "label": LABELS},
-        ("classify", "generate"), _labelled,
+        ("classify", "generate"), _labelled, {**_AROUND, "context": (*PASSAGES, ("text",))},
+        is_named=True,
+    ),
+    *(
+        Layout(
+            "pair of texts", "text", "label",
+            {"context": ((first,),), "text": ((second,),), "label": (*LABELS, *REFERENCES)},
+            ("classify", "generate"), _pair, _TOLD,
+        )
+        for first, second in PAIRS
     ),
     Layout(
         "multiple choice", "question", "answer",
-        {"question": (("question",), ("ctx", "question_stem")),
+        {"question": (("question",), ("ctx", "question_stem", "query", "goal", "stem", "problem"),
+                      ("sentence", "premise", "prompt", "input", "text", "instruction")),
          "choices": (("choices",), ("options", "endings")),
-         "answer": (("answer",), ("answerkey", "answer_key", "answer_idx", "label"))},
-        ("multiple_choice",), _multiple_choice,
+         "answer": (("answer",), ("answerkey", "answer_idx", "answer_index", "label",
+                                  "correct_answer", "correct", "correct_option", "cop", "target",
+                                  "gold", "answer_letter"))},
+        ("multiple_choice",), _unprepared,
+        {**_AROUND, "context": (*PASSAGES, ("text", "premise"))},
+        prepare=_multiple_choice,
     ),
     Layout(
         "squad", "question", "answers",
-        {"context": (("context",), ("passage",)), "question": (("question",),),
-         "answers": (("answers",),)},
-        ("generate",), _squad,
+        {"context": PASSAGES, "question": (("question",),), "answers": (("answers",),)},
+        ("generate",), _squad, _TOLD,
     ),
     Layout(
         "summary", "article", "summary",
-        {"article": (("article",), ("document",)),
+        {"article": (("article",), ("document", "dialogue", "dialog", "transcript", "text")),
          "summary": (("summary",), ("highlights",), ("reference",))},
-        ("generate",), _summary,
+        ("generate",), _summary, _TOLD, is_named=True,
     ),
     Layout(
         "program", "prompt", "test", {"prompt": (("prompt",),), "test": (("test",),)},
         ("complete_code",), _program,
         {"entry_point": (("entry_point",),), "canonical_solution": (("canonical_solution",),)},
+        is_named=True,
+    ),
+    Layout(
+        "program in words", "prompt", "test_list",
+        {"prompt": (("prompt", "text"),), "test_list": (("test_list",),)},
+        ("complete_code",), _program_in_words, {"code": (("code",),)}, is_named=True,
     ),
     Layout(
         "question and answer", "question", "answer",
-        {"question": (("question",),), "answer": (("answer",), ("answers",))},
-        _FREE, _question, decided_by_references=True,
+        {"question": QUESTIONS, "answer": REFERENCES},
+        _FREE, _question, {**_AROUND, "context": (*PASSAGES, ("text",))},
+        decided_by_references=True,
     ),
     Layout(
         "preference", "prompt", "chosen",
         {"prompt": (("prompt",),), "chosen": (("chosen",),), "rejected": (("rejected",),)},
-        ("preference",), _preference,
+        ("preference",), _preference, _AROUND,
     ),
     Layout(
-        "text and output", "text", "output",
-        {"text": TEXTS, "output": (("output", "response"),)},
-        _FREE, _text_output, decided_by_references=True,
+        "text and output", "text", "output", {"text": TEXTS, "output": REFERENCES},
+        _FREE, _text_output, _AROUND, decided_by_references=True,
     ),
     Layout("text", "text", None, {"text": TEXTS}, ("language_model",), _plain),
 )  # fmt: skip
@@ -388,6 +389,28 @@ def match(present: Sequence[str], explicit: Mapping[str, str]) -> list[Match]:
     explicit : mapping
         "input" and "reference" -> the column that the user named for it.
     """
+    named = {key: explicit[key] for key in ("input", "reference") if key in explicit}
+    free = [c for c in present if c in named.values() or c not in explicit.values()]
+    same = [m for m in _made_or_fitting(free, {}) if _says(m, named)] if named else []
+    return same or _made_or_fitting(present, explicit)
+
+
+def _says(match: Match, named: Mapping[str, str]) -> bool:
+    """Would these columns be found unasked? Then naming them changes nothing."""
+    found = {"input": match.columns[match.layout.input], "reference": match.reference}
+    return all(found[key] == column for key, column in named.items())
+
+
+def _made_or_fitting(present: Sequence[str], explicit: Mapping[str, str]) -> list[Match]:
+    parts = choices.choice_columns(present)
+    if parts and not first_tier((("choices", "options", "endings"),), present):
+        with_made = [c for c in (*present, choices.MADE) if c not in parts]
+        if made := [m for m in _fitting(with_made, explicit) if m.layout.prepare is not None]:
+            return [m._replace(parts=parts) for m in made]
+    return _fitting(present, explicit)
+
+
+def _fitting(present: Sequence[str], explicit: Mapping[str, str]) -> list[Match]:
     matches = [m for m in (_fit(layout, present, explicit) for layout in _open(explicit)) if m]
     return [
         m
@@ -402,14 +425,14 @@ def _open(explicit: Mapping[str, str]) -> list[Layout]:
         m for m in LAYOUTS if "reference" not in explicit or m.reference not in (None, m.input)
     ]
     if "input" in explicit:
-        name = explicit["input"].lower()
-        known = [m for m in layouts if name in _names(m.needs[m.input])]
+        known = [m for m in layouts if has_name(m.needs[m.input], explicit["input"])]
         layouts = known or [m for m in layouts if m.input == "text"]
-    return layouts
+    return [m for m in layouts if not m.is_named or _is_named(m, explicit)]
 
 
-def _names(tiers: Tiers) -> set[str]:
-    return {name for tier in tiers for name in tier}
+def _is_named(layout: Layout, explicit: Mapping[str, str]) -> bool:
+    tiers = _answers(layout)
+    return has_name(tiers, explicit.get("reference", tiers[0][0]))
 
 
 def _fit(layout: Layout, present: Sequence[str], explicit: Mapping[str, str]) -> Match | None:
@@ -422,7 +445,7 @@ def _fit(layout: Layout, present: Sequence[str], explicit: Mapping[str, str]) ->
     for key, tiers in {**layout.needs, **layout.may}.items():
         own = fixed.get(key)
         free = [column for column in present if column not in taken]
-        found = (own,) if own else _first_tier(tiers, free)
+        found = (own,) if own else first_tier(tiers, free)
         if found:
             columns[key], rivals[key] = found[0], found[1:]
             taken.add(found[0])
@@ -431,12 +454,12 @@ def _fit(layout: Layout, present: Sequence[str], explicit: Mapping[str, str]) ->
     return Match(layout, columns, {key: others for key, others in rivals.items() if others})
 
 
-def _first_tier(tiers: Tiers, present: Sequence[str]) -> tuple[str, ...]:
-    for tier in tiers:
-        found = tuple(column for column in present if column.lower() in tier)
-        if found:
-            return found
-    return ()
+_SHOWN = ("multiple_choice", "complete_code")
+"""Tasks that a file with choices or tests is made for, whatever else stands in it."""
+
+
+def _answers(layout: Layout) -> Tiers:
+    return layout.needs[layout.reference] if layout.reference else ()
 
 
 def _covers(other: Match, match: Match, *, is_earlier: bool) -> bool:
@@ -447,9 +470,8 @@ def _covers(other: Match, match: Match, *, is_earlier: bool) -> bool:
     if other.layout.input == "text" != match.layout.input:
         return False
     is_nearer = match.layout.input == "text" != other.layout.input
+    if other.layout.tasks[0] in _SHOWN and not has_name(_answers(other.layout), match.reference):
+        return True  # choices are there to be chosen from, tests to be run; a category is a group
+    if is_nearer and match.reference == other.reference:
+        return True  # what it leaves unread is asked about
     return mine < theirs or (mine == theirs and (is_earlier or is_nearer))
-
-
-def has_name(tiers: Tiers, column: str) -> bool:
-    """Is ``column`` one of these names, in any tier and any case?"""
-    return any(column.lower() in tier for tier in tiers)

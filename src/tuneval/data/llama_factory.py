@@ -16,8 +16,10 @@ _COLUMNS = {
     "messages": "messages",
     "chosen": "chosen",
     "rejected": "rejected",
+    "system": "system",
+    "history": "history",
 }
-"""Its word for a column -> ours. ``system``, ``history``, ``tools`` stay as they are."""
+"""Its word for a column -> ours. ``tools`` stays as it is."""
 
 _ROLES = {"user_tag": "user", "assistant_tag": "assistant", "system_tag": "system"}
 

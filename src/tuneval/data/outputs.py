@@ -9,11 +9,12 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tuneval.data.formats import READERS, Row, Table, listed, quote
-from tuneval.data.labels import are_classes, as_text
+from tuneval.data.labels import are_classes, as_text, class_text, label_set
 from tuneval.data.read import group_value
 from tuneval.data.source import load
 from tuneval.errors import DataError, gather
@@ -110,6 +111,9 @@ def read_references(
     _refuse_twins(table, cases, key)
     is_labels = are_classes([case.references for case in cases])
     chosen = task if task != "auto" else "classify" if is_labels else "generate"
+    notes: tuple[str, ...] = ()
+    if chosen == "classify":
+        cases, notes = _one_spelling(cases, column)
     labels = tuple(sorted({case.references[0] for case in cases if case.references}))
     return CaseSet(
         name=table.file,
@@ -120,8 +124,19 @@ def read_references(
         labels=labels if chosen == "classify" else None,
         columns={"reference": column, **({"id": key} if key else {})},
         sha256=table.sha256,
-        notes=tuple(table.notes),
+        notes=(*table.notes, *notes),
     )
+
+
+def _one_spelling(cases: Sequence[Case], column: str) -> tuple[list[Case], tuple[str, ...]]:
+    """The cases with each label spelled one way, as the labels of a test file are, and what is said."""
+    raw = [tuple(map(class_text, case.references)) for case in cases]
+    known = label_set([text for texts in raw for text in texts], None, None, column)
+    told = [
+        replace(case, references=tuple(known.by_raw[text] for text in texts))
+        for case, texts in zip(cases, raw, strict=True)
+    ]
+    return told, known.notes
 
 
 def read_predictions(text: str, cases: CaseSet, *, may_be_missing: bool = False) -> dict[str, str]:

@@ -8,25 +8,31 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from tuneval.data.choose import choose, columns_of, is_low, values_of
-from tuneval.data.formats import Fault, Row, Table, listed, quote
-from tuneval.data.labels import Given, LabelSet, are_classes, as_text, label_set
-from tuneval.data.layouts import LABELS, Match, Reading, RowFault, has_name
+from tuneval.data import choices, suspects, unread
+from tuneval.data.choose import choose
+from tuneval.data.fields import RowFault, refuse_nul
+from tuneval.data.formats import Fault, Row, Table, kind, listed, quote
+from tuneval.data.labels import (
+    Given,
+    LabelSet,
+    are_classes,
+    are_json,
+    as_text,
+    class_text,
+    label_set,
+)
+from tuneval.data.layouts import Draft, Match, Prepared
+from tuneval.data.names import EXPECTED, LABELS, REFERENCES, folded, has_name
 from tuneval.data.select import take
 from tuneval.data.source import load
+from tuneval.data.values import columns_of, is_low, values_of
 from tuneval.errors import ConfigError, DataError, gather
 from tuneval.registry import unknown
-from tuneval.types import Case, CaseSet
+from tuneval.types import COLUMN_NAMES, OWN, STANDARD_INPUTS, Case, CaseSet
 
 STANDARD_KEYS = ("input", "reference", "id", "cluster", "group")
-
-
-class _Draft(NamedTuple):
-    row: Row
-    reading: Reading
-    references: tuple[str, ...]
 
 
 def read(
@@ -41,6 +47,8 @@ def read(
     split: str = "test",
     skip_bad_rows: bool = False,
     allow_duplicate_ids: bool = False,
+    template: str | None = None,
+    asks: bool = True,
 ) -> CaseSet:
     """Read cases, infer columns, task and labels, and say in ``notes`` what was inferred.
 
@@ -68,6 +76,11 @@ def read(
         Leave out rows that cannot be read and list them in ``skipped``.
     allow_duplicate_ids : bool
         Accept an ``id`` column that repeats.
+    template : str or None
+        The user's own prompt: a column that it names is read.
+    asks : bool
+        Whether several possible readings are an error; if not, the first is taken, for callers to
+        whom the texts alone matter.
 
     Raises
     ------
@@ -76,14 +89,28 @@ def read(
     """
     table = load(source, name, split)
     explicit = _explicit(table, columns or {}, groups)
-    found = choose(table, explicit, task, has_labels=labels is not None)
-    drafts, faults, absent = _build(table, found.match)
+    templated = [c for c in columns_of(table.rows) if f"{{{c}}}" in (template or "")]
+    group_columns = tuple(dict.fromkeys((*groups, *_one(explicit.get("group")))))
+    grouped = _parts(group_columns, table)
+    found = choose(
+        table,
+        explicit,
+        task,
+        has_labels=labels is not None,
+        templated=templated,
+        grouped=grouped,
+        asks=asks,
+    )
+    if found.match.parts:
+        table = choices.joined(table, found.match.parts)
+    prepared = _prepared(table, found.match)
+    drafts, faults, absent = _build(table, found.match, prepared, group_columns)
     task = found.task or _task(found.match, [draft.references for draft in drafts], labels)
     label_column = found.match.reference or ""
     known = None
-    if task == "classify":
+    if task == "classify" and drafts:
         declared = table.label_names.get(label_column)
-        raw = [as_text(draft.reading.references[0]) for draft in drafts]
+        raw = [class_text(draft.reading.references[0]) for draft in drafts]
         _refuse_hidden(table, raw)
         known = label_set(raw, labels or found.names, declared, label_column)
         drafts, wrong = _label(drafts, known)
@@ -94,7 +121,6 @@ def read(
     if bad and not (skip_bad_rows and len(bad) < len(table.rows) + len(table.faults)):
         raise DataError(_report(table, faults, _nearest_column(found.match, absent)))
     drafts = [draft for draft in drafts if draft.row.place not in bad]
-    group_columns = tuple(dict.fromkeys((*groups, *_one(explicit.get("group")))))
     offered = _offered(drafts, found.match, group_columns, is_classes=known is not None)
     case_set = CaseSet(
         name=name or _stem(table.file),
@@ -116,12 +142,49 @@ def read(
             *table.notes,
             *_notes(found.match, task, drafts, known),
             *found.notes,
+            *prepared.notes,
             *_group_notes(drafts, group_columns, offered),
+            *_one(
+                unread.unread_note(
+                    [draft.row for draft in drafts],
+                    found.match,
+                    {*explicit.values(), *offered, *grouped},
+                    templated,
+                )
+            ),
+            *suspects.notes(table, drafts, known),
             *_one(_skip_note(table, len(bad))),
         ),
         skipped=tuple(_sentence(table, fault) for fault in sorted(faults)),
     )
     return take(case_set, limit)
+
+
+def read_beside(
+    source: Any,
+    like: CaseSet,
+    *,
+    columns: Mapping[str, str],
+    labels: Given,
+    template: str | None,
+    split: str = "test",
+    allow_duplicate_ids: bool = False,
+) -> CaseSet:
+    """Read a file that goes with a test file, for its task and labels.
+
+    Its columns are those that were named for the test file, or, where it lacks one of these, those
+    of its own layout. Raises DataError.
+    """
+    present = columns_of(load(source, None, split).rows)
+    return read(
+        source,
+        columns=columns if all(_known(c, present) in present for c in columns.values()) else {},
+        task=like.task,
+        labels=labels or like.labels,
+        template=template,
+        split=split,
+        allow_duplicate_ids=allow_duplicate_ids,
+    )
 
 
 def _one(value: str | None) -> tuple[str, ...]:
@@ -138,11 +201,22 @@ def _explicit(table: Table, columns: Mapping[str, str], groups: Sequence[str]) -
         if key not in STANDARD_KEYS:
             raise ConfigError(f"columns: {unknown(key, STANDARD_KEYS)}")
     present = columns_of(table.rows)
-    parts = [part for name in groups for part in crossed(name, present)]
-    for column in (*columns.values(), *parts):
+    named = {key: _known(column, present) for key, column in columns.items()}
+    for column in (*named.values(), *_parts(groups, table)):
         if table.rows and column not in present:
             raise DataError(f"{table.file}, columns: {unknown(column, present)}.")
-    return dict(columns)
+    return named
+
+
+def _known(column: str, present: Sequence[str]) -> str:
+    """The column that is meant: case and blanks do not matter where only one can be."""
+    same = [one for one in present if folded(one) == folded(column)]
+    return same[0] if column not in present and len(same) == 1 else column
+
+
+def _parts(groups: Sequence[str], table: Table) -> list[str]:
+    present = columns_of(table.rows)
+    return [part for name in groups for part in crossed(name, present)]
 
 
 def crossed(group: str, present: Collection[str]) -> tuple[str, ...]:
@@ -159,25 +233,48 @@ def group_value(fields: Mapping[str, object], group: str) -> str | None:
 # ---- rows ----------------------------------------------------------------------------------------
 
 
-def _build(table: Table, match: Match) -> tuple[list[_Draft], list[Fault], list[Row]]:
+def _prepared(table: Table, match: Match) -> Prepared:
+    layout = match.layout
+    return layout.prepare(table, match.columns) if layout.prepare else Prepared(layout.build, ())
+
+
+def _build(
+    table: Table, match: Match, prepared: Prepared, groups: Sequence[str]
+) -> tuple[list[Draft], list[Fault], list[Row]]:
     """Read each row; returns the good ones, all faults, and the rows without a reference."""
-    drafts: list[_Draft] = []
+    drafts: list[Draft] = []
     faults = list(table.faults)
     absent: list[Row] = []
     for row in table.rows:
         try:
-            reading = match.layout.build(row.fields, match.columns)
+            refuse_nul(row.fields)
+            _refuse_lists(row, groups)
+            reading = prepared.build(row.fields, match.columns)
         except RowFault as error:
             faults.append(Fault(row.place, str(error)))
             if error.key == match.layout.reference:
                 absent.append(row)
             continue
         texts = tuple(r if isinstance(r, str) else as_text(r) for r in reading.references)
-        drafts.append(_Draft(row, reading, texts))
-    return drafts, faults, absent
+        drafts.append(Draft(row, reading, texts))
+    return _independent(drafts), faults, absent
 
 
-def _label(drafts: Sequence[_Draft], known: LabelSet) -> tuple[list[_Draft], list[Fault]]:
+def _refuse_lists(row: Row, groups: Sequence[str]) -> None:
+    for part in (part for name in groups for part in crossed(name, row.fields)):
+        if isinstance(value := row.fields.get(part), list | tuple | dict):
+            raise RowFault(f"group {quote(part)} is {kind(value)}, expected one value")
+
+
+def _independent(drafts: list[Draft]) -> list[Draft]:
+    """Clusters of one case each are none."""
+    clusters = [draft.reading.cluster for draft in drafts]
+    if len(set(clusters)) < len(clusters):
+        return drafts
+    return [draft._replace(reading=draft.reading._replace(cluster=None)) for draft in drafts]
+
+
+def _label(drafts: Sequence[Draft], known: LabelSet) -> tuple[list[Draft], list[Fault]]:
     """Replace raw labels by names; those outside the set become faults."""
     good, faults = [], []
     for draft in drafts:
@@ -185,7 +282,7 @@ def _label(drafts: Sequence[_Draft], known: LabelSet) -> tuple[list[_Draft], lis
         if fault:
             faults.append(Fault(draft.row.place, fault))
         else:
-            raw = as_text(draft.reading.references[0])
+            raw = class_text(draft.reading.references[0])
             good.append(draft._replace(references=(known.by_raw[raw],)))
     return good, faults
 
@@ -196,7 +293,7 @@ def _no_class(references: Sequence[object], known: LabelSet) -> str | None:
         return f"{len(references)} references, expected one class"
     if isinstance(value, float) and value % 1:
         return f"label {quote(value)} is a number with a fraction, expected a class"
-    return known.fault(as_text(value))
+    return known.fault(class_text(value))
 
 
 def _refuse_hidden(table: Table, raw: Sequence[str]) -> None:
@@ -207,7 +304,7 @@ def _refuse_hidden(table: Table, raw: Sequence[str]) -> None:
         )
 
 
-def _repeated(table: Table, column: str, drafts: Sequence[_Draft]) -> list[Fault]:
+def _repeated(table: Table, column: str, drafts: Sequence[Draft]) -> list[Fault]:
     first: dict[str, int] = {}
     faults = []
     for row, _, _ in drafts:
@@ -248,31 +345,48 @@ def _nearest_column(match: Match, absent: Sequence[Row]) -> str | None:
     """Another column of the rows that lack a reference which bears a name for one."""
     key = match.layout.reference
     tiers = match.layout.needs.get(key, ()) if key else ()
+    if key == match.layout.input:  # a chat
+        tiers = (*LABELS, *REFERENCES)
     names = Counter(c for row in absent for c in row.fields if has_name(tiers, c))
     names.pop(match.reference or "", None)
     return names.most_common(1)[0][0] if names else None
 
 
 def _case(
-    draft: _Draft, prefix: str, match: Match, cluster: str | None, groups: Sequence[str]
+    draft: Draft, prefix: str, match: Match, cluster: str | None, groups: Sequence[str]
 ) -> Case:
     fields = draft.row.fields
-    used = set(match.columns.values())
+    inputs, used = draft.reading.inputs, match.used
     own = {
-        column: value
-        for column, value in fields.items()
-        if column not in used
-        and column not in draft.reading.inputs
-        and isinstance(value, str | int | float | bool)
+        (f"{OWN}{column}" if column in STANDARD_INPUTS else column): value
+        for column, value in ((c, _shown(v)) for c, v in fields.items())
+        if column not in used and column not in inputs and value is not None
     }
     given = fields.get(cluster) if cluster else None
     return Case(
         id=f"{prefix}:{draft.row.place}",
-        inputs={**draft.reading.inputs, **own},
+        inputs={**inputs, **own, **_names_of(match, inputs)},
         references=draft.references,
         groups={g: value for g in groups if (value := group_value(fields, g)) is not None},
         cluster=draft.reading.cluster if given is None else as_text(given),
     )
+
+
+def _shown(value: object) -> object:
+    """What a prompt can show of a column: a scalar or a list of texts; None of anything else."""
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        return tuple(value)
+    return value if isinstance(value, str | int | float | bool) else None
+
+
+def _names_of(match: Match, inputs: Mapping[str, object]) -> dict[str, object]:
+    """Columns that stand in the inputs under a standard key, under which key each."""
+    names = {
+        column: key
+        for key, column in match.columns.items()
+        if key in inputs and column not in inputs and column != match.reference
+    }
+    return {COLUMN_NAMES: names} if names else {}
 
 
 # ---- what was inferred ---------------------------------------------------------------------------
@@ -281,7 +395,10 @@ def _case(
 def _task(match: Match, references: Sequence[tuple[str, ...]], labels: Given) -> str:
     layout = match.layout
     if layout.decided_by_references:
-        return "classify" if labels is not None or are_classes(references) else layout.tasks[0]
+        is_text = has_name(EXPECTED, match.reference or "") or not are_classes(references)
+        return "classify" if labels is not None or not is_text else layout.tasks[0]
+    if layout.tasks[0] == "classify" and labels is None and are_json(references):
+        return "generate"
     if layout.tasks[0] == "classify" and not has_name(LABELS, match.reference or ""):
         # The user named the column, but not what it holds.
         return "classify" if labels is not None or are_classes(references) else "generate"
@@ -299,11 +416,13 @@ def _named(match: Match) -> dict[str, str]:
 
 
 def _notes(
-    match: Match, task: str, drafts: Sequence[_Draft], known: LabelSet | None
+    match: Match, task: str, drafts: Sequence[Draft], known: LabelSet | None
 ) -> Iterable[str]:
     columns = _named(match)
     where = f"column {quote(columns['input'])}"
-    others = [c for k, c in columns.items() if k not in ("input", "reference")]
+    made = {choices.MADE: "+".join(match.parts)} if match.parts else {}
+    main = (match.layout.input, match.layout.reference)
+    others = [made.get(c, c) for k, c in match.columns.items() if k not in main]
     if others:
         where += f" (with {listed(others)})"
     if columns.get("reference", columns["input"]) != columns["input"]:
@@ -317,13 +436,19 @@ def _notes(
             yield "All cases have the same label; no classifier can be told from a constant."
     else:
         yield f"Task {task}."
+        references = [draft.references for draft in drafts]
+        if task == "generate" and are_classes(references):
+            yield (
+                f"{len(set(references))} short references repeat in {len(drafts)} cases; as classes: "
+                "--task classify."
+            )
     passages = {draft.reading.cluster for draft in drafts} - {None}
     if passages:
         yield f"Cases on one passage are resampled together ({len(passages)} passages)."
 
 
 def _group_notes(
-    drafts: Sequence[_Draft], groups: Sequence[str], offered: Sequence[str]
+    drafts: Sequence[Draft], groups: Sequence[str], offered: Sequence[str]
 ) -> Iterable[str]:
     for column in groups:
         n = sum(group_value(draft.row.fields, column) is None for draft in drafts)
@@ -335,7 +460,7 @@ def _group_notes(
 
 
 def _offered(
-    drafts: Sequence[_Draft], match: Match, groups: Sequence[str], *, is_classes: bool
+    drafts: Sequence[Draft], match: Match, groups: Sequence[str], *, is_classes: bool
 ) -> tuple[str, ...]:
     """Columns of 2 to 20 repeating values that are not the label in other words."""
     rows = [draft.row for draft in drafts]

@@ -91,4 +91,14 @@ def _missing(text: str, path: Path) -> str:
         )
     files = _readable(folder)
     known = f" Data files there: {listed(files)}." if files else ""
-    return f"there is no file {quote(text, 200)}.{known}"
+    return f"there is no file {quote(text, 200)}.{known}{_hub_route(text)}"
+
+
+def _hub_route(text: str) -> str:
+    """A bare name may be meant as a data set of the hub, which is asked for with its owner."""
+    if not hub.is_name(text):
+        return ""
+    return (
+        f"\nA data set of the hub is named with its owner (--data OWNER/{text}, with a configuration "
+        f"OWNER/{text.partition(':')[0]}:NAME, and --split); it needs pip install 'tuneval[hub]'."
+    )

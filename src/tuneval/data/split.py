@@ -171,7 +171,7 @@ def _units(
 ) -> tuple[list[list[int]], int]:
     """Rows that must stay together, and how many of them are copies of others."""
     columns = {key: one for key, one in (("input", text), ("reference", stratify)) if one}
-    cases = read(path, columns=columns, allow_duplicate_ids=True).cases
+    cases = read(path, columns=columns, allow_duplicate_ids=True, asks=False).cases
     if len(cases) != n_rows:
         raise DataError(f"{path.name}: {n_rows} rows, but {len(cases)} cases: give one row a case.")
     parent = list(range(n_rows))

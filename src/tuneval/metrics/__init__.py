@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneval import registry
-from tuneval.types import Case, Prediction, StatisticKind, Unit
+from tuneval.types import Case, CaseSet, Prediction, StatisticKind, Unit
 
 
 class Metric(Protocol):
@@ -68,6 +69,7 @@ METRICS = {
     "f1_macro": "tuneval.metrics.classification:F1Macro",
     "f1_micro": "tuneval.metrics.classification:F1Micro",
     "f1_weighted": "tuneval.metrics.classification:F1Weighted",
+    "final_number": "tuneval.metrics.final_number:FinalNumber",
     "log_loss": "tuneval.metrics.calibration:LogLoss",
     "loss": "tuneval.metrics.perplexity:Loss",
     "mcc": "tuneval.metrics.classification:MatthewsCorrelation",
@@ -122,6 +124,22 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
 }
 """Task -> metrics that are computed unless told otherwise; the first is the primary one. One whose
 ``needs`` the task's predictions do not have (probabilities of generated labels) is dropped."""
+
+
+def defaults_of(cases: CaseSet) -> tuple[str, ...]:
+    """The default metrics of a case set: the task's, after those that its rows are made for."""
+    usual = DEFAULTS[cases.task]
+    if cases.task == "generate" and cases.layout == "squad":
+        return (*FAMILIES["squad"], *usual)
+    if cases.task == "generate" and _end_in_numbers(cases):
+        return ("final_number", *usual)
+    return usual
+
+
+def _end_in_numbers(cases: CaseSet) -> bool:
+    """GSM8K's form: worked answers that end in "#### 42"."""
+    texts = [text for case in cases.cases for text in case.references]
+    return bool(texts) and all(re.search(r"####\s*\S*\d\S*\s*$", text) for text in texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from tuneval import metrics, perturbations, registry, tasks
 from tuneval.assess.measure import choose_metrics, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.comparison import Settings
-from tuneval.data.read import read
+from tuneval.data.read import read_beside
 from tuneval.data.select import few_shot
 from tuneval.engine import BACKENDS, Backend
 from tuneval.errors import ConfigError
@@ -167,11 +167,12 @@ def few_shot_cases(spec: RunSpec, described: CasesSpec, cases: CaseSet) -> Seque
             f"{cases.name}: few-shot cases must come from another file than the test cases. "
             "Give --few-shot-file FILE, or cases[].few_shot_file in run.yaml."
         )
-    pool = read(
+    pool = read_beside(
         described.few_shot_file,
+        cases,
         columns=described.columns,
-        task=cases.task,
-        labels=described.labels or cases.labels,
+        labels=described.labels,
+        template=described.template,
     )
     return few_shot(
         pool.cases,

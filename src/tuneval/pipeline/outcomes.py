@@ -21,9 +21,12 @@ class OutcomeStore:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.known = {
-            key: outcome for path in sorted(folder.glob("*.jsonl")) for key, outcome in _read(path)
-        }
+        self.known: dict[str, Outcome] = {}
+        for path in sorted(folder.glob("*.jsonl")):
+            for key, outcome in _read(path):
+                # Another machine, or a quiet hour, may have found out what was a timeout once.
+                if self.known.get(key, outcome).outcome == "timeout" or key not in self.known:
+                    self.known[key] = outcome
         self._path = folder / f"{os.getpid()}-{secrets.token_hex(4)}.jsonl"
 
     def record(self, key: str, outcome: Outcome) -> None:

@@ -90,6 +90,7 @@ def _read(file: str, described: CasesSpec, cases: CaseSet) -> CaseSet:
     return read(
         file,
         columns=_columns(described, cases),
+        template=described.template,
         task=cases.task,
         labels=described.labels or cases.labels,
         allow_duplicate_ids=True,

@@ -310,6 +310,7 @@ def _read_any(spec: CasesSpec) -> CaseSet:
         limit=spec.limit,
         split=spec.split,
         skip_bad_rows=spec.skip_bad_rows,
+        template=spec.template or spec.options.get("template"),
     )
 
 

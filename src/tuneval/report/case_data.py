@@ -11,7 +11,7 @@ from typing import Any
 from tuneval.report import wording
 from tuneval.report.escape import embedded_json
 from tuneval.report.view import View
-from tuneval.types import Case, Prediction, RunResult
+from tuneval.types import COLUMN_NAMES, OWN, Case, Prediction, RunResult
 
 MOST_TEXT_BYTES = 20 * 2**20
 SHOWN_PROBABILITIES = 3
@@ -139,9 +139,9 @@ def _case(
     """[id, text, references, case set, perturbation, groups, other inputs]."""
     text = wording.main_text(case)
     others = {
-        key: shown
+        key.removeprefix(OWN): shown
         for key, value in case.inputs.items()
-        if (shown := wording.input_text(value)) != text
+        if key != COLUMN_NAMES and (shown := wording.input_text(value)) != text
     }
     places: dict[int, int] = {}
     for key, value in case.groups.items():

@@ -141,14 +141,15 @@ def _untag(item: dict[str, Any]) -> Any:
 
 def _with_tuples(case: Case) -> Case:
     inputs = {key: _tuple(value) for key, value in case.inputs.items()}
-    turns = inputs.get("messages")
-    if isinstance(turns, tuple):
-        inputs["messages"] = tuple(
-            Message(**turn)
-            if isinstance(turn, dict) and turn.keys() == {"role", "content"}
-            else turn
-            for turn in turns
-        )
+    for key in ("messages", "history"):
+        turns = inputs.get(key)
+        if isinstance(turns, tuple):
+            inputs[key] = tuple(
+                Message(**turn)
+                if isinstance(turn, dict) and turn.keys() == {"role", "content"}
+                else turn
+                for turn in turns
+            )
     return dataclasses.replace(case, inputs=inputs)
 
 

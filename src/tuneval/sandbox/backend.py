@@ -18,6 +18,30 @@ Role = Literal["candidate", "grader"]
 ROLES: tuple[Role, Role] = ("candidate", "grader")
 GRADER_CPU_SECONDS = 5
 """What the grader may use beyond the program's limit."""
+MEMORY_IS_WATCHED = (
+    "memory of all processes: summed every 0.1 s, so a fast program is over the limit for a moment; "
+    "buffers of pipes and sockets are not counted"
+)
+FILES_ARE_WATCHED = (
+    "temporary space: counted every 0.1 s, so a fast program is over the limit for a moment"
+)
+OPEN_FILES_HIDE = (
+    "temporary space: files that were removed and are still open are not counted (the evaluator may "
+    "not look into the program's processes; as root it takes CAP_SYS_PTRACE)"
+)
+MAPPED_FILES_HIDE = (
+    "temporary space: files that were removed and are mapped but not open are not counted (it takes "
+    "root with CAP_SYS_ADMIN)"
+)
+NAMES_ARE_SEEN = (
+    "names outside: whether a path or a process number exists, where a link leads, and a file's size, "
+    "owner, times and attributes can be seen; contents and lists of folders cannot"
+)
+SIGNALS_PASS = "other processes of the same user: they can be sent signals"
+CALLS_PASS = "system calls: there is no filter for this kind of processor"
+LIMITS_ARE_LOOSE = "memory and number of processes: as far as the system enforces them"
+NOTHING_IS_HELD = "files, network and processes: a program has the rights of the user"
+_SYS_PTRACE, _SYS_ADMIN = 19, 21
 USER_BASE = 1_200_000_000
 FEWEST_USERS = 60_000
 MAX_WORKERS = 32
@@ -28,11 +52,13 @@ class SandboxBackend(Protocol):
     """One way of confining a program.
 
     ``level`` is what it gives: "strong" (own root, no network, own process numbers), "medium" (one
-    of them by another means), "weak", "none".
+    of them by another means), "weak", "none". ``gaps`` names, one text each, what a program can do
+    all the same; everything else that ``docs/sandbox.md`` lists holds.
     """
 
     name: str
     level: Level
+    gaps: tuple[str, ...]
 
     def launch(self, role: Role, slot: int, limits: Limits) -> Launch:
         """Say how to start one sandbox. ``slot`` is the worker's number: no two sandboxes that run
@@ -98,6 +124,26 @@ def own_user(role: Role, slot: int) -> int | None:
 def is_privileged() -> bool:
     """Are we root with other users at hand? Root of a user namespace may be the only user in it."""
     return hasattr(os, "geteuid") and os.geteuid() == 0 and _last_user() >= FEWEST_USERS
+
+
+def watch_gaps() -> tuple[str, ...]:
+    """What a watch over processes and a folder cannot hold, with the rights that we have."""
+    can_look = not is_privileged() or _has_capability(_SYS_PTRACE)
+    can_follow = can_look and _has_capability(_SYS_ADMIN)
+    return (
+        MEMORY_IS_WATCHED,
+        FILES_ARE_WATCHED,
+        *([] if can_look else [OPEN_FILES_HIDE]),
+        *([] if can_follow else [MAPPED_FILES_HIDE]),
+    )
+
+
+def _has_capability(number: int) -> bool:
+    try:
+        status = Path("/proc/self/status").read_text(encoding="utf-8", errors="replace")
+        return bool(int(status.split("CapEff:")[1].split()[0], 16) >> number & 1)
+    except (OSError, IndexError, ValueError):
+        return False
 
 
 def first_user() -> int:

@@ -15,6 +15,7 @@ import marshal
 import os
 import select
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -159,9 +160,9 @@ class Box:
         """Process below which all processes of the sandbox are found, those orphaned included."""
         return self._child if self._child and not self.is_guarded else self.process.pid
 
-    def resident_bytes(self) -> int:
+    def memory_bytes(self) -> int:
         """Memory that the sandbox's processes hold together; 0 where the system does not say."""
-        return sum(_resident(pid) for pid in self.processes())
+        return _memory(self.processes())
 
     def processes(self) -> list[int]:
         """All processes of the sandbox, its guard excluded."""
@@ -286,12 +287,48 @@ def _signal(guard: int) -> None:
         signal.pidfd_send_signal(guard, signal.SIGKILL)
 
 
-def _resident(pid: int) -> int:
+MAX_MAPPINGS_TEXT = 256 << 10
+
+
+def _memory(processes: Sequence[int]) -> int:
+    """Bytes that are private to each of ``processes``, and the size of what they share, once.
+
+    Shared memory counts whether or not a process has touched it: another that did may be gone.
+    """
+    shared: dict[str, int] = {}
+    return sum(_private_memory(pid, shared) for pid in processes) + sum(shared.values())
+
+
+def _private_memory(pid: int, shared: dict[str, int]) -> int:
+    """Private bytes of a process; adds to ``shared`` its shared mappings, the largest of each kept.
+
+    A process whose mappings cannot be read, or are too many, counts with all of its addresses.
+    """
+    page = os.sysconf("SC_PAGE_SIZE")
     try:
         with open(f"/proc/{pid}/statm", encoding="ascii") as numbers:
-            return int(numbers.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
+            size, resident, of_files = map(int, numbers.read().split()[:3])
+    except (OSError, ValueError):
         return 0
+    try:
+        with open(f"/proc/{pid}/maps", "rb") as lines:
+            text = lines.read(MAX_MAPPINGS_TEXT)
+    except PermissionError:
+        return size * page
+    except OSError:
+        return 0  # it has ended
+    if len(text) == MAX_MAPPINGS_TEXT:
+        return size * page
+    own: dict[str, int] = {}
+    for line in text.decode("ascii", "replace").splitlines():
+        addresses, rights, _, device, inode, *_ = line.split()
+        if rights.endswith("s"):
+            start, _, end = addresses.partition("-")
+            name = f"{device} {inode}"
+            own[name] = own.get(name, 0) + int(end, 16) - int(start, 16)
+    for name, length in own.items():
+        shared[name] = max(shared.get(name, 0), length)
+    return (resident - of_files) * page
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -305,46 +342,63 @@ def _cpu_seconds(pid: int) -> float:
 
 
 MAX_ENTRIES = 2000
+_FULL = 1 << 62
+"""Bytes of a folder that cannot be looked into: a program hides nothing by making it so."""
 
 
 def _stored(folder: str, processes: Sequence[int]) -> int:
     """Sum of the blocks of all files below ``folder`` or open in ``processes`` on its device.
 
-    Looking is bounded: beyond ``MAX_ENTRIES`` files each further one counts as a mebibyte.
+    Looking is bounded: a folder with more than ``MAX_ENTRIES`` entries, one that is closed, and one
+    whose path is too long count as full.
     """
-    blocks: dict[tuple[int, int], int] = {}
-    seen = 0
-    waiting = [folder]
     try:
         device = os.lstat(folder).st_dev
     except OSError:
         return 0
-    while waiting and seen <= MAX_ENTRIES:
+    blocks: dict[int, int] = {}
+    waiting = [folder]
+    n_seen = 0
+    while waiting:
         try:
-            entries = list(os.scandir(waiting.pop()))
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    n_seen += 1
+                    if n_seen > MAX_ENTRIES:
+                        return _FULL
+                    facts = entry.stat(follow_symlinks=False)
+                    blocks[facts.st_ino] = facts.st_blocks * 512
+                    if stat.S_ISDIR(facts.st_mode):
+                        waiting.append(entry.path)
+        except FileNotFoundError:
+            continue  # removed meanwhile
         except OSError:
-            continue
-        for entry in entries:
-            seen += 1
-            try:
-                facts = entry.stat(follow_symlinks=False)
-            except OSError:
-                continue
-            blocks[facts.st_dev, facts.st_ino] = facts.st_blocks * 512
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(entry.path)
+            return _FULL
     for pid in processes:
-        blocks.update(_open_files(pid, device))
-    return sum(blocks.values()) + max(0, seen - MAX_ENTRIES) * (1 << 20)
+        blocks.update(_removed_files(pid, device))
+    return sum(blocks.values())
 
 
-def _open_files(pid: int, device: int) -> dict[tuple[int, int], int]:
-    found: dict[tuple[int, int], int] = {}
-    try:
-        for name in os.listdir(f"/proc/{pid}/fd"):
-            facts = os.stat(f"/proc/{pid}/fd/{name}")
+def _removed_files(pid: int, device: int) -> dict[int, int]:
+    """Inode -> bytes of files that no folder shows and that a process has open or mapped."""
+    found: dict[int, int] = {}
+    tables = [f"/proc/{pid}/task/{task}/fd" for task in _names(f"/proc/{pid}/task")]
+    for folder in (*tables, f"/proc/{pid}/map_files"):
+        names = _names(folder)
+        if len(names) > MAX_ENTRIES:
+            found[0] = _FULL
+        for name in names[:MAX_ENTRIES]:
+            try:
+                facts = os.stat(f"{folder}/{name}")
+            except OSError:
+                continue  # closed meanwhile
             if facts.st_dev == device and facts.st_nlink == 0:
-                found[facts.st_dev, facts.st_ino] = facts.st_blocks * 512
-    except OSError:
-        pass
+                found[facts.st_ino] = facts.st_blocks * 512
     return found
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []

@@ -31,8 +31,10 @@ class Bubblewrap:
         self._binds = _interpreter_binds(backend.interpreter())
         is_root = backend.is_privileged()
         self._calls = seccomp.here(has_pid_namespace=True, has_own_uid=True)
+        self.gaps: tuple[str, ...] = (backend.MEMORY_IS_WATCHED,)
         if self._calls is None:
             self.level = "medium"
+            self.gaps += (backend.CALLS_PASS,)
         # Root needs no user namespace, and must not take one: a user inside would be root outside,
         # and the kernel does not count root's processes.
         self._privilege = (

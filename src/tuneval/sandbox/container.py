@@ -25,12 +25,14 @@ class Container:
 
     name = "container"
     level: Level = "strong"
+    gaps: tuple[str, ...]
 
     def __init__(self, image: str | None) -> None:
         self.image = image
         self._engine = next((found for e in ENGINES if (found := shutil.which(e))), None)
         calls = seccomp.here(has_pid_namespace=True, has_own_uid=True)
         self._calls = None if calls is None else calls.hex()
+        self.gaps = (backend.CALLS_PASS,) if calls is None else ()
 
     def launch(self, role: Role, slot: int, limits: Limits) -> Launch:
         """Start one container, removed by the engine when it ends."""

@@ -6,7 +6,6 @@ import os
 import shutil
 import sys
 import sysconfig
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +13,12 @@ from tuneval.errors import SandboxError
 from tuneval.sandbox import backend
 from tuneval.sandbox.backend import Level, Role
 from tuneval.sandbox.box import Launch
+from tuneval.sandbox.folders import work_folder
 from tuneval.sandbox.inside import confine, seccomp
 from tuneval.sandbox.program import Limits
 
 ABI_WITH_SIGNALS = 6
 """Landlock since Linux 6.12: signals and abstract sockets stay inside."""
-FOLDER_PREFIX = "tuneval-sandbox-"
 
 
 class Landlock:
@@ -36,13 +35,19 @@ class Landlock:
         self._paths = _readable()
         is_complete = self._abi >= ABI_WITH_SIGNALS and calls is not None
         self.level: Level = "medium" if is_complete else "weak"
+        self.gaps: tuple[str, ...] = (
+            *backend.watch_gaps(),
+            backend.NAMES_ARE_SEEN,
+            *([] if self._abi >= ABI_WITH_SIGNALS or is_root else [backend.SIGNALS_PASS]),
+            *([] if calls is not None else [backend.CALLS_PASS]),
+        )
 
     def launch(self, role: Role, slot: int, limits: Limits) -> Launch:
         """Start one sandbox whose runner confines itself."""
         if self._abi < 1:
             raise SandboxError("the kernel has no Landlock (Linux 5.13 or newer, enabled at boot)")
         uid = backend.own_user(role, slot)
-        folder = _work_folder(uid)
+        folder = work_folder(uid)
         paths = {**self._paths, "write": [folder]}
         return _guard(
             backend.python_command(str(backend.interpreter())),
@@ -59,13 +64,20 @@ class Seatbelt:
 
     name = "seatbelt"
     level: Level = "medium"
+    gaps: tuple[str, ...] = (
+        backend.LIMITS_ARE_LOOSE,
+        backend.FILES_ARE_WATCHED,
+        backend.OPEN_FILES_HIDE,
+        backend.MAPPED_FILES_HIDE,
+        backend.NAMES_ARE_SEEN,
+    )
 
     def launch(self, role: Role, slot: int, limits: Limits) -> Launch:
         """Start one sandbox below ``sandbox-exec`` with a profile for its work folder."""
         program = shutil.which("sandbox-exec") if sys.platform == "darwin" else None
         if program is None:
             raise SandboxError('there is no "sandbox-exec" (macOS only)')
-        folder = str(Path(_work_folder(None)).resolve())
+        folder = str(Path(work_folder(None)).resolve())
         python = backend.python_command(str(backend.interpreter()))
         return _guard(
             [program, "-p", _profile(folder), *python],
@@ -82,10 +94,11 @@ class Unconfined:
 
     name = "none"
     level: Level = "none"
+    gaps: tuple[str, ...] = (backend.NOTHING_IS_HELD,)
 
     def launch(self, role: Role, slot: int, limits: Limits) -> Launch:
         """Start one process with limits."""
-        folder = _work_folder(None)
+        folder = work_folder(None)
         python = backend.python_command(str(backend.interpreter()))
         return _guard(python, backend.confinement(role, limits, shares_uid=True), folder)
 
@@ -108,13 +121,6 @@ def _guard(command: list[str], settings: dict[str, Any], folder: str) -> Launch:
         control=control_writer,
         folder=folder,
     )
-
-
-def _work_folder(uid: int | None) -> str:
-    folder = tempfile.mkdtemp(prefix=FOLDER_PREFIX)
-    if uid is not None:
-        os.chown(folder, uid, uid)
-    return folder
 
 
 def _readable() -> dict[str, list[str]]:

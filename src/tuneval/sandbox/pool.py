@@ -17,6 +17,7 @@ from tuneval.errors import SandboxError
 from tuneval.sandbox import trial
 from tuneval.sandbox.backend import MAX_WORKERS, SandboxBackend
 from tuneval.sandbox.box import Launch
+from tuneval.sandbox.pace import cpu_factor, this_machine
 from tuneval.sandbox.probe import check
 from tuneval.sandbox.program import Limits, Outcome, Program, outcome_key
 
@@ -49,7 +50,7 @@ def run_all(
         Programs at the same time; by default as many as this process has CPUs, at most 16.
     known : mapping of str to Outcome, optional
         Outcomes of an earlier run by ``outcome_key``; what they hold is not run again. Failures of
-        the sandbox in it are not reused.
+        the sandbox are not reused, and a timeout only on the machine that found it undisturbed.
     on_outcome : callable, optional
         Told each new outcome with its key, in this thread, as it arrives.
 
@@ -66,7 +67,7 @@ def run_all(
     """
     limits = limits or Limits()
     keys = [outcome_key(program, limits, backend.name) for program in programs]
-    outcomes = {k: o for k, o in (known or {}).items() if o.counts}
+    outcomes = {k: o for k, o in (known or {}).items() if _is_final(o)}
     wanted = {k: p for k, p in zip(keys, programs, strict=True) if k not in outcomes}
     deliver = on_outcome or (lambda key, outcome: None)
     if wanted:
@@ -94,18 +95,20 @@ class Examiner:
     on_outcome: OnOutcome | None = None
 
     def __post_init__(self) -> None:
-        self._outcomes = dict(self.known)
+        self._outcomes = {key: one for key, one in self.known.items() if _is_final(one)}
 
     def __call__(self, programs: Sequence[Program]) -> list[Outcome]:
-        """Outcomes in the order of ``programs``; failures of the sandbox are tried again."""
-        return run_all(
-            programs,
+        """Outcomes in the order of ``programs``; each is found out once, whatever it is."""
+        keys = [outcome_key(program, self.limits, self.backend.name) for program in programs]
+        pairs = zip(keys, programs, strict=True)
+        run_all(
+            [program for key, program in pairs if key not in self._outcomes],
             self.backend,
             self.limits,
             workers=self.workers,
-            known=self._outcomes,
             on_outcome=self._remember,
         )
+        return [self._outcomes[key] for key in keys]
 
     def _remember(self, key: str, outcome: Outcome) -> None:
         self._outcomes[key] = outcome
@@ -161,7 +164,9 @@ class _Pool:
     """Worker threads, the work they take and the outcomes they give."""
 
     def __init__(self, backend: SandboxBackend, limits: Limits, workers: int) -> None:
-        self.backend, self.limits = backend, limits
+        self.backend = backend
+        self.cpu_factor = cpu_factor()
+        self.limits = limits.stretched(self.cpu_factor)
         self.work: queue.SimpleQueue[tuple[str, Program] | None] = queue.SimpleQueue()
         self.results: queue.SimpleQueue[_Result | BaseException] = queue.SimpleQueue()
         self.cancelled = threading.Event()
@@ -183,10 +188,12 @@ class _Pool:
                 raise result
             if not result.outcome.counts:
                 self._stop_if_broken()
-            if result.is_doubtful and len(doubtful) < MAX_QUIET_RUNS:
+            if not result.is_doubtful:
+                yield result.key, result.outcome
+            elif len(doubtful) < MAX_QUIET_RUNS:
                 doubtful[result.key] = result.outcome
             else:
-                yield result.key, result.outcome
+                yield result.key, replace(result.outcome, machine="")
         for key in doubtful:
             outcome = self._judge(wanted[key], 0)
             yield key, replace(outcome, retried_quiet=True)
@@ -206,7 +213,7 @@ class _Pool:
             key, program = item
             try:
                 outcome = self._judge(program, slot)
-                self.results.put(_Result(key, outcome, _is_doubtful(outcome, self.limits)))
+                self.results.put(_Result(key, outcome, _is_doubtful(outcome)))
             except trial.Cancelled:
                 return
             except BaseException as error:  # noqa: BLE001  raised again by the thread that waits
@@ -225,7 +232,7 @@ class _Pool:
             )
             if outcome.counts:
                 break
-        return outcome
+        return replace(outcome, cpu_factor=self.cpu_factor, machine=this_machine())
 
     def _stop_if_broken(self) -> None:
         """After a failure of the sandbox itself: does it still work at all? If not, the programs that
@@ -242,21 +249,26 @@ class _Broken:
     """A backend that stopped working during the run: starts nothing any more."""
 
     def __init__(self, backend: SandboxBackend, reason: str) -> None:
-        self.name, self.level, self.reason = backend.name, backend.level, reason
+        self.name, self.level, self.gaps = backend.name, backend.level, backend.gaps
+        self.reason = reason
 
     def launch(self, role: str, slot: int, limits: Limits) -> Launch:
         """Refuse."""
         raise OSError(f"the sandbox stopped working during the run: {self.reason}")
 
 
-def _is_doubtful(outcome: Outcome, limits: Limits) -> bool:
-    """Did it run out of wall time on a busy machine, with most of its CPU time unused?"""
-    return (
-        outcome.outcome == "timeout"
-        and outcome.detail == "wall"
-        and outcome.cpu_seconds < limits.cpu_seconds / 2
-        and _is_busy()
-    )
+def _is_doubtful(outcome: Outcome) -> bool:
+    """May others have caused it? Time runs out on a busy machine, CPU time included (caches and
+    cores are shared), and the system may have ended a grader to have its memory."""
+    if outcome.outcome == "timeout":
+        return _is_busy()
+    return outcome.outcome == "violation" and outcome.detail.startswith(trial.NO_VERDICT)
+
+
+def _is_final(outcome: Outcome) -> bool:
+    """Would it come out the same here?"""
+    is_elsewhere = outcome.outcome == "timeout" and outcome.machine != this_machine()
+    return outcome.counts and not is_elsewhere
 
 
 def _is_busy() -> bool:

@@ -16,6 +16,8 @@ from tuneval.errors import ConfigError, SandboxError
 from tuneval.registry import unknown
 from tuneval.sandbox import trial
 from tuneval.sandbox.backend import MAX_WORKERS, Level, SandboxBackend, interpreter
+from tuneval.sandbox.folders import BAIT_PREFIX, remove_abandoned
+from tuneval.sandbox.inside import warden
 from tuneval.sandbox.program import Limits, Program
 
 LIMITS = Limits(cpu_seconds=5, wall_seconds=30.0)
@@ -46,13 +48,15 @@ def probe(act, value):
 
 @dataclass(frozen=True, slots=True)
 class BackendReport:
-    """What ``survey`` found about one backend. ``reason`` and ``remedy`` are empty if it works."""
+    """What ``survey`` found about one backend. ``reason`` and ``remedy`` are empty if it works;
+    ``gaps`` is what it does not hold."""
 
     name: str
     level: Level
     works: bool
     reason: str = ""
     remedy: str = ""
+    gaps: tuple[str, ...] = ()
 
 
 REMEDIES = {
@@ -156,7 +160,7 @@ def survey(image: str | None = None) -> list[BackendReport]:
         except SandboxError as error:
             reports.append(BackendReport(name, backend.level, False, str(error), REMEDIES[name]))
         else:
-            reports.append(BackendReport(name, backend.level, True))
+            reports.append(BackendReport(name, backend.level, True, gaps=backend.gaps))
     return reports
 
 
@@ -205,10 +209,13 @@ def _hint(detail: str) -> str:
 @contextlib.contextmanager
 def _bait() -> Iterator[list[str]]:
     """Things that a confined program must not reach, and assertions that it does not."""
+    remove_abandoned()
     with (
-        tempfile.TemporaryDirectory(prefix="tuneval-probe-") as folder,
+        tempfile.TemporaryDirectory(prefix=BAIT_PREFIX) as folder,
         socket.create_server(("127.0.0.1", 0)) as listener,
+        contextlib.ExitStack() as stack,
     ):
+        stack.callback(os.close, warden.mark(folder))
         Path(folder).chmod(0o777)
         canary, outside = Path(folder, "canary"), Path(folder, "written")
         canary.write_text("canary", encoding="ascii")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import platform
 import unicodedata
 from collections.abc import Mapping
@@ -83,13 +84,23 @@ class Limits:
     open_files: int = 64
     output_bytes: int = 16 << 20
 
+    def stretched(self, factor: float) -> Limits:
+        """The same for a machine that takes ``factor`` times as long."""
+        return dataclasses.replace(
+            self,
+            cpu_seconds=math.ceil(self.cpu_seconds * factor),
+            wall_seconds=self.wall_seconds * factor,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of one program. ``detail`` holds no control characters.
 
-    ``backend``, ``level``, ``grading`` and ``python`` say how it was found out. Everything a program
-    can influence is bounded, so a record stays below 64 KiB.
+    ``backend``, ``level``, ``grading`` and ``python`` say how it was found out, ``cpu_factor`` how far
+    the limits of time were stretched. ``machine`` marks where, for a timeout counts there alone; it
+    is empty where other work may have caused the timeout. Everything a program can influence is
+    bounded, so a record stays below 64 KiB.
     """
 
     outcome: OutcomeName
@@ -107,6 +118,8 @@ class Outcome:
     python: str = field(default_factory=platform.python_version)
     program_sha256: str = ""
     retried_quiet: bool = False
+    cpu_factor: float = 1.0
+    machine: str = ""
 
     @property
     def is_passed(self) -> bool:

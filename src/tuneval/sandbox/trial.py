@@ -13,12 +13,13 @@ import time
 from collections.abc import Callable
 from typing import Any, cast
 
-from tuneval.sandbox.backend import SandboxBackend
+from tuneval.sandbox.backend import GRADER_CPU_SECONDS, SandboxBackend
 from tuneval.sandbox.box import Box, Ending
 from tuneval.sandbox.inside import wire
 from tuneval.sandbox.program import MAX_TAIL_BYTES, Limits, Outcome, OutcomeName, Program, escape
 
 WATCH_SECONDS = 0.1
+NO_VERDICT = "the grader gave no verdict"
 _SIGNAL_OUTCOMES: dict[int, tuple[OutcomeName, str]] = {
     4: ("crash", "SIGILL"),
     6: ("crash", "SIGABRT"),
@@ -37,9 +38,13 @@ _VERDICTS = {
     "early_exit",
     "memory_limit",
     "violation",
-    "infra_error",
     "gone",
 }
+_STAGE = {"stage": "confined"}
+"""Told once, before anything foreign runs."""
+_PHASES = ("", "define", "call")
+_MAX_VERDICT_BYTES = 16 << 10
+_MAX_CALLS = 1 << 31
 _SIGKILL = 128 + 9
 
 
@@ -64,7 +69,7 @@ class Trial:
         self.grader: Box | None = None
         self.verdict_reader = -1
         self.verdict: dict[str, Any] = {}
-        self.stages: set[str] = set()
+        self.is_confined = False
         self.stopped: tuple[OutcomeName, str] | None = None
         self.output_bytes = 0
         self.tail = b""
@@ -180,19 +185,37 @@ class Trial:
         if data is None:
             return True
         self._verdict_bytes += data
-        while len(self._verdict_bytes) >= 4:
+        while len(self._verdict_bytes) >= 4 and not self.verdict:
             end = 4 + int.from_bytes(self._verdict_bytes[:4], "big")
+            if end > _MAX_VERDICT_BYTES:
+                self._take_nonsense("a verdict too long")
             if len(self._verdict_bytes) < end:
                 break
-            frame = wire.parse(self._verdict_bytes[4:end])
+            try:
+                self._take_frame(wire.parse(self._verdict_bytes[4:end]))
+            except wire.WireError as error:
+                self._take_nonsense(str(error))
             self._verdict_bytes = self._verdict_bytes[end:]
-            if "stage" in frame:
-                self.stages.add(str(frame["stage"]))
-            elif "setup" in frame:
-                self.verdict = {"outcome": "infra_error", "detail": str(frame["setup"])}
-            elif frame.get("outcome") in _VERDICTS:
-                self.verdict = frame
         return bool(data)
+
+    def _take_frame(self, frame: dict[str, Any]) -> None:
+        if frame == _STAGE and not self.is_confined:
+            self.is_confined = True
+        elif _is_verdict(frame, self.program) and (self.is_confined or frame["outcome"] == "gone"):
+            self.verdict = frame
+        elif not self.is_confined and isinstance(frame.get("setup"), str):
+            self.verdict = {"outcome": "infra_error", "detail": frame["setup"]}
+        else:
+            self._take_nonsense("a verdict that is none")
+
+    def _take_nonsense(self, detail: str) -> None:
+        """What came where the verdict belongs is none: a program's doing, once one may have run, and
+        before that the words of an engine that failed."""
+        if self.is_confined:
+            self.verdict = {"outcome": "violation", "detail": detail}
+        else:
+            self.grader_words = self._verdict_bytes[:MAX_TAIL_BYTES]
+            self.verdict = {"outcome": "infra_error", "detail": _set_up_failure(self)}
 
     def _relay(self, fd: int) -> bool:
         data = _read(fd)
@@ -236,10 +259,10 @@ class Trial:
             for key, _ in self.selector.select(WATCH_SECONDS):
                 if key.fd in self.selector.get_map() and not key.data():
                     self.selector.unregister(key.fd)
-                    if self._is_verdict(key.fd):
+                    if self._is_of_verdict(key.fd):
                         return
 
-    def _is_verdict(self, fd: int) -> bool:
+    def _is_of_verdict(self, fd: int) -> bool:
         """Was that the pipe of the verdict? At its end the grader is gone."""
         return fd == self.verdict_reader or (
             self.grader is not None and self.grader.stderr is not None and fd == self.grader.stderr
@@ -249,7 +272,7 @@ class Trial:
         for box in self._boxes():
             box.look_at_cpu()
             whose = "grader" if box is self.grader and self.candidate else ""
-            if box.resident_bytes() > self.limits.memory_bytes:
+            if box.memory_bytes() > self.limits.memory_bytes:
                 self.stopped = ("memory_limit", whose or "all processes together")
             if box.stored_bytes() > self.limits.temporary_bytes:
                 self.stopped = ("violation", "more temporary files than allowed")
@@ -310,7 +333,7 @@ def judge(
             _await_ending(trial)
         finally:
             endings = trial.close()
-    except (OSError, wire.WireError) as error:
+    except OSError as error:
         problem = f"{type(error).__name__}: {error}"
     ending, grader = endings
     outcome, detail = ("infra_error", problem) if problem else _classify(trial, ending, grader)
@@ -319,9 +342,9 @@ def judge(
     return Outcome(
         outcome=cast(OutcomeName, outcome),
         detail=escape(detail),
-        phase=str(verdict.get("phase", ""))[:20],
+        phase=verdict.get("phase", ""),
         missing_module=escape(missing, 100) if isinstance(missing, str) else None,
-        calls=int(verdict.get("calls", 0)),
+        calls=verdict.get("calls", 0),
         cpu_seconds=round(ending.cpu_seconds, 4),
         wall_seconds=round(time.monotonic() - started, 4),
         output_bytes=trial.output_bytes,
@@ -356,19 +379,20 @@ def _classify(trial: Trial, ending: Ending, grader: Ending) -> tuple[str, str]:
         return _stopped(trial, trial.stopped)
     if verdict and verdict["outcome"] != "gone":
         return verdict["outcome"], str(verdict.get("detail", ""))
-    if "confined" not in trial.stages:
+    if not trial.is_confined:
         return "infra_error", _set_up_failure(trial)
     cpu_limit = trial.limits.cpu_seconds
     if verdict or trial.candidate is None:
         return _classify_ending(ending, cpu_limit)
-    outcome, detail = _classify_ending(grader, cpu_limit + 5)
-    if "called" not in trial.stages or outcome == "early_exit":
-        return "infra_error", f"the grader gave no verdict ({outcome}, {detail})"
+    # What the program sent was all that the grader had to do with.
+    outcome, detail = _classify_ending(grader, cpu_limit + GRADER_CPU_SECONDS)
+    if outcome == "early_exit":
+        return "violation", f"{NO_VERDICT} ({detail})"
     return outcome, "grader"
 
 
 def _stopped(trial: Trial, stopped: tuple[OutcomeName, str]) -> tuple[str, str]:
-    if stopped == ("timeout", "wall") and "confined" not in trial.stages:
+    if stopped == ("timeout", "wall") and not trial.is_confined:
         return "infra_error", f"the sandbox was not up after {trial.limits.wall_seconds:g} s"
     return stopped
 
@@ -391,6 +415,24 @@ def _set_up_failure(trial: Trial) -> str:
     # A tool says it at once; Python's traceback says it at the end.
     line = (lines[-1] if lines[0].startswith("Traceback") else lines[0]) if lines else ""
     return line or "the sandbox ended before the program was started"
+
+
+def _is_verdict(frame: dict[str, Any], program: Program) -> bool:
+    """Is that what a grader reports? In mode "inproc" a program may have written it, and then the
+    tests cannot be to blame."""
+    calls, missing = frame.get("calls"), frame.get("missing_module")
+    may_be_untested = program.grading == "split"
+    return (
+        isinstance(frame.get("outcome"), str)
+        and (
+            frame["outcome"] in _VERDICTS or (frame["outcome"] == "infra_error" and may_be_untested)
+        )
+        and isinstance(frame.get("detail"), str)
+        and frame.get("phase") in _PHASES
+        and (missing is None or isinstance(missing, str))
+        and type(calls) is int
+        and 0 <= calls < _MAX_CALLS
+    )
 
 
 def _read(fd: int) -> bytes | None:

@@ -14,7 +14,7 @@ from typing import Protocol
 from tuneval.errors import ConfigError
 from tuneval.tasks.formats import format_of, restyled, with_places
 from tuneval.tasks.options import one_of, text_or_none
-from tuneval.types import Case, Message
+from tuneval.types import COLUMN_NAMES, OWN, Case, Message
 
 Prompt = str | tuple[Message, ...]
 Examples = Sequence[Case] | Callable[[Case], Sequence[Case]]
@@ -54,8 +54,9 @@ def fill(template: str, inputs: Mapping[str, object]) -> str:
 
     def value_of(place: re.Match[str]) -> str:
         name = place[1]
-        if name in inputs:
-            return _as_text(name, inputs[name])
+        key = _key_of(name, inputs)
+        if key in inputs:
+            return _as_text(name, inputs[key])
         if _NAME.fullmatch(name):
             raise ConfigError(
                 f'template: there is no column "{name}" (there are: {_columns(inputs)}).'
@@ -63,6 +64,15 @@ def fill(template: str, inputs: Mapping[str, object]) -> str:
         return place[0]
 
     return _PLACE.sub(value_of, template)
+
+
+def _key_of(name: str, inputs: Mapping[str, object]) -> str:
+    """The key under which a column stands: its own name, or the standard one that it came under."""
+    if name in inputs:
+        return name
+    names = inputs.get(COLUMN_NAMES)
+    key = names.get(name) if isinstance(names, Mapping) else None
+    return str(key) if key is not None else f"{OWN}{name}"
 
 
 def _as_text(name: str, value: object) -> str:
@@ -76,7 +86,10 @@ def _as_text(name: str, value: object) -> str:
 
 
 def _columns(inputs: Mapping[str, object]) -> str:
-    return ", ".join(f'"{name}"' for name in inputs) or "none"
+    named = inputs.get(COLUMN_NAMES)
+    own = [name.removeprefix(OWN) for name in inputs if name != COLUMN_NAMES]
+    names = [*own, *(named if isinstance(named, Mapping) else ())]
+    return ", ".join(f'"{name}"' for name in names) or "none"
 
 
 def letter(index: int) -> str:
@@ -105,13 +118,13 @@ def question_of(case: Case, cue: str = "") -> str:
     given = case.inputs
     if "instruction" in given:
         return "\n".join(str(given[key]) for key in ("instruction", "input") if given.get(key))
+    passage = f"{given['context']}\n\n" if given.get("context") else ""
     if "question" in given:
-        passage = f"{given['context']}\n\n" if given.get("context") else ""
         return f"{passage}Question: {given['question']}\nAnswer:"
     if "article" in given:
         return f"{given['article']}\n\nSummary:"
     if "text" in given:
-        return f"{given['text']}\n{cue}" if cue else str(given["text"])
+        return f"{passage}{given['text']}" + (f"\n{cue}" if cue else "")
     raise ConfigError(
         f"{case.id}: no wording is known for the columns {_columns(given)}.\nGive a template, e.g. "
         '--prompt "{column}\\nAnswer:".'
@@ -199,6 +212,21 @@ class Wording:
         return (*told, *shown, *(turn for turn in own if turn.role != "system"))
 
     def _own_turns(self, case: Case, style: str | None = None) -> tuple[Message, ...]:
+        return (*self._turns_before(case), *self._question_turns(case, style))
+
+    def _turns_before(self, case: Case) -> tuple[Message, ...]:
+        """The word of the system and the earlier turns that a row has in columns of their own."""
+        given = case.inputs
+        if "messages" in given:
+            return ()
+        named = [_key_of(name, given) for name in _PLACE.findall(self.template or "")]
+        history = given.get("history")
+        earlier = history if isinstance(history, tuple) else ()
+        if "system" in given and "system" not in named:
+            earlier = (Message("system", str(given["system"])), *earlier)
+        return earlier
+
+    def _question_turns(self, case: Case, style: str | None) -> tuple[Message, ...]:
         style = style or format_of(case)
         if style is not None:
             return self._restyled_turns(case, style)

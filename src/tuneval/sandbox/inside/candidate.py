@@ -47,6 +47,9 @@ def serve(settings: dict[str, Any]) -> None:
     inlet, outlet = settings["channel"]
     process = os.getpid()
     wire.write_frame(outlet, {"confined": True})
+    wire.read_frame(
+        inlet
+    )  # nothing foreign runs before the evaluator knows that the sandbox stands
     module = type(sys)(MODULE)
     sys.modules[MODULE] = module
     _send(outlet, process, _define(module, settings["source"]))

@@ -148,7 +148,8 @@ def _ruleset(paths: dict[str, list[str]]) -> int:
     ruleset = _syscall(_CREATE_RULESET, attributes, len(words) * 8, 0)
     rules = [(path, _EXECUTE | _READ_FILE | _READ_DIR) for path in paths["read"]]
     rules += [(path, _READ_DIR) for path in paths["list"]]
-    rules += [(path, files) for path in paths["write"]]
+    # Not to be executed: a program that may not be read hides what it holds from the evaluator.
+    rules += [(path, files & ~_EXECUTE) for path in paths["write"]]
     rules += [(path, _READ_FILE | _WRITE | _TRUNCATE) for path in _DEVICES]
     for path, rights in rules:
         try:

@@ -18,10 +18,14 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 MAX_TEXT = 500
+MAX_NAME = 100
+_ENDS_LOOPS = (StopIteration, StopAsyncIteration)
+"""Raised by a call within ``map`` or a loop of the tests they would end it, and what follows would
+not be tested: as in generators (PEP 479), they arrive as another exception."""
 _PROGRAM_ERRORS = {
     name: kind
     for name, kind in vars(builtins).items()
-    if isinstance(kind, type) and issubclass(kind, Exception)
+    if isinstance(kind, type) and issubclass(kind, Exception) and not issubclass(kind, _ENDS_LOOPS)
 }
 
 
@@ -46,6 +50,7 @@ class Remote:
         self.inlet, self.outlet = channel
         self.verdict = verdict
         self.calls = 0
+        self.is_answered = False
         self.raised: BaseException | None = None
         self.description: dict[str, Any] = {}
         self._tokens: dict[int, Token] = {}
@@ -59,9 +64,10 @@ class Remote:
         if "confined" not in first:
             self.end("violation", "spoke before it was asked")
         wire.write_frame(self.verdict, {"stage": "confined"})
+        self._write({"go": True})
         hello = self._read()
         if "syntax" in hello:
-            self.end("syntax_error", str(hello["syntax"]), phase="define")
+            self.end("syntax_error", self._text_of(hello["syntax"]), phase="define")
         self._take_failure(hello, phase="define")
         defined = hello.get("defined")
         if not isinstance(defined, dict):
@@ -72,28 +78,25 @@ class Remote:
         """Call ``name``, or fetch its value if ``arguments`` is None."""
         question: dict[str, Any] = {"id": os.urandom(8).hex(), "name": name}
         if arguments is not None:
-            if not self.calls:
-                wire.write_frame(self.verdict, {"stage": "called"})
             self.calls += 1
             encoder = wire.Encoder(self._number)
             question["args"] = encoder.encode_all(arguments, 0)
             question["kwargs"] = [[k, encoder.encode(v)] for k, v in named.items()]
-        try:
-            wire.write_frame(self.outlet, question)
-        except OSError:
-            self.end("gone", "")
+        self._write(question)
         answer = self._read()
+        self.is_answered = True
         if answer.get("id") != question["id"]:
             self.end("violation", "an answer that was not asked for")
         if "left" in answer:
-            self.end("early_exit", f"{answer['left']} in a call", phase="call")
+            self.end("early_exit", f"{self._text_of(answer['left'])} in a call", phase="call")
         decoder = wire.Decoder(self._token)
         if answer.get("after") is not None:
             after = self._decode(decoder, answer["after"])
             for old, new in zip((*(arguments or ()), *named.values()), after, strict=False):
                 wire.update_in_place(old, new)
         if "unsendable" in answer:
-            self._raise({"name": "Unsendable", "text": f"its result is {answer['unsendable']}"})
+            text = f"its result is {self._text_of(answer['unsendable'])}"
+            self._raise({"name": "Unsendable", "text": text})
         if "raised" in answer:
             self._raise(answer["raised"])
         if "value" not in answer:
@@ -101,26 +104,36 @@ class Remote:
         return self._decode(decoder, answer["value"])
 
     def end(self, outcome: str, detail: str, *, phase: str = "", missing: Any = None) -> NoReturn:
-        """Report the outcome and leave at once."""
+        """Report the outcome and leave at once. However long the texts are, the report is short."""
         wire.write_frame(
             self.verdict,
             {
                 "outcome": outcome,
                 "detail": detail[:MAX_TEXT],
                 "phase": phase,
-                "missing_module": missing if isinstance(missing, str) else None,
+                "missing_module": missing[:MAX_NAME] if isinstance(missing, str) else None,
                 "calls": self.calls,
             },
         )
         os._exit(0)
 
+    def end_untested(self, detail: str) -> NoReturn:
+        """Report tests that were no tests: the benchmark's fault, unless the program had a say."""
+        self.end("wrong_answer" if self.is_answered else "infra_error", detail)
+
     def end_raised(self, phase: str) -> NoReturn:
         """Report the exception that the program raised."""
         raised = self.description
-        text = f"{raised.get('name')}: {raised.get('text')}"
+        text = f"{raised['name']}: {raised['text']}"
         is_memory = raised.get("base") == "MemoryError"
         outcome = "memory_limit" if is_memory else "exception"
         self.end(outcome, text, phase=phase, missing=raised.get("missing_module"))
+
+    def _write(self, frame: dict[str, Any]) -> None:
+        try:
+            wire.write_frame(self.outlet, frame)
+        except OSError:
+            self.end("gone", "")
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -138,7 +151,8 @@ class Remote:
 
     def _take_failure(self, hello: dict[str, Any], phase: str) -> None:
         if "left" in hello:
-            self.end("early_exit", f"{hello['left']} while being defined", phase=phase)
+            text = f"{self._text_of(hello['left'])} while being defined"
+            self.end("early_exit", text, phase=phase)
         if "raised" in hello:
             self._describe(hello["raised"])
             self.end_raised(phase)
@@ -146,11 +160,17 @@ class Remote:
     def _describe(self, raised: Any) -> None:
         if not isinstance(raised, dict):
             self.end("violation", "an exception that is no record")
-        self.description = raised
+        texts = {key: self._text_of(raised.get(key, "")) for key in ("name", "text")}
+        self.description = {**raised, **texts}
+
+    def _text_of(self, value: Any) -> str:
+        if not isinstance(value, str):
+            self.end("violation", "no text where one belongs")
+        return value[:MAX_TEXT]
 
     def _raise(self, raised: Any) -> NoReturn:
         self._describe(raised)
-        name, text = str(raised.get("name"))[:100], str(raised.get("text"))[:MAX_TEXT]
+        name, text = self.description["name"], self.description["text"]
         kind = _PROGRAM_ERRORS.get(name) if raised.get("is_builtin") is True else None
         try:
             error = kind(text) if kind else RemoteError(f"{name}: {text}")
@@ -203,7 +223,7 @@ def grade(job: dict[str, Any]) -> NoReturn:
             remote.end("memory_limit", "grader")
         remote.end("wrong_answer", f"{type(error).__name__}: {_text(error)}")
     except BaseException as error:  # noqa: BLE001  SystemExit in the tests of a benchmark
-        remote.end("infra_error", f"the tests ended with {type(error).__name__}")
+        remote.end_untested(f"the tests ended with {type(error).__name__}")
     remote.end("passed", "")
 
 
@@ -249,7 +269,7 @@ def _run_tests(
     if job["kind"] == "function":
         check = space.get("check")
         if not callable(check):
-            remote.end("infra_error", 'the tests define no function "check"')
+            remote.end_untested('the tests define no function "check"')
         check(entry)
 
 
@@ -269,13 +289,32 @@ def _grade_in_process(remote: Remote, job: dict[str, Any]) -> None:
         remote.end_raised("define")
     except BaseException as error:  # noqa: BLE001  SystemExit and its like
         remote.end("early_exit", type(error).__name__, phase="define")
-    space = dict(module.__dict__)
+    remote.is_answered = True
+    space = {name: _unbroken(value) for name, value in module.__dict__.items()}
     parts = [compile(text, "<tests>", "exec", dont_inherit=True) for text in job["tests"]]
-    wire.write_frame(remote.verdict, {"stage": "called"})
     try:
         _run_tests(remote, job, parts, space, space.get(job["entry_point"]))
-    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+    except Exception:
+        raise
+    except BaseException as error:  # noqa: BLE001  SystemExit, its like and a program's own
         remote.end("early_exit", type(error).__name__, phase="call")
+
+
+def _unbroken(value: Any) -> Any:
+    """A function as it is, except that it ends no loop of its caller (see ``_ENDS_LOOPS``)."""
+    import functools
+
+    if not isinstance(value, type(_unbroken)):
+        return value
+
+    @functools.wraps(value)
+    def function(*arguments: Any, **named: Any) -> Any:
+        try:
+            return value(*arguments, **named)
+        except _ENDS_LOOPS as error:
+            raise RemoteError(f"{type(error).__name__}: {_text(error)}") from error
+
+    return function
 
 
 def _names(code: CodeType) -> set[str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 _ALLOW, _EPERM, _ENOSYS, _KILL = 0x7FFF0000, 0x00050001, 0x00050026, 0x80000000
 _LOAD, _JUMP_EQ, _JUMP_GE, _JUMP_ANY, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
-_NUMBER, _ARCHITECTURE, _ARGUMENT_0, _ARGUMENT_1 = 0, 4, 16, 24
+_NUMBER, _ARCHITECTURE, _ARGUMENT_0, _ARGUMENT_1, _ARGUMENT_4 = 0, 4, 16, 24, 48
 """Offsets in the kernel's ``struct seccomp_data`` (the low half of a 64-bit argument)."""
 
 AUDIT = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
@@ -24,8 +24,21 @@ _NAMESPACES = 0x7E020000
 _TERMINAL_INPUT = (0x5412, 0x541C)
 """TIOCSTI and TIOCLINUX: both push characters into a terminal."""
 
+_UNIX_DOMAIN = 1
+_SET_DUMPABLE = 4
+"""Option of ``prctl``: it would hide a process's descriptors and mappings from the evaluator."""
+
 _TABLE = """
 socket 41 198
+connect 42 203
+bind 49 200
+sendmsg 46 211
+sendmmsg 307 269
+memfd_create 319 279
+memfd_secret 447 447
+inotify_init 253 -
+inotify_init1 294 26
+inotify_add_watch 254 27
 ptrace 101 117
 process_vm_readv 310 270
 process_vm_writev 311 271
@@ -44,6 +57,9 @@ fsconfig 431 431
 fsmount 432 432
 fspick 433 433
 mount_setattr 442 442
+open_tree_attr 467 467
+statmount 457 457
+listmount 458 458
 chroot 161 51
 pivot_root 155 41
 unshare 272 97
@@ -105,6 +121,8 @@ mq_timedreceive 243 183
 mq_notify 244 184
 mq_getsetattr 245 185
 """
+"""Of sockets, pairs are left: they can be given no other partner (``sendmsg`` takes an address that
+a filter cannot see, and hides open files on the way). Memory has no name and no descriptor."""
 _WITHOUT_PID_NAMESPACE = """
 setsid 112 157
 setpgid 109 154
@@ -142,6 +160,9 @@ removexattrat 466 466
 """Landlock does not cover attributes, and other processes and files of the same user are in reach."""
 _CLONE = {"x86_64": 56, "aarch64": 220}
 _CLONE3 = 435
+_SOCKETPAIR = {"x86_64": 53, "aarch64": 199}
+_SENDTO = {"x86_64": 44, "aarch64": 206}
+_PRCTL = {"x86_64": 157, "aarch64": 167}
 _IOCTL = {"x86_64": 16, "aarch64": 29}
 _PRLIMIT = {"x86_64": 302, "aarch64": 261}
 
@@ -174,6 +195,10 @@ def program(machine: str, *, has_pid_namespace: bool, has_own_uid: bool) -> byte
     lines += _answer_argument(_CLONE[machine], _ARGUMENT_0, [(_JUMP_ANY, 0, 1, _NAMESPACES)])
     # Limits of another process (argument 0 is not "myself").
     lines += _answer_argument(_PRLIMIT[machine], _ARGUMENT_0, [(_JUMP_EQ, 1, 0, 0)])
+    lines += _answer_argument(_SOCKETPAIR[machine], _ARGUMENT_0, [(_JUMP_EQ, 1, 0, _UNIX_DOMAIN)])
+    for half in (0, 4):  # of the address, which must be none
+        lines += _answer_argument(_SENDTO[machine], _ARGUMENT_4 + half, [(_JUMP_EQ, 1, 0, 0)])
+    lines += _answer_argument(_PRCTL[machine], _ARGUMENT_0, [(_JUMP_EQ, 0, 1, _SET_DUMPABLE)])
     for request in _TERMINAL_INPUT:
         lines += _answer_argument(_IOCTL[machine], _ARGUMENT_1, [(_JUMP_EQ, 0, 1, request)])
     lines.append((_RETURN, 0, 0, _ALLOW))

@@ -26,8 +26,10 @@ def watch(settings: dict[str, Any]) -> None:
     """Start the role in a child and guard it. Returns in the child only."""
     control, status, folder = settings["control"], settings["status"], settings["folder"]
     confine.become_subreaper()
+    marked = mark(folder)
     child = os.fork()
     if child == 0:
+        os.close(marked)
         os.close(control)
         os.close(status)
         os.setsid()
@@ -43,6 +45,25 @@ def watch(settings: dict[str, Any]) -> None:
     if code is not None:
         _say(status, {"exit-code": code})
     os._exit(0)
+
+
+def mark(folder: str, how: int | None = None) -> int:
+    """Mark a folder as in use, until the returned descriptor is closed or this process is gone.
+
+    Raises
+    ------
+    OSError
+        It is no folder that we may read, or (``how`` given) it is marked already.
+    """
+    import fcntl
+
+    descriptor = os.open(folder, _DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH if how is None else how)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _wait(child: int, control: int) -> int | None:

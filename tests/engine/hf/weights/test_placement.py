@@ -352,5 +352,7 @@ def test_the_key_of_a_run_reaches_the_backend(base) -> None:
     made = make_backend(spec(quantization="4bit", device="cpu"), None)
     assert isinstance(made, HFBackend)
     assert made.options.quantization == "4bit"
+    with pytest.raises(ConfigError, match=r'^backend "hf" has no option "base_url"\.$'):
+        make_backend(spec(base_url="http://localhost/v1"), None)
     with pytest.raises(ConfigError, match=r"backend.quantization: .*'4bit'"):
         spec(quantization="3bit")
