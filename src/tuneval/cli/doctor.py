@@ -297,6 +297,7 @@ def _about_prompts(plan: Plan, asked: dict[str, Task], faults: list[str]) -> lis
         )
         seen = prompts.see(plan.case_sets, plan.variants, asked, show)
         lines = about_prompts(prompts.lines_about(plan, seen, asked))
+        lines += [f"  note    {note}" for note in prompts.unused_settings(plan, asked)]
         prompts.refuse_lost_questions(plan, seen)
     return lines
 

@@ -108,7 +108,7 @@ def look_at_prompts(
     """
     seen = see(plan.case_sets, plan.variants, asked, show)
     refuse_lost_questions(plan, seen)
-    notes = (*plan.notes, *_notes(seen))
+    notes = (*plan.notes, *_notes(seen), *unused_settings(plan, asked))
     return replace(plan, first_prompts=tuple(lines_about(plan, seen, asked)), notes=notes), seen
 
 
@@ -120,6 +120,25 @@ def _notes(seen: Prompts) -> Iterator[str]:
         lost = f", {n_lost:,} of them have lost their question" if n_lost else ""
         if cut:
             yield f"{variant}: {len(cut):,} of {len(of):,} prompts do not fit and are cut{lost}"
+
+
+def unused_settings(plan: Plan, asked: Mapping[str, Task]) -> list[str]:
+    """What models' folders say about drawing answers, which a comparison on equal terms does not use."""
+    first = [asked[cases.name].ask(cases.cases[0])[0] for cases in plan.case_sets if cases.cases]
+    decoding = next((one.decoding for one in first if one.decoding is not None), None)
+    if decoding is None:
+        return []
+    own = f"temperature {decoding.temperature:g}" if decoding.temperature else "the likeliest token"
+    return [
+        f"{name}: generation_config.json asks for {_settings(folder.drawing)}: not used, every variant "
+        f"draws alike ({own})"
+        for name, folder in plan.folders.items()
+        if folder.drawing
+    ]
+
+
+def _settings(drawing: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in drawing.items())
 
 
 def refuse_lost_questions(plan: Plan, prompts: Prompts) -> None:
