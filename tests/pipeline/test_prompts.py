@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,6 +64,25 @@ def test_doctor_shows_the_first_case_as_every_variant_reads_it(
     said = capsys.readouterr().out
     assert "as every variant reads it:" in said
     assert 'worded by --prompt: "{text} =>"' in said
+
+
+def test_doctor_shows_prompts_without_torch(setting: Setting) -> None:
+    script = (
+        "import sys; sys.path[:0] = sys.argv[1].split('|')\n"
+        "from tuneval.cli.main import exit_code\n"
+        "code = exit_code(['doctor', *sys.argv[2:]])\n"
+        "sys.exit(code or 'torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    words = [str(setting.base), "--data", str(setting.data)]
+    done = subprocess.run(
+        [sys.executable, "-c", script, "|".join(sys.path), *words],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert "every variant reads it:" in done.stdout
 
 
 def test_every_file_of_a_run_holds_the_prompts(setting: Setting, chatty: Path, run_it: Run) -> None:

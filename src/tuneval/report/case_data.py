@@ -214,7 +214,8 @@ def _trimmed(row: list[Any]) -> list[Any]:
 
 
 def _kept(result: RunResult, cases: Sequence[Case], most_text_bytes: int) -> list[int]:
-    sizes = [_size(result, index, case) for index, case in enumerate(cases)]
+    n_shared = len(_beginning([one.text for one in result.prompts]))
+    sizes = [_size(result, index, case, n_shared) for index, case in enumerate(cases)]
     if sum(sizes) <= most_text_bytes:
         return list(range(len(cases)))
     wanted = {case for flips in result.flips for case in (*flips.fixed, *flips.broken)}
@@ -229,13 +230,14 @@ def _kept(result: RunResult, cases: Sequence[Case], most_text_bytes: int) -> lis
     return sorted(kept)
 
 
-def _size(result: RunResult, index: int, case: Case) -> int:
+def _size(result: RunResult, index: int, case: Case, n_shared: int) -> int:
+    """Bytes of a case's texts; what all prompts begin with is held once."""
     texts = [str(value) for value in case.inputs.values()]
     for answers in result.predictions.values():
         if index < len(answers):
             texts += [answers[index].text or "", *answers[index].completions[:1]]
     asked = {own[index] for own in result.prompt_places.values() if index < len(own)}
-    texts += [result.prompts[place].text for place in asked if place is not None]
+    texts += [result.prompts[place].text[n_shared:] for place in asked if place is not None]
     return sum(len(text.encode("utf-8", "replace")) for text in texts)
 
 

@@ -70,17 +70,14 @@ class HFBackend:
         self._reader = Reader(options, self.device)
         self._resident = Resident(self.device, options.threads, self._models)
         self._voices: dict[Variant, Voice] = {}
+        self._unproved: dict[Variant, Voice] = {}
 
     def prepare(self, variants: Sequence[Variant]) -> dict[str, VariantFacts]:
         """Prove that every variant is complete, fits and acts; see ``Backend.prepare``.
 
         Everything that needs no weights is checked for all variants first.
         """
-        new = {
-            variant: self._reader.read(variant)
-            for variant in variants
-            if variant not in self._voices
-        }
+        new = {variant: self._read(variant) for variant in variants if variant not in self._voices}
         by_weights: dict[Key, list[Variant]] = {}
         for variant, voice in new.items():
             by_weights.setdefault(voice.key, []).append(variant)
@@ -124,8 +121,7 @@ class HFBackend:
 
     def shown(self, variant: Variant, requests: Sequence[Request]) -> list[ShownPrompt]:
         """The exact text of every request as the variant reads it; loads no weights."""
-        voice = self._voices.get(variant) or self._reader.read(variant)
-        return shown(voice.renderer, requests)
+        return shown(self._read(variant).renderer, requests)
 
     def fingerprint(self, variant: Variant) -> str:
         """Hash of weights, adapter, tokenizer, template, dtype, device kind and versions."""
@@ -140,8 +136,15 @@ class HFBackend:
     def close(self) -> None:
         """Detach adapters and give the weights' memory back."""
         self._voices.clear()
+        self._unproved.clear()
         self._reader.forget_tokenizers()
         self._resident.close()
+
+    def _read(self, variant: Variant) -> Voice:
+        """What a variant is as far as its files say; looked at once."""
+        if variant not in self._unproved:
+            self._unproved[variant] = self._reader.read(variant)
+        return self._unproved[variant]
 
     def _scoring(
         self, weights: Weights, voice: Voice, variant: Variant, requests: Sequence[Request]
