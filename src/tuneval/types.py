@@ -210,8 +210,7 @@ class ShownPrompt:
     n_cut, cut_at : int
         Tokens that were left out to fit the context, and the place in ``text`` where.
     is_question_lost : bool
-        What is left does not hold the question: not even its beginning and end fit, or more than
-        half of a prompt of exact characters is gone.
+        More than half of what is asked is gone: of the last turn, or of a prompt of exact characters.
     """
 
     text: str

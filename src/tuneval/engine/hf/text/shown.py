@@ -85,8 +85,13 @@ def _shown(renderer: Renderer, request: Request, written: Written) -> ShownPromp
         return ShownPrompt(text, continuation, written.n_cut, written.cut_at)
     ids = renderer.encode_all([text])[text]
     kept = renderer.tokenizer.decode(ids[n_left:], clean_up_tokenization_spaces=False)
-    is_lost = not isinstance(request.prompt, str) or 2 * n_left > len(ids)
-    return ShownPrompt(kept, continuation, n_left, 0, is_lost)
+    return ShownPrompt(kept, continuation, n_left, 0, _is_lost(request, kept))
+
+
+def _is_lost(request: Request, kept: str) -> bool:
+    """Whether more than half of what is asked is gone: of the last turn, or of an exact prompt."""
+    asked = request.prompt if isinstance(request.prompt, str) else request.prompt[-1].content
+    return asked.strip()[len(asked.strip()) // 2 :] not in kept
 
 
 @dataclass(frozen=True, slots=True)
