@@ -64,7 +64,7 @@ def test_killed_five_times_it_ends_as_if_it_never_was(setting: Setting, tmp_path
     kills = [1, 17, 40, 23, 90]
     words = {
         "base": str(setting.base),
-        "adapters": [str(path) for path in setting.adapters],
+        "adapters": [f"lora={path}" for path in setting.adapters],
         "full": str(setting.full),
         "data": str(setting.data),
         "kills": kills,

@@ -84,6 +84,10 @@ def _words(
         str | None,
         _option(DATA, "training file: leaked cases, learnt by heart", metavar="FILE"),
     ] = None,
+    validation: Annotated[
+        str | None,
+        _option(DATA, "chooses among checkpoints of one training", metavar="FILE", rare=True),
+    ] = None,
     adversarial: Annotated[
         list[str] | None,
         _option(
@@ -248,6 +252,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "options": task_options,
     }
     return {
+        "said": spelled(words),
         "base": _either(words["base"], words["base_model"]),
         "adapters": words["adapter"] or (),
         "full": words["full"] or (),
@@ -264,6 +269,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "cases": cases,
         "name": words["name"],
         "train_data": words["train_data"],
+        "validation": words["validation"],
         "prompting": {
             "chat_template": words["chat_template"],
             "allow_lost_questions": words["allow_lost_questions"],
@@ -298,6 +304,19 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         },
         "output": {"dir": words["output_dir"], "reports": _listed(words["report"])},
     }
+
+
+def spelled(words: dict[str, Any]) -> list[str]:
+    """All that was said beside BASE, as words of a command line."""
+    said: list[str] = []
+    for name, parameter in inspect.signature(_words).parameters.items():
+        value = words[name]
+        if name in ("base", "base_model") or not value or value == parameter.default:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        values = value if isinstance(value, list) else [value]
+        said += [word for one in values for word in ((flag,) if one is True else (flag, str(one)))]
+    return said
 
 
 def _either(argument: str | None, option: str | None) -> str | None:
