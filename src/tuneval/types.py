@@ -200,6 +200,30 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownPrompt:
+    """The exact text that a variant is asked with.
+
+    Attributes
+    ----------
+    text : str
+        What the model reads, special tokens spelled out. Behind a server: the messages as JSON,
+        since its template cannot be seen from here.
+    continuation : str or None
+        What is scored after it, joint included; None where an answer is drawn.
+    n_cut, cut_at : int
+        Tokens that were left out to fit the context, and the place in ``text`` where.
+    is_question_lost : bool
+        More than half of what is asked is gone: of the last turn, or of a prompt of exact characters.
+    """
+
+    text: str
+    continuation: str | None = None
+    n_cut: int = 0
+    cut_at: int | None = None
+    is_question_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """One text drawn from a model, without stop string and special tokens.
 
@@ -450,7 +474,8 @@ class RunResult:
 
     ``predictions`` and ``case_scores`` are keyed by variant name; the tuples follow ``cases``
     flattened over case sets in order. ``case_scores`` holds the value of the case set's primary
-    metric for that single case, None where there is none.
+    metric for that single case, None where there is none. ``prompts`` holds every distinct text
+    that a case was asked with, ``prompt_places`` the place of each case's own for every variant.
     """
 
     run_id: str
@@ -480,6 +505,8 @@ class RunResult:
     is_complete: bool = True
     output_dir: str = ""
     schema_version: int = SCHEMA_VERSION
+    prompts: tuple[ShownPrompt, ...] = ()
+    prompt_places: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
 
 
 class Progress(Protocol):

@@ -65,6 +65,7 @@ class Check(Protocol):
 
 
 CHECKS = {
+    "cuts": "tuneval.checks.cuts:Cuts",
     "robustness": "tuneval.checks.robustness:Robustness",
     "counterfactual": "tuneval.checks.counterfactual:Counterfactual",
     "contamination": "tuneval.checks.contamination:Contamination",

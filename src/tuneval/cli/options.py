@@ -116,6 +116,10 @@ def _words(
     chat_template: Annotated[
         str, _option(HOW, "use each model's chat template", metavar="auto|on|off", rare=True)
     ] = "auto",
+    allow_lost_questions: Annotated[
+        bool,
+        _option(HOW, "ask where a prompt does not fit, too", "--allow-lost-questions", rare=True),
+    ] = False,
     scoring: Annotated[
         str | None, _option(HOW, "of labels: likelihood or generate", metavar="KIND", rare=True)
     ] = None,
@@ -268,6 +272,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "validation": words["validation"],
         "prompting": {
             "chat_template": words["chat_template"],
+            "allow_lost_questions": words["allow_lost_questions"],
             "system": words["system"],
         },
         "metrics": _metrics(_listed(words["metrics"]), words["primary"]),

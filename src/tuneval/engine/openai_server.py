@@ -22,7 +22,16 @@ from typing import Any, TypeVar
 from tuneval import registry
 from tuneval.engine.retry import Refused, RetryPolicy, kind_of, seconds_to_wait
 from tuneval.errors import BackendError, BackendUnavailable, ConfigError, VariantError
-from tuneval.types import Completion, Decoding, Message, Request, Response, Variant, VariantFacts
+from tuneval.types import (
+    Completion,
+    Decoding,
+    Message,
+    Request,
+    Response,
+    ShownPrompt,
+    Variant,
+    VariantFacts,
+)
 
 Found = TypeVar("Found")
 Token = tuple[float | None, float | None]
@@ -132,6 +141,10 @@ class OpenAIServer:
             raise
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
+
+    def shown(self, variant: Variant, requests: Sequence[Request]) -> list[ShownPrompt]:
+        """What is sent: a text as it is, messages as JSON; the server's template cannot be seen."""
+        return [ShownPrompt(_sent(one.prompt), one.continuation) for one in requests]
 
     def fingerprint(self, variant: Variant) -> str:
         """Hash of address and name. What a server puts behind a name cannot be seen from here."""
@@ -400,6 +413,13 @@ class OpenAIServer:
         for secret in self._secrets:
             text = text.replace(secret, "***")
         return text[:LONGEST_REASON]
+
+
+def _sent(prompt: str | tuple[Message, ...]) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    turns = [{"role": turn.role, "content": turn.content} for turn in prompt]
+    return json.dumps(turns, ensure_ascii=False, indent=1)
 
 
 def served_name(variant: Variant) -> str:

@@ -26,6 +26,7 @@ from tuneval.plan.resolve import Plan
 from tuneval.report import REPORTS
 from tuneval.report.files import replace_file
 from tuneval.report.predictions import render as render_predictions
+from tuneval.report.predictions import render_prompts
 from tuneval.report.results_json import render as render_json
 from tuneval.types import RunResult, VariantFacts
 from tuneval.version import __version__
@@ -154,6 +155,7 @@ def _inferred(
             for name, one in facts.items()
         ),
         *(f"  {name}: training log {log.source}" for name, log in plan.logs.items()),
+        *(f"  {line}" for line in plan.first_prompts),
         *(
             f"  {name}: metrics {', '.join(one.name for one in chosen)} (the first decides)"
             for name, chosen in metrics.items()
@@ -165,6 +167,8 @@ def write_result(folder: Path, result: RunResult, reports: Sequence[str]) -> Non
     """Write result.json first (every report can be made again from it), then the reports."""
     replace_file(folder / "result.json", render_json(result))
     replace_file(folder / "predictions.jsonl", render_predictions(result))
+    if result.prompts:
+        replace_file(folder / "prompts.jsonl", render_prompts(result))
     for name in reports:
         render = registry.load(REPORTS, name, room="report")
         replace_file(folder / report_name(name), render(result))

@@ -38,6 +38,7 @@ from tuneval.pipeline.folder import (
     write_result,
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
+from tuneval.pipeline.prompts import look_at_prompts, show_of
 from tuneval.plan.resolve import Plan, resolve
 from tuneval.plan.spec import RunSpec
 from tuneval.tasks import Task
@@ -106,6 +107,7 @@ def run(
         backend = make_backend(spec, models)
         journal = Journal(answers_home())
         try:
+            plan, seen = look_at_prompts(plan, asked, show_of(backend))
             facts = backend.prepare(plan.variants)
             if announce:
                 announce(plan, facts, folder)
@@ -169,6 +171,7 @@ def run(
             ),
             Found(predictions, assessments, primary_metrics, findings, notes=notes),
         )
+        result = seen.join(result)
         write_result(folder, result, spec.output.reports)
     return result
 

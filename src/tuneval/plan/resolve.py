@@ -38,7 +38,8 @@ DEVICES = ("auto", "cpu", "mps", "cuda")
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A run with nothing left open. ``logs`` is keyed by variant name, ``benchmarks`` by the name of a
-    case set; ``notes`` are for the user."""
+    case set; ``notes`` are for the user; ``first_prompts`` are lines that show the first case of every
+    case set as it is asked, once that was seen."""
 
     spec: RunSpec
     variants: tuple[Variant, ...]
@@ -48,6 +49,7 @@ class Plan:
     folders: Mapping[str, ModelFolder]
     notes: tuple[str, ...]
     benchmarks: Mapping[str, Loaded] = field(default_factory=dict)
+    first_prompts: tuple[str, ...] = ()
 
 
 def resolve(

@@ -110,6 +110,7 @@ class PromptingSpec(_Strict):
     system: str | None = None
     few_shot: int = Field(default=0, ge=0)
     selection_seed: int = 0
+    allow_lost_questions: bool = False
 
 
 class MetricsSpec(_Strict):

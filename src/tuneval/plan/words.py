@@ -27,6 +27,7 @@ def describe_run(
     base: str | None,
     adapters: Sequence[str] = (),
     full: Sequence[str] = (),
+    held: Mapping[str, str] | None = None,
     data: Sequence[str] = (),
     benchmarks: Sequence[str] = (),
     guards: Sequence[str] = (),
@@ -39,7 +40,8 @@ def describe_run(
 ) -> RunSpec:
     """Build the spec of a comparison from what stands on a command line.
 
-    ``adapters`` and ``full`` are "DIR", "NAME=DIR" or a glob; ``benchmarks`` are names, ``guards``
+    ``adapters`` and ``full`` are "DIR", "NAME=DIR" or a glob; ``held`` maps the arms that are in
+    memory to where they say that they came from; ``benchmarks`` are names, ``guards``
     files or names of benchmarks; ``cases`` holds the options that all data files share (benchmarks
     take ``limit`` and ``few_shot`` of them, and without files ``options`` and ``template``, too);
     ``said`` all words but BASE as they were typed, for the commands that errors propose (left out: what
@@ -60,7 +62,7 @@ def describe_run(
         "full",
         taken=[arm.name for arm in arms],
     )
-    if not arms and not fulls and base is None:
+    if not arms and not fulls and not held and base is None:
         raise ConfigError("nothing to compare: give BASE, --adapter DIR or --full DIR.")
     if not data and not benchmarks and not guards:
         raise ConfigError("no test data: give --data FILE or --benchmark NAME.")
@@ -82,6 +84,11 @@ def describe_run(
     ]
     variants += [_section(arm, trust_remote_code, adapter=arm.paths) for arm in arms]
     variants += [_section(arm, trust_remote_code, model=arm.paths[0]) for arm in fulls]
+    variants += [
+        {"name": name, "model": place, "trust_remote_code": trust_remote_code}
+        for name, place in (held or {}).items()
+        if name not in {one["name"] for one in variants}
+    ]
     for variant in variants[1:]:
         variant["training_log"] = training_log
     return RunSpec.from_dict(

@@ -21,6 +21,10 @@ OPEN_SIGNS = ("!", "?")
 """What is never folded."""
 
 _TITLES = {
+    "cuts": (
+        "What did not fit",
+        "Prompts cut to the context and answers cut at the token limit; each case shows its own.",
+    ),
     "robustness": ("Changed inputs", "The same cases with changed inputs, against the clean ones."),
     "counterfactual": (
         "Swapped words about people",

@@ -91,7 +91,7 @@ class CompleteCode:
         """Programs in the order drawn; ``text`` is the first answer as the model gave it."""
         (response,) = responses
         if response.problem is not None:
-            return Prediction(case.id, problem=response.problem)
+            return Prediction(case.id, problem=response.problem, is_truncated=response.is_truncated)
         texts = [completion.text for completion in response.completions]
         return Prediction(
             case.id,
@@ -99,6 +99,8 @@ class CompleteCode:
             completions=tuple(self.program(case, text) for text in texts),
             n_tokens=sum(completion.n_tokens for completion in response.completions),
             problem=None if texts else "no completion",
+            finish_reasons=tuple(one.finish_reason for one in response.completions),
+            is_truncated=response.is_truncated,
         )
 
     def program(self, case: Case, text: str) -> str:

@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tuneval.engine.hf.voice import Voice, has_own_embeddings
+from tuneval.engine.hf.text import cutting
+from tuneval.engine.hf.text.shown import has_own_embeddings
+from tuneval.engine.hf.voice import Voice
 from tuneval.engine.hf.weights import fingerprint, held
 from tuneval.engine.hf.weights.adapter import acts_everywhere
 from tuneval.engine.hf.weights.attachment import Weights
@@ -61,6 +63,7 @@ def parts_of(
         "prompt_format": voice.spoken.prompt_format,
         "end_tokens": sorted(end_tokens_of(weights, voice)),
         "context_length": voice.renderer.context_length,
+        "cutting": cutting.VERSION,
         "dtype": str(weights.model.dtype).removeprefix("torch."),
         "device": device.partition(":")[0],
         "quantization": voice.bits,

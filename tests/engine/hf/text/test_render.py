@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiny_models import CHAT_TEMPLATE, build_tokenizer
-from tuneval.engine.hf.text.render import Renderer, _windows, joiner, plain_template
+from tuneval.engine.hf.text.render import Renderer, _windows
+from tuneval.engine.hf.text.written import joiner, plain_template
 from tuneval.errors import VariantError
 from tuneval.types import Decoding, Message, Request
 

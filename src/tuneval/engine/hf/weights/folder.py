@@ -97,6 +97,8 @@ class ModelFolder:
         Size of the weight files.
     quantization : str or None
         "4-bit", "8-bit" or the method's name.
+    drawing : mapping
+        Settings of ``generation_config.json`` by which its answers would not be greedy.
     notes : tuple of str
         What lies beside what counts and is not read.
     """
@@ -124,6 +126,7 @@ class ModelFolder:
     context_length: int | None = None
     quantization: str | None = None
     has_own_code: bool = False
+    drawing: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     @property
@@ -219,6 +222,7 @@ def describe(
         disk_bytes=sum(file.stat().st_size for file in (*model_files, *adapter_files)),
         context_length=_context_length(text_config),
         quantization=quantization_of(config),
+        drawing=MappingProxyType(_drawing(_read_json(path / "generation_config.json"))),
         has_own_code=bool(own_code),
         notes=tuple(notes),
     )
@@ -382,6 +386,29 @@ def _chat_template(path: Path, tokenizer_config: Mapping[str, Any]) -> str | Non
         named = {entry.get("name"): entry.get("template") for entry in template}
         template = named.get("default")
     return template if isinstance(template, str) else None
+
+
+_USUAL_DRAWING = {
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "num_beams": 1,
+    "length_penalty": 1.0,
+    "bad_words_ids": None,
+    "suppress_tokens": None,
+}
+_USUAL_SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": None, "min_p": None, "typical_p": 1.0}
+"""Settings that change what is drawn, with the values that change nothing; the second only where
+``do_sample`` is on."""
+
+
+def _drawing(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How the folder would have answers drawn, as far as that differs from greedy."""
+    usual = _USUAL_DRAWING | (_USUAL_SAMPLING if config.get("do_sample") else {})
+    return {
+        name: config[name]
+        for name, value in usual.items()
+        if config.get(name) is not None and config[name] != value
+    }
 
 
 def _context_length(config: Mapping[str, Any]) -> int | None:
