@@ -61,6 +61,26 @@ def test_other_kinds_of_models_are_refused(
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize(
+    ("architecture", "notes"),
+    [
+        (
+            "Qwen3Model",
+            ("a Qwen3Model was saved without a head for text: is it an embedding model?",),
+        ),
+        ("GPT2LMHeadModel", ()),
+        ("LlamaForCausalLM", ()),
+        ("Gemma3ForConditionalGeneration", ()),
+    ],
+)
+def test_a_trunk_without_a_head_is_asked_about(
+    architecture: str, notes: tuple[str, ...], base: Path, copy: Any
+) -> None:
+    folder = copy(base)
+    edit_json(folder / "config.json", architectures=[architecture])
+    assert describe(folder).notes == notes
+
+
 def test_a_decoder_of_an_encoders_kind_is_taken(base: Path, copy: Any) -> None:
     folder = copy(base)
     edit_json(

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any
 
 from tuneval.engine.hf.weights.kind import (
+    about_missing_head,
     check_adapter_kind,
     check_is_language_model,
     check_is_whole,
@@ -191,6 +192,7 @@ def describe(
     )
     if model_files:
         check_is_language_model(config, given)
+        notes += about_missing_head(config)
     if has_adapter:
         check_adapter_kind(adapter_config, adapter_config.get("peft_version"), given)
     tensors, dtypes = _headers(model_files, given)

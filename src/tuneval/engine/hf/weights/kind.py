@@ -70,6 +70,15 @@ def check_is_language_model(config: Mapping[str, Any], given: str) -> None:
         )
 
 
+def about_missing_head(config: Mapping[str, Any]) -> list[str]:
+    """A trunk alone may be a language model's, or an embedding model's: both load where the embeddings
+    are the head, too."""
+    architecture = str(next(iter(config.get("architectures") or ()), ""))
+    if not architecture.endswith("Model") or architecture.endswith("LMHeadModel"):
+        return []
+    return [f"a {architecture} was saved without a head for text: is it an embedding model?"]
+
+
 def check_adapter_kind(settings: Mapping[str, Any], version: object, given: str) -> None:
     """Raise AdapterError for an adapter of another task, or of a type that the installed PEFT lacks.
 
