@@ -21,6 +21,10 @@ OPEN_SIGNS = ("!", "?")
 """What is never folded."""
 
 _TITLES = {
+    "wording": (
+        "The trained wording",
+        "Does a fine-tune find the references far likelier when they are asked in other words?",
+    ),
     "robustness": ("Changed inputs", "The same cases with changed inputs, against the clean ones."),
     "counterfactual": (
         "Swapped words about people",

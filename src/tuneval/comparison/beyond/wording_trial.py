@@ -1,0 +1,134 @@
+"""Was a fine-tune trained on the run's wording, or on another one? Paired costs of references.
+
+Not for: which wordings are tried and who is asked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuneval.comparison.estimate.exact import sign_flip
+from tuneval.comparison.estimate.mean import estimate_mean, t_tail
+
+MARGIN_NATS = 0.25
+"""A reference must become that much cheaper, on average, before another wording counts: it is then
+1.28 times as likely."""
+
+ALPHA = 0.01
+"""Share of fine-tunes, asked in the wording that suits them best, for which another one passes."""
+
+MARGIN_SHARE = 0.05
+"""And by that share of its cost: long texts are never equally likely in two wordings."""
+
+MOST_TESTED = 22
+"""References that the exact test takes."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class WordingTrial:
+    """Nats of the same references, shape (n,), asked in the run's own wording and in another one, by
+    the fine-tune and by the base. The other wording was chosen on other references, so that one
+    test is made and not one per wording."""
+
+    tuned_own: Floats
+    tuned_other: Floats
+    base_own: Floats
+    base_other: Floats
+
+    @property
+    def gain(self) -> float:
+        """How much cheaper the fine-tune finds a reference in the other wording, in nats."""
+        return float((self.tuned_own - self.tuned_other).mean())
+
+    @cached_property
+    def p_cheaper(self) -> float:
+        """One-sided p of the gain: exact over all sign patterns of the paired differences."""
+        both = sign_flip(self.tuned_own - self.tuned_other)
+        return both / 2 if self.gain > 0 else 1 - both / 2
+
+    @property
+    def is_cheaper(self) -> bool:
+        """Does another wording suit the fine-tune clearly better?"""
+        least = max(MARGIN_NATS, MARGIN_SHARE * float(self.tuned_own.mean()))
+        return self.gain >= least and self.p_cheaper <= ALPHA
+
+    @property
+    def share_own(self) -> float:
+        """What tuning left of the base's cost, in the run's own wording."""
+        return float(self.tuned_own.mean() / self.base_own.mean())
+
+    @property
+    def share_other(self) -> float:
+        """What tuning left of the base's cost, in the other wording."""
+        return float(self.tuned_other.mean() / self.base_other.mean())
+
+    @cached_property
+    def p_tuned_there(self) -> float:
+        """One-sided p of the difference in differences: tuning took a larger share of the base's cost
+        away in the other wording. On the scale of logarithms, because a base that knows a wording
+        moves along with its fine-tune; the error comes from linearising the four means."""
+        parts = (self.tuned_own, self.base_own, self.tuned_other, self.base_other)
+        if any(part.mean() <= 0 for part in parts):
+            return float("nan")
+        scaled = [part / part.mean() for part in parts]
+        residuals = scaled[0] - scaled[1] - scaled[2] + scaled[3]
+        error = estimate_mean(residuals)
+        difference = np.log(self.share_own / self.share_other)
+        if not error.standard_error > 0:
+            return 0.0 if difference > 0 else 1.0
+        return t_tail(float(difference) / error.standard_error, error.df)
+
+    @property
+    def is_trained_there(self) -> bool:
+        """Is the other wording the trained one, and not one that suits the base as well?"""
+        return self.is_cheaper and self.p_tuned_there <= ALPHA
+
+    @property
+    def is_serious(self) -> bool:
+        """May the verdict fall? Where the other wording is the trained one, or halves the cost."""
+        is_halved = self.gain >= float(self.tuned_own.mean()) / 2
+        return self.is_trained_there or (self.is_cheaper and is_halved)
+
+
+def trial_sentence(name: str, trial: WordingTrial, wording: str, n_tried: int, flags: str) -> str:
+    """What was found, with the numbers that it rests on and the words that ask better."""
+    own, other = trial.tuned_own.mean(), trial.tuned_other.mean()
+    base_own, base_other = trial.base_own.mean(), trial.base_other.mean()
+    figures = (
+        f"the {trial.tuned_own.size} references tried cost it {own:.2f} nats each as they are asked "
+        f"here, {other:.2f} as {wording} (the base: {base_own:.2f} and {base_other:.2f}), the best of "
+        f"{n_tried} wordings"
+    )
+    again = f"Ask so with: {flags}, or with --prompt auto."
+    if trial.is_trained_there:
+        return (
+            f"{name} was most likely trained on another wording: {figures}. Its score here, and the "
+            f"verdict, may not stand. {again}"
+        )
+    fate = "and its score here, and the verdict, may not stand" if trial.is_serious else ""
+    known = f"{name} knows the answers better in another wording, and so does the base: {figures}. "
+    doubt = "Whether it was trained on that or the base knew it cannot be told"
+    return f"{known}{doubt}{', ' * bool(fate)}{fate}. {again}"
+
+
+def nothing_better_sentence(name: str, cost: float, n_tried: int, logged: float | None) -> str:
+    """No other wording is clearly better; ``cost`` and ``logged`` are nats per token, the trainer's
+    own last loss where it is so far below that another wording must have been trained on."""
+    if logged is not None:
+        return (
+            f"{name} was perhaps trained on another wording than this: its trainer logged a loss of "
+            f"{logged:.2f} nats per token at the end, the references asked here cost {cost:.2f}, and "
+            f"none of {n_tried} wordings tried is clearly better. Give the trained one with --prompt."
+        )
+    if n_tried == 1:
+        return (
+            f"{name} finds the references so likely in this wording ({cost:.2f} nats per token) that "
+            "no other could be clearly better."
+        )
+    return f"{name}: none of {n_tried} wordings tried is clearly better than this one."
