@@ -16,8 +16,8 @@ from tuneval.tasks.wording import Wording, fill
 from tuneval.types import Case
 
 INPUT_CUES = (
-    "Text", "Input", "Question", "Message", "Sentence", "Query", "Review", "Document",
-    "Instruction", "User",
+    "Text", "Input", "Question", "Message", "Sentence", "Query", "Request", "Review", "Document",
+    "Utterance", "Post", "Prompt", "Passage", "Context", "Instruction", "User",
 )  # fmt: skip
 ANSWER_CUES = (
     "Label", "Answer", "Output", "Response", "Category", "Class", "Topic", "Intent", "Type",

@@ -97,24 +97,23 @@ class WordingTrial:
 
 
 def trial_sentence(name: str, trial: WordingTrial, wording: str, n_tried: int, flags: str) -> str:
-    """What was found, with the numbers that it rests on and the words that ask better."""
-    own, other = trial.tuned_own.mean(), trial.tuned_other.mean()
-    base_own, base_other = trial.base_own.mean(), trial.base_other.mean()
-    figures = (
-        f"the {trial.tuned_own.size} references tried cost it {own:.2f} nats each as they are asked "
-        f"here, {other:.2f} as {wording} (the base: {base_own:.2f} and {base_other:.2f}), the best of "
-        f"{n_tried} wordings"
+    """What was found, with the numbers that it rests on and the words that ask better.
+
+    One sentence: where room is short, what follows a full stop is left out.
+    """
+    opening = (
+        f"{name} was most likely trained on another wording"
+        if trial.is_trained_there
+        else f"{name} knows the answers better in another wording, and so does the base"
     )
-    again = f"Ask so with: {flags}, or with --prompt auto."
-    if trial.is_trained_there:
-        return (
-            f"{name} was most likely trained on another wording: {figures}. Its score here, and the "
-            f"verdict, may not stand. {again}"
-        )
-    fate = "and its score here, and the verdict, may not stand" if trial.is_serious else ""
-    known = f"{name} knows the answers better in another wording, and so does the base: {figures}. "
-    doubt = "Whether it was trained on that or the base knew it cannot be told"
-    return f"{known}{doubt}{', ' * bool(fate)}{fate}. {again}"
+    figures = (
+        f"as {wording} the {trial.tuned_own.size} references tried cost it "
+        f"{trial.tuned_other.mean():.2f} nats each, as asked here {trial.tuned_own.mean():.2f} (the "
+        f"base: {trial.base_other.mean():.2f} and {trial.base_own.mean():.2f}; best of {n_tried} "
+        "wordings)"
+    )
+    fate = "; its score here and the verdict may not stand" if trial.is_serious else ""
+    return f"{opening}: {figures}{fate}: ask with --prompt auto, or with {flags}"
 
 
 def nothing_better_sentence(name: str, cost: float, n_tried: int, logged: float | None) -> str:
