@@ -3,7 +3,7 @@
     python evidence/wording.py --shared ../shared [--only trec6] [--steps 200]
 
 Trains one LoRA adapter per data set and wording on real rows (the demo's own rows for the demo), then
-lets tuneval compare it with its base on 64 test rows, asked in the default wording (in
+lets tuneval compare it with its base on 48 test rows, asked in the default wording (in
 "{text}\\nAnswer:" where the default was trained) and in the trained one, and reads the finding.
 One thread; a row takes half a minute to a minute. Rows that are there already are not made again.
 """
@@ -44,7 +44,7 @@ SETS = {
     "clinc150": ("intent", "val", "Request: {text}\nIntent:"),
     "demo": ("label", "test", "Message: {text}\nTopic:"),
 }
-N_TEST = 64
+N_TEST = 48
 Row = dict[str, str]
 
 
@@ -96,7 +96,7 @@ def found_by(name: str, asked: str, adapter: Path, test: Path, shared: Path) -> 
         str(base_of(name, shared)),
         adapters=[str(adapter)],
         data=[str(test)],
-        cases={"template": asked},
+        template=asked,
         output={"dir": str(adapter / "runs"), "reports": []},
         statistics={"resamples": 200},
         backend={"device": "cpu", "threads": 1},
@@ -141,7 +141,9 @@ def measure(name: str, template: str, options: argparse.Namespace) -> dict[str, 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shared", type=Path, default=Path(os.environ.get("TUNEVAL_SHARED", "../shared")))
+    parser.add_argument(
+        "--shared", type=Path, default=Path(os.environ.get("TUNEVAL_SHARED", "../shared"))
+    )
     parser.add_argument("--only", choices=list(SETS))
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--rows", type=Path, default=Path("wording_rows.jsonl"), help="kept here")

@@ -54,14 +54,20 @@ Costs = dict[Frame, NDArray[np.float64]]
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A fine-tune under trial: the first of its training seeds stands for all."""
+    """A fine-tune under trial: the first of its training seeds stands for all.
+
+    ``best`` is the wording that the search came to; ``nats`` what a reference cost it in the run's
+    own, and ``cheapest`` the wording that was cheapest of all that were tried, clearly or not.
+    """
 
     name: str
     variant: Variant
     has_chat_template: bool
     n_tried: int = 1
     best: Frame | None = None
+    nats: float = float("nan")
     nats_per_token: float = float("nan")
+    cheapest: tuple[Frame, float] | None = None
 
 
 class Trialled(NamedTuple):
@@ -173,13 +179,11 @@ class Trial:
     def _search(self, arm: Arm, known: Sequence[Frame], ask: AskVariants) -> Arm:
         """Move one part of the wording at a time while that makes references cheaper."""
         cases = self.references.cases[::SEARCHED_EVERY]
-        start = self.framing.start
+        start = best = self.framing.start
         costs = self._costs([start], cases, arm.variant, ask)
-        if _mean(costs[start]) < MARGIN_NATS:
-            return replace(arm, best=start, nats_per_token=_per_token(costs[start]))
-        best = start
         more = [*known, *self._evident()]
-        for _ in range(MOST_ROUNDS):
+        n_rounds = MOST_ROUNDS if _mean(costs[start]) >= MARGIN_NATS else 0
+        for _ in range(n_rounds):
             frames = [*more, *self._neighbours(best, arm)]
             fresh = [one for one in dict.fromkeys(frames) if one not in costs]
             costs |= self._costs(fresh, cases, arm.variant, ask)
@@ -188,8 +192,15 @@ class Trial:
             if better == best or not is_enough:
                 break
             best, more = better, []
-        cost = _per_token(costs[best])
-        return replace(arm, best=best, n_tried=len(costs), nats_per_token=cost)
+        cheapest = _cheapest(costs)
+        return replace(
+            arm,
+            best=best,
+            n_tried=len(costs),
+            nats=_mean(costs[start]),
+            nats_per_token=_per_token(costs[start]),
+            cheapest=(cheapest, _mean(costs[cheapest])),
+        )
 
     def _neighbours(self, frame: Frame, arm: Arm) -> Iterator[Frame]:
         columns = self.cases.columns
@@ -272,8 +283,10 @@ class Trial:
             return Finding(
                 **common,
                 level="clear" if logged is None else "unclear",
-                sentence=nothing_better_sentence(arm.name, arm.nats_per_token, arm.n_tried, logged),
-                values={"wordings": arm.n_tried, "nats_per_token": arm.nats_per_token},
+                sentence=nothing_better_sentence(
+                    arm.name, arm.n_tried, self._figures(arm), logged, arm.nats_per_token
+                ),
+                values={"wordings": arm.n_tried, "nats": arm.nats},
             )
         return Finding(
             **common,
@@ -303,8 +316,16 @@ class Trial:
             ),
         )
 
+    def _figures(self, arm: Arm) -> str:
+        """What a reference costs here, and in the cheapest wording where that is another."""
+        here = f"{arm.nats:.2f} nats a reference"
+        if arm.cheapest is None or arm.cheapest[0] == self.framing.start:
+            return here
+        frame, nats = arm.cheapest
+        return f"{here}; {nats:.2f} as {self._shown(frame, arm)}, the cheapest"
+
     def _logged_far_below(self, arm: Arm) -> float | None:
-        """The trainer's own last loss, where no wording tried comes near it."""
+        """The trainer's own last loss, where the run's wording comes nowhere near it."""
         log = self.plan.logs.get(arm.variant.name)
         losses = (log.validation_loss or log.train_loss) if log is not None else ()
         if not losses or not arm.nats_per_token > LOGGED_TIMES * losses[-1] + LOGGED_NATS:

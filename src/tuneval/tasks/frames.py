@@ -31,6 +31,9 @@ ALPACA_PREAMBLE = (
 )
 ALPACA = ("### Instruction:\n", "\n\n### Response:\n")
 TRAINER_PAIRS = (
+    ("Question: ", "\nAnswer:"),
+    ("Input: ", "\nOutput:"),
+    ("Text: ", "\nLabel:"),
     ALPACA,
     (ALPACA_PREAMBLE + ALPACA[0], ALPACA[1]),
     ("### Input:\n", "\n\n### Output:\n"),

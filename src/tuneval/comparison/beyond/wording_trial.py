@@ -116,18 +116,21 @@ def trial_sentence(name: str, trial: WordingTrial, wording: str, n_tried: int, f
     return f"{opening}: {figures}{fate}: ask with --prompt auto, or with {flags}"
 
 
-def nothing_better_sentence(name: str, cost: float, n_tried: int, logged: float | None) -> str:
-    """No other wording is clearly better; ``cost`` and ``logged`` are nats per token, the trainer's
-    own last loss where it is so far below that another wording must have been trained on."""
+def nothing_better_sentence(
+    name: str, n_tried: int, figures: str, logged: float | None, nats_per_token: float
+) -> str:
+    """No other wording is clearly better. ``figures`` says what references cost; ``logged`` is the
+    trainer's own last loss, where it is so far below that another wording must have been trained."""
     if logged is not None:
         return (
             f"{name} was perhaps trained on another wording than this: its trainer logged a loss of "
-            f"{logged:.2f} nats per token at the end, the references asked here cost {cost:.2f}, and "
-            f"none of {n_tried} wordings tried is clearly better. Give the trained one with --prompt."
+            f"{logged:.2f} nats per token at the end, the references asked here cost "
+            f"{nats_per_token:.2f}, and none of {n_tried} wordings tried is clearly better; give the "
+            "trained one with --prompt."
         )
     if n_tried == 1:
         return (
-            f"{name} finds the references so likely in this wording ({cost:.2f} nats per token) that "
-            "no other could be clearly better."
+            f"{name} finds the references so likely in this wording that no other could be clearly "
+            f"better ({figures})."
         )
-    return f"{name}: none of {n_tried} wordings tried is clearly better than this one."
+    return f"{name}: none of {n_tried} wordings tried is clearly better than this one ({figures})."
