@@ -106,7 +106,7 @@ def _words(
     ] = False,
     prompt: Annotated[
         str | None,
-        _option(HOW, 'template, e.g. "{text}\\nLabel:", or a file', metavar="TEXT|auto"),
+        _option(HOW, "template, a file, or auto: as trained", metavar="TEXT|auto"),
     ] = None,
     no_prompt_trial: Annotated[
         bool,
