@@ -1,6 +1,6 @@
 """Is the wording found that a fine-tune was trained on? The table of docs/prompt.md.
 
-    python evidence/wording.py --shared ../shared [--only trec6] [--steps 200]
+    python evidence/wording.py --shared ../shared [--only trec6] [--steps 120]
 
 Trains one LoRA adapter per data set and wording on real rows (the demo's own rows for the demo), then
 lets tuneval compare it with its base on 48 test rows, asked in the default wording (in
@@ -145,7 +145,7 @@ def main() -> None:
         "--shared", type=Path, default=Path(os.environ.get("TUNEVAL_SHARED", "../shared"))
     )
     parser.add_argument("--only", choices=list(SETS))
-    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--rows", type=Path, default=Path("wording_rows.jsonl"), help="kept here")
     options = parser.parse_args()
     torch.set_num_threads(1)

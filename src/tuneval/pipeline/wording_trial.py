@@ -327,7 +327,10 @@ class Trial:
     def _logged_far_below(self, arm: Arm) -> float | None:
         """The trainer's own last loss, where the run's wording comes nowhere near it."""
         log = self.plan.logs.get(arm.variant.name)
-        losses = (log.validation_loss or log.train_loss) if log is not None else ()
+        if log is None:
+            return None
+        # Like beside like: what was trained on costs less than what was not.
+        losses = log.validation_loss if self.are_tests else log.train_loss
         if not losses or not arm.nats_per_token > LOGGED_TIMES * losses[-1] + LOGGED_NATS:
             return None
         return losses[-1]
