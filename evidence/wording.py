@@ -119,10 +119,11 @@ def is_same(one: str, other: str) -> bool:
 
 def measure(name: str, template: str, options: argparse.Namespace) -> dict[str, object]:
     began = time.process_time()
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        adapter, test = folder / "lora", folder / "test.jsonl"
+    adapter = options.keep / f"{name}-{(*WORDINGS, SETS[name][2]).index(template)}"
+    if not (adapter / "adapter_config.json").exists():
         tune(name, template, options.steps, options.shared, adapter)
+    with tempfile.TemporaryDirectory() as place:
+        test = Path(place) / "test.jsonl"
         rows = rows_of(name, SETS[name][1], options.shared)[:N_TEST]
         test.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         asked = "{text}\nAnswer:" if template == DEFAULT else DEFAULT
@@ -147,6 +148,9 @@ def main() -> None:
     parser.add_argument("--only", choices=list(SETS))
     parser.add_argument("--steps", type=int, default=120)
     parser.add_argument("--rows", type=Path, default=Path("wording_rows.jsonl"), help="kept here")
+    parser.add_argument(
+        "--keep", type=Path, default=Path("wording_adapters"), help="as are adapters"
+    )
     options = parser.parse_args()
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")

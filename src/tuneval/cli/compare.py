@@ -33,8 +33,8 @@ def compare(
     """tuneval compare --adapter out/lora --full out/full --data test.jsonl
 
     Compare a base model, adapters and full fine-tunes on the same cases.
-    Everything left out is inferred, shown before the first case, and written
-    to run.yaml in the run's folder. The same command continues after a stop.
+    Everything left out is inferred, shown, and written to run.yaml in the run's
+    folder. The same command continues after a stop.
     """
     from tuneval.plan.words import describe_run
 

@@ -286,7 +286,7 @@ class Trial:
                 sentence=nothing_better_sentence(
                     arm.name, arm.n_tried, self._figures(arm), logged, arm.nats_per_token
                 ),
-                values={"wordings": arm.n_tried, "nats": arm.nats},
+                values={"wordings": float(arm.n_tried), "nats": arm.nats},
             )
         return Finding(
             **common,
@@ -299,7 +299,7 @@ class Trial:
                 self.framing.flags(arm.best, has_chat_template=arm.has_chat_template),
             ),
             values={
-                "wordings": arm.n_tried,
+                "wordings": float(arm.n_tried),
                 "gain_nats": trial.gain,
                 "p_cheaper": trial.p_cheaper,
                 "share_of_base_here": trial.share_own,

@@ -30,8 +30,9 @@ def trial(tuned: tuple[float, float], base: tuple[float, float]) -> WordingTrial
         ((3.0, 2.0), (5.0, 4.9), "trained there"),
         ((3.0, 0.4), (5.0, 0.6), "serious"),  # the base knew the wording, the verdict still falls
         ((3.0, 2.4), (5.0, 4.0), "cheaper"),
+        ((9.0, 7.5), (6.0, 7.0), "cheaper"),  # tuning made nothing likelier anywhere
         ((3.0, 2.9), (5.0, 5.0), "nothing"),  # below the share
-        ((0.5, 0.3), (5.0, 5.0), "nothing"),  # below the margin
+        ((0.25, 0.2), (5.0, 5.0), "nothing"),  # below the margin
         ((3.0, 3.2), (5.0, 1.0), "nothing"),  # a wording for the base alone
     ],
 )
@@ -61,7 +62,7 @@ def test_the_difference_in_differences_is_a_ratio_of_what_tuning_left() -> None:
 def test_a_cost_of_nothing_proves_nothing(part: int) -> None:
     costs = [ONES.copy() for _ in range(4)]
     costs[part] *= 0
-    assert np.isnan(WordingTrial(*costs).p_tuned_there)
+    assert WordingTrial(*costs).p_tuned_there == 1.0
 
 
 RUNS = 2_000

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from tuneval.comparison.estimate.exact import sign_flip
 from tuneval.comparison.estimate.mean import estimate_mean, t_tail
 
-MARGIN_NATS = 0.25
+MARGIN_NATS = 0.1
 """A reference must become that much cheaper, on average, before another wording counts: it is then
-1.28 times as likely."""
+1.1 times as likely."""
 
 ALPHA = 0.01
 """Share of fine-tunes, asked in the wording that suits them best, for which another one passes."""
@@ -49,8 +49,7 @@ class WordingTrial:
     @cached_property
     def p_cheaper(self) -> float:
         """One-sided p of the gain: exact over all sign patterns of the paired differences."""
-        both = sign_flip(self.tuned_own - self.tuned_other)
-        return both / 2 if self.gain > 0 else 1 - both / 2
+        return _p_cheaper(self.tuned_own, self.tuned_other)
 
     @property
     def is_cheaper(self) -> bool:
@@ -72,10 +71,11 @@ class WordingTrial:
     def p_tuned_there(self) -> float:
         """One-sided p of the difference in differences: tuning took a larger share of the base's cost
         away in the other wording. On the scale of logarithms, because a base that knows a wording
-        moves along with its fine-tune; the error comes from linearising the four means."""
+        moves along with its fine-tune; the error comes from linearising the four means. A cost of
+        nothing proves nothing."""
         parts = (self.tuned_own, self.base_own, self.tuned_other, self.base_other)
         if any(part.mean() <= 0 for part in parts):
-            return float("nan")
+            return 1.0
         scaled = [part / part.mean() for part in parts]
         residuals = scaled[0] - scaled[1] - scaled[2] + scaled[3]
         error = estimate_mean(residuals)
@@ -84,16 +84,27 @@ class WordingTrial:
             return 0.0 if difference > 0 else 1.0
         return t_tail(float(difference) / error.standard_error, error.df)
 
+    @cached_property
+    def p_tuned(self) -> float:
+        """One-sided p of the fine-tune being better than the base at all, in the other wording."""
+        return _p_cheaper(self.base_other, self.tuned_other)
+
     @property
     def is_trained_there(self) -> bool:
         """Is the other wording the trained one, and not one that suits the base as well?"""
-        return self.is_cheaper and self.p_tuned_there <= ALPHA
+        return self.is_cheaper and max(self.p_tuned, self.p_tuned_there) <= ALPHA
 
     @property
     def is_serious(self) -> bool:
         """May the verdict fall? Where the other wording is the trained one, or halves the cost."""
         is_halved = self.gain >= float(self.tuned_own.mean()) / 2
         return self.is_trained_there or (self.is_cheaper and is_halved)
+
+
+def _p_cheaper(before: Floats, after: Floats) -> float:
+    """Exact one-sided p of ``after`` costing less."""
+    both = sign_flip(before - after)
+    return both / 2 if before.mean() > after.mean() else 1 - both / 2
 
 
 def trial_sentence(name: str, trial: WordingTrial, wording: str, n_tried: int, flags: str) -> str:
