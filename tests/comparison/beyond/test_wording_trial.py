@@ -14,7 +14,7 @@ from tuneval.comparison.beyond.wording_trial import (
 )
 
 ONES = np.ones(20)
-SPREAD = np.linspace(0.8, 1.2, 20)
+SPREAD = np.linspace(0.95, 1.05, 20)
 
 
 def trial(tuned: tuple[float, float], base: tuple[float, float]) -> WordingTrial:
@@ -27,7 +27,8 @@ def trial(tuned: tuple[float, float], base: tuple[float, float]) -> WordingTrial
     ("tuned", "base", "outcome"),
     [
         ((3.0, 0.4), (5.0, 4.9), "trained there"),
-        ((3.0, 2.0), (5.0, 4.9), "trained there"),
+        ((3.0, 2.0), (5.0, 4.9), "perhaps"),  # it is no such matter
+        ((98.0, 90.0), (102.0, 101.0), "trained there"),  # long texts are never halved
         ((3.0, 0.4), (5.0, 0.6), "serious"),  # the base knew the wording, the verdict still falls
         ((3.0, 2.4), (5.0, 4.0), "cheaper"),
         ((9.0, 7.5), (6.0, 7.0), "cheaper"),  # tuning made nothing likelier anywhere
@@ -39,9 +40,10 @@ def trial(tuned: tuple[float, float], base: tuple[float, float]) -> WordingTrial
 def test_outcomes(tuned: tuple[float, float], base: tuple[float, float], outcome: str) -> None:
     found = trial(tuned, base)
     assert {
-        "trained there": found.is_trained_there,
+        "trained there": found.is_trained_there and found.is_serious,
+        "perhaps": found.is_trained_there and not found.is_serious,
         "serious": found.is_serious and not found.is_trained_there,
-        "cheaper": found.is_cheaper and not found.is_serious,
+        "cheaper": found.is_cheaper and not (found.is_serious or found.is_trained_there),
         "nothing": not (found.is_cheaper or found.is_serious or found.is_trained_there),
     }[outcome]
 
@@ -75,8 +77,8 @@ def test_false_alarms_where_the_other_wording_is_no_better() -> None:
     rng = np.random.default_rng(0)
     alarms = margins = 0
     for _ in range(RUNS):
-        hard = rng.gamma(1.0, 2.0, 21)
-        own, other, base, base_other = (hard * rng.gamma(2.0, 0.5, 21) for _ in range(4))
+        hard = rng.gamma(1.0, 2.0, 12)
+        own, other, base, base_other = (hard * rng.gamma(2.0, 0.5, 12) for _ in range(4))
         found = WordingTrial(own, other, base, base_other)
         margins += found.gain >= MARGIN_NATS
         alarms += found.is_cheaper

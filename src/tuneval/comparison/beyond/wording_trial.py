@@ -18,8 +18,8 @@ MARGIN_NATS = 0.1
 """A reference must become that much cheaper, on average, before another wording counts: it is then
 1.1 times as likely."""
 
-ALPHA = 0.01
-"""Share of fine-tunes, asked in the wording that suits them best, for which another one passes."""
+ALPHA = 0.05
+"""Share of fine-tunes for which another wording passes although it is no better than the run's."""
 
 MARGIN_SHARE = 0.05
 """And by that share of its cost: long texts are never equally likely in two wordings."""
@@ -96,9 +96,14 @@ class WordingTrial:
 
     @property
     def is_serious(self) -> bool:
-        """May the verdict fall? Where the other wording is the trained one, or halves the cost."""
+        """May the verdict fall? Where the other wording halves the cost of a reference, or is the
+        trained one and tuning saved at most half as much in the run's own: a wording that is
+        merely better was often not trained on, and moves scores little."""
+        saved_own = float((self.base_own - self.tuned_own).mean())
+        saved_other = float((self.base_other - self.tuned_other).mean())
         is_halved = self.gain >= float(self.tuned_own.mean()) / 2
-        return self.is_trained_there or (self.is_cheaper and is_halved)
+        is_lost = self.is_trained_there and saved_own <= saved_other / 2
+        return self.is_cheaper and (is_halved or is_lost)
 
 
 def _p_cheaper(before: Floats, after: Floats) -> float:
@@ -112,11 +117,10 @@ def trial_sentence(name: str, trial: WordingTrial, wording: str, n_tried: int, f
 
     One sentence: where room is short, what follows a full stop is left out.
     """
-    opening = (
-        f"{name} was most likely trained on another wording"
-        if trial.is_trained_there
-        else f"{name} knows the answers better in another wording, and so does the base"
-    )
+    opening = f"{name} knows the answers better in another wording, and so does the base"
+    if trial.is_trained_there:
+        how_sure = "most likely" if trial.is_serious else "perhaps"
+        opening = f"{name} was {how_sure} trained on another wording"
     figures = (
         f"as {wording} the {trial.tuned_own.size} references tried cost it "
         f"{trial.tuned_other.mean():.2f} nats each, as asked here {trial.tuned_own.mean():.2f} (the "
