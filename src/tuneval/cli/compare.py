@@ -33,7 +33,7 @@ def compare(
     """tuneval compare --adapter out/lora --full out/full --data test.jsonl
 
     Compare a base model, adapters and full fine-tunes on the same cases. What is
-    left out is inferred, shown, kept in run.yaml; the same words go on after a stop.
+    left out is inferred, shown, kept in run.yaml; the same words resume a stop.
     """
     from tuneval.plan.words import describe_run
 

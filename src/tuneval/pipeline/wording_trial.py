@@ -19,6 +19,7 @@ from tuneval.comparison.beyond.wording_trial import (
     MARGIN_NATS,
     WordingTrial,
     nothing_better_sentence,
+    trained_score,
     trial_sentence,
 )
 from tuneval.data import trained_wording
@@ -42,7 +43,9 @@ SEARCHED_EVERY = 3
 chosen elsewhere."""
 
 MOST_ROUNDS = 3
-TIE_NATS = 0.02
+TIE_NATS, TIE_SCORE = 0.02, 0.1
+"""Of wordings that differ by less, the one that was tried first: likelier words stand first."""
+
 LOGGED_TIMES, LOGGED_NATS = 2.0, 0.5
 """References that cost more than that beside the logged loss, a token, are asked otherwise than they
 were trained. A loss over whole texts is higher than one over answers: it hides, never alarms."""
@@ -56,18 +59,31 @@ Costs = dict[Frame, NDArray[np.float64]]
 class Arm:
     """A fine-tune under trial: the first of its training seeds stands for all.
 
-    ``best`` is the wording that the search came to; ``nats`` what a reference cost it in the run's
-    own, and ``cheapest`` the wording that was cheapest of all that were tried, clearly or not.
+    ``costs`` holds all wordings that were searched, the run's own first; ``best`` is the one that it
+    was most likely trained on.
     """
 
     name: str
     variant: Variant
     has_chat_template: bool
-    n_tried: int = 1
-    best: Frame | None = None
-    nats: float = float("nan")
-    nats_per_token: float = float("nan")
-    cheapest: tuple[Frame, float] | None = None
+    costs: Costs
+    best: Frame
+
+    @property
+    def n_tried(self) -> int:
+        """Wordings searched."""
+        return len(self.costs)
+
+    @property
+    def own(self) -> NDArray[np.float64]:
+        """What references cost in the run's own wording."""
+        return next(iter(self.costs.values()))
+
+    def promising(self) -> Iterator[Frame]:
+        """Wordings that are cheaper by more than nothing."""
+        for frame, costs in self.costs.items():
+            if _mean(self.own) - _mean(costs) >= MARGIN_NATS:
+                yield frame
 
 
 class Trialled(NamedTuple):
@@ -165,50 +181,77 @@ class Trial:
             if name == self.plan.baseline:
                 continue
             has_template = facts[members[0].name].prompt_format != "plain template"
-            arm = Arm(name, members[0], has_template)
-            found.append(self._search(arm, [one.best for one in found if one.best], ask))
-        costs = self._test(found, ask)
-        trials = [(arm, self._trial(arm, costs)) for arm in found]
+            known = [one.best for one in found]
+            costs = self._search(members[0], known, ask, has_chat_template=has_template)
+            found.append(Arm(name, members[0], has_template, costs, _cheapest(costs)))
+        found = self._judged_beside_the_base(found, ask)
+        tested = self._test(found, ask)
+        trials = [(arm, self._trial(arm, tested)) for arm in found]
         if self.plan.spec.prompting.trial == "take":
-            return self._taken(plan, trials, costs, asked)
+            return self._taken(plan, trials, tested, asked)
         findings = tuple(self._finding(arm, trial) for arm, trial in trials)
         return Trialled(plan, dict(asked), findings)
 
     # ------------------------------------------------------------------------------ asking
 
-    def _search(self, arm: Arm, known: Sequence[Frame], ask: AskVariants) -> Arm:
+    def _search(
+        self,
+        variant: Variant,
+        known: Sequence[Frame],
+        ask: AskVariants,
+        *,
+        has_chat_template: bool,
+    ) -> Costs:
         """Move one part of the wording at a time while that makes references cheaper."""
-        cases = self.references.cases[::SEARCHED_EVERY]
         start = best = self.framing.start
-        costs = self._costs([start], cases, arm.variant, ask)
+        costs = self._costs([start], self._searched, variant, ask)
         more = [*known, *self._evident()]
         n_rounds = MOST_ROUNDS if _mean(costs[start]) >= MARGIN_NATS else 0
         for _ in range(n_rounds):
-            frames = [*more, *self._neighbours(best, arm)]
+            frames = [*more, *self._neighbours(best, has_chat_template=has_chat_template)]
             fresh = [one for one in dict.fromkeys(frames) if one not in costs]
-            costs |= self._costs(fresh, cases, arm.variant, ask)
+            costs |= self._costs(fresh, self._searched, variant, ask)
             better = _cheapest(costs)
             is_enough = _mean(costs[start]) - _mean(costs[better]) >= MARGIN_NATS
             if better == best or not is_enough:
                 break
             best, more = better, []
-        cheapest = _cheapest(costs)
-        return replace(
-            arm,
-            best=best,
-            n_tried=len(costs),
-            nats=_mean(costs[start]),
-            nats_per_token=_per_token(costs[start]),
-            cheapest=(cheapest, _mean(costs[cheapest])),
-        )
+        return costs
 
-    def _neighbours(self, frame: Frame, arm: Arm) -> Iterator[Frame]:
+    def _judged_beside_the_base(self, found: Sequence[Arm], ask: AskVariants) -> list[Arm]:
+        """Of what is cheaper, choose what tuning made so: the base may know some words by itself."""
+        frames = dict.fromkeys(frame for arm in found for frame in arm.promising())
+        start = self.framing.start
+        if not frames:
+            return [replace(arm, best=start) for arm in found]
+        base = self._costs([start, *frames], self._searched, self._base, ask)
+        judged = []
+        for arm in found:
+            scores = {
+                frame: trained_score(arm.costs[frame][0], base[frame][0])
+                for frame in (start, *arm.promising())
+                if frame in base
+            }
+            least = min(scores.values())
+            best = next(frame for frame, one in scores.items() if one <= least + TIE_SCORE)
+            judged.append(replace(arm, best=best))
+        return judged
+
+    @property
+    def _searched(self) -> tuple[Case, ...]:
+        return self.references.cases[::SEARCHED_EVERY]
+
+    @property
+    def _base(self) -> Variant:
+        return next(one for one in self.plan.variants if one.name == self.plan.baseline)
+
+    def _neighbours(self, frame: Frame, *, has_chat_template: bool) -> Iterator[Frame]:
         columns = self.cases.columns
         return self.framing.neighbours(
             frame,
             input_cues=[cue_of(columns["input"])] if columns.get("input") else [],
             answer_cues=[cue_of(columns["reference"])] if columns.get("reference") else [],
-            has_chat_template=arm.has_chat_template,
+            has_chat_template=has_chat_template,
         )
 
     def _evident(self) -> Iterator[Frame]:
@@ -218,12 +261,12 @@ class Trial:
 
     def _test(self, found: Sequence[Arm], ask: AskVariants) -> dict[str, Costs]:
         """Costs of the other references under every wording that was chosen: arm -> frame -> nats."""
-        frames = list(dict.fromkeys([self.framing.start, *(one.best for one in found if one.best)]))
+        frames = list(dict.fromkeys([self.framing.start, *(one.best for one in found)]))
         if len(frames) == 1:
             return {}
         cases = tuple(case for n, case in enumerate(self.references.cases) if n % SEARCHED_EVERY)
-        base = next(one for one in self.plan.variants if one.name == self.plan.baseline)
-        asked = [*((one.name, one.variant) for one in found), (base.name, base)]
+        # The base was asked last, and its weights may be the ones that are there.
+        asked = [(self._base.name, self._base), *((one.name, one.variant) for one in found)]
         return {name: self._costs(frames, cases, variant, ask) for name, variant in asked}
 
     def _costs(
@@ -260,11 +303,9 @@ class Trial:
     def _trial(self, arm: Arm, costs: Mapping[str, Costs]) -> WordingTrial | None:
         """None where the run's own wording suits the fine-tune best."""
         start, best = self.framing.start, arm.best
-        if best is None or best == start or best not in costs[arm.name]:
+        if best == start:
             return None
         base = costs[self.plan.baseline]
-        if best not in base:
-            return None
         four = np.array(
             [own[frame][0] for own in (costs[arm.name], base) for frame in (start, best)]
         )
@@ -278,15 +319,15 @@ class Trial:
             "case_set": self.cases.name,
             "subject": "",
         }
-        if trial is None or arm.best is None or not trial.is_cheaper:
+        if trial is None or not trial.is_cheaper:
             logged = self._logged_far_below(arm)
             return Finding(
                 **common,
                 level="clear" if logged is None else "unclear",
                 sentence=nothing_better_sentence(
-                    arm.name, arm.n_tried, self._figures(arm), logged, arm.nats_per_token
+                    arm.name, arm.n_tried, self._figures(arm), logged, _per_token(arm.own)
                 ),
-                values={"wordings": float(arm.n_tried), "nats": arm.nats},
+                values={"wordings": float(arm.n_tried), "nats": _mean(arm.own)},
             )
         return Finding(
             **common,
@@ -318,11 +359,11 @@ class Trial:
 
     def _figures(self, arm: Arm) -> str:
         """What a reference costs here, and in the cheapest wording where that is another."""
-        here = f"{arm.nats:.2f} nats a reference"
-        if arm.cheapest is None or arm.cheapest[0] == self.framing.start:
+        here = f"{_mean(arm.own):.2f} nats a reference"
+        frame = _cheapest(arm.costs)
+        if frame == self.framing.start:
             return here
-        frame, nats = arm.cheapest
-        return f"{here}; {nats:.2f} as {self._shown(frame, arm)}, the cheapest"
+        return f"{here}; {_mean(arm.costs[frame]):.2f} as {self._shown(frame, arm)}, the cheapest"
 
     def _logged_far_below(self, arm: Arm) -> float | None:
         """The trainer's own last loss, where the run's wording comes nowhere near it."""
@@ -331,7 +372,7 @@ class Trial:
             return None
         # Like beside like: what was trained on costs less than what was not.
         losses = log.validation_loss if self.are_tests else log.train_loss
-        if not losses or not arm.nats_per_token > LOGGED_TIMES * losses[-1] + LOGGED_NATS:
+        if not losses or not _per_token(arm.own) > LOGGED_TIMES * losses[-1] + LOGGED_NATS:
             return None
         return losses[-1]
 

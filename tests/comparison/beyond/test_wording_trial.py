@@ -10,6 +10,7 @@ from tuneval.comparison.beyond.wording_trial import (
     MARGIN_NATS,
     WordingTrial,
     nothing_better_sentence,
+    trained_score,
     trial_sentence,
 )
 
@@ -29,6 +30,7 @@ def trial(tuned: tuple[float, float], base: tuple[float, float]) -> WordingTrial
         ((3.0, 0.4), (5.0, 4.9), "trained there"),
         ((3.0, 2.0), (5.0, 4.9), "perhaps"),  # it is no such matter
         ((98.0, 90.0), (102.0, 101.0), "trained there"),  # long texts are never halved
+        ((6.0, 2.0), (6.0, 1.4), "cheaper"),  # the base's own words: tuning spoilt them
         ((3.0, 0.4), (5.0, 0.6), "serious"),  # the base knew the wording, the verdict still falls
         ((3.0, 2.4), (5.0, 4.0), "cheaper"),
         ((9.0, 7.5), (6.0, 7.0), "cheaper"),  # tuning made nothing likelier anywhere
@@ -65,6 +67,25 @@ def test_a_cost_of_nothing_proves_nothing(part: int) -> None:
     costs = [ONES.copy() for _ in range(4)]
     costs[part] *= 0
     assert WordingTrial(*costs).p_tuned_there == 1.0
+
+
+@pytest.mark.parametrize(
+    "costs",
+    [
+        [(0.4, 0.6), (6.0, 5.3), (30.0, 31.0)],  # the base knew it, and tuning sharpened it
+        [(8.5, 41.0), (2.1, 1.4), (6.7, 6.4)],  # the base's own words are cheaper, untuned
+        [(0.7, 5.1), (0.4, 0.8), (20.0, 35.0)],
+    ],
+)
+def test_the_trained_wording_scores_lowest(costs: list[tuple[float, float]]) -> None:
+    scores = [trained_score(tuned * SPREAD, base * SPREAD) for tuned, base in costs]
+    assert min(scores) == scores[0]
+
+
+def test_a_wording_without_answers_is_none() -> None:
+    nothing = np.full(20, np.nan)
+    assert trained_score(nothing, SPREAD) == np.inf
+    assert trained_score(SPREAD * 0, SPREAD) == pytest.approx(2 * np.log(0.01))
 
 
 RUNS = 2_000

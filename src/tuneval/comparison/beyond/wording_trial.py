@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import inf, log
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,9 @@ MARGIN_SHARE = 0.05
 
 MOST_TESTED = 22
 """References that the exact test takes."""
+
+LEAST_NATS = 0.01
+"""Costs below are taken as equal: the reference is 99% certain."""
 
 Floats = NDArray[np.float64]
 
@@ -84,26 +88,36 @@ class WordingTrial:
             return 0.0 if difference > 0 else 1.0
         return t_tail(float(difference) / error.standard_error, error.df)
 
-    @cached_property
-    def p_tuned(self) -> float:
-        """One-sided p of the fine-tune being better than the base at all, in the other wording."""
-        return _p_cheaper(self.base_other, self.tuned_other)
-
     @property
     def is_trained_there(self) -> bool:
         """Is the other wording the trained one, and not one that suits the base as well?"""
-        return self.is_cheaper and max(self.p_tuned, self.p_tuned_there) <= ALPHA
+        return self.is_cheaper and self.share_other < 1 and self.p_tuned_there <= ALPHA
 
     @property
     def is_serious(self) -> bool:
-        """May the verdict fall? Where the other wording halves the cost of a reference, or is the
-        trained one and tuning saved at most half as much in the run's own: a wording that is
-        merely better was often not trained on, and moves scores little."""
+        """May the verdict fall? Where the fine-tune is better than the base in the other wording, and
+        that halves the cost of a reference, or is the trained one and tuning saved at most half as
+        much in the run's own: a wording that is merely better was often not trained on, and moves
+        scores little."""
         saved_own = float((self.base_own - self.tuned_own).mean())
         saved_other = float((self.base_other - self.tuned_other).mean())
         is_halved = self.gain >= float(self.tuned_own.mean()) / 2
         is_lost = self.is_trained_there and saved_own <= saved_other / 2
-        return self.is_cheaper and (is_halved or is_lost)
+        return self.is_cheaper and self.share_other < 1 and (is_halved or is_lost)
+
+
+def trained_score(tuned: Floats, base: Floats) -> float:
+    """How little a wording looks like the trained one: the lowest of several is it, most likely.
+
+    The logarithm of what references cost the fine-tune, times the share that tuning left of the
+    base's cost. By cost alone a wording wins that the base knows by itself; by the share alone, one
+    in which both are bad.
+    """
+    kept = np.isfinite(tuned) & np.isfinite(base)
+    if not kept.any():
+        return inf
+    of_tuned, of_base = (max(float(part[kept].mean()), LEAST_NATS) for part in (tuned, base))
+    return 2 * log(of_tuned) - log(of_base)
 
 
 def _p_cheaper(before: Floats, after: Floats) -> float:
