@@ -23,7 +23,7 @@ from pipeline.conftest import write_rows
 from tiny_models import CHAT_TEMPLATE, END, build_model
 from tuneval.types import Finding
 
-RUNS = 4
+RUNS = 40
 MOST = RUNS * (0.05 + 2 * sqrt(0.05 * 0.95 / RUNS))
 NOUNS = ("fox", "dog", "girl", "card", "time", "account", "capital", "refund", "login", "shipping")
 KINDS = ("quick", "brown", "lazy", "little", "neutral")
@@ -94,7 +94,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def tuned_and_asked(base: Path, folder: Path, run: int, template: str) -> Finding:
+def tuned_and_asked(base: Path, folder: Path, run: int, **asked: Any) -> Finding:
     """Train an adapter on the chat template and read what a comparison says of the wording."""
     dice = random.Random(run)
     pairs = labelled(dice, 500)
@@ -120,7 +120,8 @@ def tuned_and_asked(base: Path, folder: Path, run: int, template: str) -> Findin
         str(base),
         adapters=[str(adapter)],
         data=str(test),
-        template=template,
+        template="{text}",
+        **asked,
         labels=list(LABELS),
         statistics={"resamples": 100},
         backend={"device": "cpu", "threads": 1},
@@ -131,13 +132,14 @@ def tuned_and_asked(base: Path, folder: Path, run: int, template: str) -> Findin
 
 @pytest.mark.slow
 def test_asked_as_trained_in_a_chat_template(base: Path, tmp_path: Path) -> None:
-    levels = [tuned_and_asked(base, tmp_path, run, "{text}").level for run in range(RUNS)]
+    levels = [tuned_and_asked(base, tmp_path, run).level for run in range(RUNS)]
     assert levels.count("warning") <= MOST
 
 
 @pytest.mark.slow
 def test_asked_otherwise_it_is_noticed(base: Path, tmp_path: Path) -> None:
-    """The same adapters, asked with words that we would add: the alarm is no dead one."""
-    found = [tuned_and_asked(base, tmp_path, run, "Mail: {text}\nIs this:") for run in range(8)]
+    """Such adapters, asked without the chat template: the alarm is no dead one."""
+    plain = {"prompt_style": "text"}
+    found = [tuned_and_asked(base, tmp_path, run, options=plain) for run in range(8)]
     assert [one.level for one in found].count("warning") >= 6
-    assert all("{text}" in str(one.rows[-1][0]) for one in found if one.rows)
+    assert all("in the chat template" in one.sentence for one in found if one.level == "warning")

@@ -14,6 +14,7 @@ from pipeline.conftest import Setting, write_rows
 from tuneval.api import RunResult
 from tuneval.cli.main import exit_code
 from tuneval.errors import ConfigError
+from tuneval.report.console import render
 from tuneval.types import Finding
 
 DEMO = Path(tuneval.__file__).parent / "demo"
@@ -52,7 +53,9 @@ def test_another_wording_is_noticed_without_a_flag(unasked: RunResult) -> None:
     lora, full = found_in(unasked)
     assert (lora.variant, lora.level) == ("lora", "warning")
     assert (full.variant, full.level) == ("full", "warning")
-    assert lora.sentence.endswith(f"may not stand: ask with --prompt auto, or with {FLAG}")
+    assert f"may not stand: ask with --prompt auto, or {FLAG}. As " in lora.sentence
+    shown = render(unasked)
+    assert "may not stand" in " ".join(shown.split())  # on the console, before all other warnings
     here, there = lora.rows
     assert (here[0], there[0]) == (r'"{text}\nLabel:"', r'"Message: {text}\nTopic:"')
     assert float(there[1] or 0) < float(here[1] or 0) / 2

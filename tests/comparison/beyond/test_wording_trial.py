@@ -107,34 +107,30 @@ def test_false_alarms_where_the_other_wording_is_no_better() -> None:
     assert alarms / RUNS <= MOST
 
 
-FIGURES = (
-    'as "{text}\\nTopic:" the 20 references tried cost it 0.40 nats each, as asked here 3.00 (the '
-    "base: %s and 5.00; best of 44 wordings)"
-)
 FLAGS = "--prompt '{text}\\nTopic:'"
+FATE = ", so that its score here and the verdict may not stand"
+FIGURES = (
+    f'ask with --prompt auto, or {FLAGS}. As "{{text}}\\nTopic:", the best of 44 wordings, the 20 '
+    "references tried cost it %s nats each, as asked here %s (the base: %s and %s)."
+)
 
 
 @pytest.mark.parametrize(
-    ("tuned", "base", "sentence"),
+    ("tuned", "base", "opening"),
     [
+        ((3.0, 0.4), (5.0, 4.9), f"lora was most likely trained on another wording{FATE}: "),
+        ((3.0, 2.0), (5.0, 4.9), "lora was perhaps trained on another wording: "),
         (
-            (3.0, 0.4), (5.0, 4.9),
-            "lora was most likely trained on another wording: " + FIGURES % "4.90"
-            + "; its score here and the verdict may not stand: ask with --prompt auto, or with "
-            + FLAGS,
-        ),
-        (
-            (3.0, 0.4), (5.0, 0.6),
-            "lora knows the answers better in another wording, and so does the base: "
-            + FIGURES % "0.60"
-            + "; its score here and the verdict may not stand: ask with --prompt auto, or with "
-            + FLAGS,
+            (3.0, 0.4),
+            (5.0, 0.6),
+            f"lora knows the answers better in another wording, and so does the base{FATE}: ",
         ),
     ],
-)  # fmt: skip
-def test_sentence(tuned: tuple[float, float], base: tuple[float, float], sentence: str) -> None:
-    found = trial(tuned, base)
-    assert trial_sentence("lora", found, '"{text}\\nTopic:"', 44, FLAGS) == sentence
+)
+def test_sentence(tuned: tuple[float, float], base: tuple[float, float], opening: str) -> None:
+    figures = FIGURES % tuple(f"{one:.2f}" for one in (*tuned[::-1], *base[::-1]))
+    told = trial_sentence("lora", trial(tuned, base), '"{text}\\nTopic:"', 44, FLAGS)
+    assert told == opening + figures
 
 
 @pytest.mark.parametrize(

@@ -127,22 +127,18 @@ def _p_cheaper(before: Floats, after: Floats) -> float:
 
 
 def trial_sentence(name: str, trial: WordingTrial, wording: str, n_tried: int, flags: str) -> str:
-    """What was found, with the numbers that it rests on and the words that ask better.
-
-    One sentence: where room is short, what follows a full stop is left out.
-    """
+    """What was found and the words that ask better; then the numbers that it rests on."""
     opening = f"{name} knows the answers better in another wording, and so does the base"
     if trial.is_trained_there:
         how_sure = "most likely" if trial.is_serious else "perhaps"
         opening = f"{name} was {how_sure} trained on another wording"
-    figures = (
-        f"as {wording} the {trial.tuned_own.size} references tried cost it "
-        f"{trial.tuned_other.mean():.2f} nats each, as asked here {trial.tuned_own.mean():.2f} (the "
-        f"base: {trial.base_other.mean():.2f} and {trial.base_own.mean():.2f}; best of {n_tried} "
-        "wordings)"
+    fate = ", so that its score here and the verdict may not stand" if trial.is_serious else ""
+    return (
+        f"{opening}{fate}: ask with --prompt auto, or {flags}. As {wording}, the best of {n_tried} "
+        f"wordings, the {trial.tuned_own.size} references tried cost it {trial.tuned_other.mean():.2f} "
+        f"nats each, as asked here {trial.tuned_own.mean():.2f} (the base: "
+        f"{trial.base_other.mean():.2f} and {trial.base_own.mean():.2f})."
     )
-    fate = "; its score here and the verdict may not stand" if trial.is_serious else ""
-    return f"{opening}: {figures}{fate}: ask with --prompt auto, or with {flags}"
 
 
 def nothing_better_sentence(
