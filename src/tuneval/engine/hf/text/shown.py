@@ -37,7 +37,7 @@ def shown(renderer: Renderer, requests: Sequence[Request]) -> list[ShownPrompt]:
 def _shown(renderer: Renderer, request: Request, written: Written) -> ShownPrompt:
     text, continuation = written.text, request.continuation
     if continuation is not None:
-        text, continuation, _ = renderer.pair(text, continuation, is_chat=written.is_chat)
+        text, continuation, _ = renderer.pair(written, continuation)
     if not text:
         text = renderer.first_token()
     elif not written.is_chat and not text.startswith(renderer.bos_text):
