@@ -56,4 +56,4 @@ def main(work: Path) -> dict[str, int]:
 if __name__ == "__main__":
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--work", type=Path, default=Path(__file__).parent / "out")
-    main(words.parse_args()out)
+    main(words.parse_args().work)

@@ -96,4 +96,4 @@ if __name__ == "__main__":
     words.add_argument("--work", type=Path, default=WORK)
     words.add_argument("--steps", type=int, default=120)
     given = words.parse_args()
-    main(givenout, given.steps)
+    main(given.work, given.steps)
