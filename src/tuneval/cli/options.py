@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 VARIANTS, DATA, HOW, MACHINE, OUTPUT = "variants", "data", "how", "machine", "output"
+AUTO = "auto"
 
 
 def _option(
@@ -108,8 +109,13 @@ def _words(
         bool, _option(DATA, "count and list unreadable rows, go on", "--skip-bad-rows")
     ] = False,
     prompt: Annotated[
-        str | None, _option(HOW, 'template, e.g. "{text}\\nLabel:", or a file', metavar="TEXT")
+        str | None,
+        _option(HOW, "template, a file, or auto: as trained", metavar="TEXT|auto"),
     ] = None,
+    no_prompt_trial: Annotated[
+        bool,
+        _option(HOW, "do not try which wording was trained", "--no-prompt-trial", rare=True),
+    ] = False,
     system: Annotated[
         str | None, _option(HOW, "system message of chat prompts", metavar="TEXT", rare=True)
     ] = None,
@@ -248,7 +254,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "few_shot": words["few_shot"] or None,
         "few_shot_file": words["few_shot_file"],
         "skip_bad_rows": words["skip_bad_rows"],
-        "template": _text_or_file(words["prompt"]),
+        "template": None if words["prompt"] == AUTO else _text_or_file(words["prompt"]),
         "options": task_options,
     }
     return {
@@ -274,6 +280,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
             "chat_template": words["chat_template"],
             "allow_lost_questions": words["allow_lost_questions"],
             "system": words["system"],
+            "trial": _trial(words["prompt"], is_off=words["no_prompt_trial"]),
         },
         "metrics": _metrics(_listed(words["metrics"]), words["primary"]),
         "perturbations": _perturbations(words["perturb"], words["robustness"]),
@@ -325,6 +332,14 @@ def _either(argument: str | None, option: str | None) -> str | None:
     if argument is not None and option is not None and argument != option:
         raise ConfigError(f'two base models: "{argument}" and --base "{option}". Give one.')
     return argument or option
+
+
+def _trial(prompt: str | None, *, is_off: bool) -> str:
+    from tuneval.errors import ConfigError
+
+    if prompt == AUTO and is_off:
+        raise ConfigError("--prompt auto needs the trial that --no-prompt-trial turns off.")
+    return "take" if prompt == AUTO else "none" if is_off else "warn"
 
 
 def _metrics(names: list[str], primary: str) -> dict[str, Any]:

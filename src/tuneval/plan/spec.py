@@ -104,9 +104,14 @@ class CasesSpec(_Strict):
 
 
 class PromptingSpec(_Strict):
-    """How a case becomes a prompt."""
+    """How a case becomes a prompt.
+
+    ``trial``: try on a few references whether each fine-tune was trained on this wording; ``warn``
+    says so, ``take`` asks in the better one, on cases that did not choose it.
+    """
 
     chat_template: Literal["auto", "on", "off"] = "auto"
+    trial: Literal["warn", "take", "none"] = "warn"
     system: str | None = None
     few_shot: int = Field(default=0, ge=0)
     selection_seed: int = 0

@@ -25,6 +25,10 @@ _TITLES = {
         "What did not fit",
         "Prompts cut to the context and answers cut at the token limit; each case shows its own.",
     ),
+    "wording": (
+        "The trained wording",
+        "Does a fine-tune find the references far likelier when they are asked in other words?",
+    ),
     "robustness": ("Changed inputs", "The same cases with changed inputs, against the clean ones."),
     "counterfactual": (
         "Swapped words about people",
