@@ -143,6 +143,26 @@ def test_a_named_training_and_two_trainings(weights: Path) -> None:
     assert list(shown(described(adapters=["a", "b"]))) == places
 
 
+def test_adapters_and_full_models_are_two_trainings(weights: Path) -> None:
+    put(weights, "a/out/checkpoint-20", "a/out/checkpoint-40")
+    put(weights, "b/out/checkpoint-20", "b/out/checkpoint-60", kind="base")
+    spec = described(adapters=["a/out"], full=["b/out"])
+    assert [(one.name, one.training_run) for one in spec.variants[1:]] == [
+        ("checkpoint-20", "out"),
+        ("checkpoint-40", "out"),
+        ("b/out/checkpoint-20", "b/out"),
+        ("b/out/checkpoint-60", "b/out"),
+    ]
+    with pytest.raises(ConfigError, match='two variants are called "x"; give each a name'):
+        described(adapters=["x=a/out"], full=["x=b/out"])
+
+
+def test_two_served_models_of_one_name() -> None:
+    backend = {"kind": "openai", "base_url": "http://localhost:8000/v1"}
+    with pytest.raises(ConfigError, match='two variants are called "x"; give each a name'):
+        described(full=["x=org/one", "x=org/two"], backend=backend)
+
+
 def test_a_single_checkpoint_and_a_final_adapter_are_arms(weights: Path) -> None:
     put(weights, "out", "out/checkpoint-20", "out/checkpoint-40")
     assert shown(described(adapters=["out"])) == {"lora": ("out",)}

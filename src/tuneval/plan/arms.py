@@ -59,20 +59,18 @@ class _Group:
 
 
 def arms_of(words: Sequence[Word], flag: Flag, *, taken: Sequence[str] = ()) -> list[Arm]:
-    """Group folders into arms and name them; names in ``taken`` are in use already.
+    """Group folders into arms and name them; names in ``taken`` are those of arms and trainings already.
 
     Raises
     ------
     ConfigError, VariantError
-        A folder is given twice, holds no adapter, or checkpoints of one training are called seeds.
+        A folder or a name is given twice, a folder holds no adapter, or checkpoints of one training are
+        called seeds.
     """
-    named: dict[str, list[str]] = {}
-    for name, path in words:
-        if name is not None:
-            named.setdefault(name, []).append(path)
+    named = _by_name(words, taken)
     groups = [group for name, paths in named.items() for group in _declared(name, paths, flag)]
     groups += _found([path for name, path in words if name is None], flag)
-    names = {**_arm_names(groups, flag, {*named, *taken}), **_run_names(groups)}
+    names = {**_arm_names(groups, flag, {*named, *taken}), **_run_names(groups, {*taken})}
     for is_short in (True, False):
         arms = [arm for group in groups for arm in _arms(group, names, is_short=is_short)]
         once = {arm.name for arm in arms}
@@ -83,15 +81,26 @@ def arms_of(words: Sequence[Word], flag: Flag, *, taken: Sequence[str] = ()) -> 
 
 def served_arms(words: Sequence[Word], flag: Flag, *, taken: Sequence[str] = ()) -> list[Arm]:
     """The same for what a server serves: names, of which nothing is known but what is declared."""
-    named: dict[str, list[str]] = {}
-    for name, served in words:
-        if name is not None:
-            named.setdefault(name, []).append(served)
+    named = _by_name(words, taken)
     free = [served for name, served in words if name is None]
     refuse_twice(free, flag)
     names = distinct_names(free, default=_default(flag), taken={*named, *taken})
     groups = [*named.items(), *((name, [one]) for name, one in zip(names, free, strict=True))]
-    return [Arm(name, tuple(served)) for name, served in groups]
+    return [
+        Arm(name, together)
+        for name, served in groups
+        for together in ([tuple(served)] if flag == "adapter" else [(one,) for one in served])
+    ]
+
+
+def _by_name(words: Sequence[Word], taken: Sequence[str]) -> dict[str, list[str]]:
+    named: dict[str, list[str]] = {}
+    for name, path in words:
+        if name in taken:
+            raise ConfigError(f'two variants are called "{name}"; give each a name of its own')
+        if name is not None:
+            named.setdefault(name, []).append(path)
+    return named
 
 
 def _declared(name: str, paths: Sequence[str], flag: Flag) -> list[_Group]:
@@ -185,12 +194,12 @@ def _arm_names(groups: Sequence[_Group], flag: Flag, taken: set[str]) -> dict[_G
     return dict(zip(free, distinct_names(titles, default=_default(flag), taken=taken), strict=True))
 
 
-def _run_names(groups: Sequence[_Group]) -> dict[_Group, str]:
+def _run_names(groups: Sequence[_Group], taken: set[str]) -> dict[_Group, str]:
     """A training is called by its folder, and may share that name with the arm of its final weights."""
     free = [group for group in groups if group.name is None and group.places]
     default = free[0].title.name if free else ""
     titles = [str(group.title) for group in free]
-    return dict(zip(free, distinct_names(titles, default=default, taken=set()), strict=True))
+    return dict(zip(free, distinct_names(titles, default=default, taken=taken), strict=True))
 
 
 def remarks(variants: Sequence[Variant], folders: Mapping[str, ModelFolder]) -> list[str]:

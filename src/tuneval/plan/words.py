@@ -60,7 +60,7 @@ def describe_run(
     fulls = group(
         [word for text in full for word in split(text, "full")],
         "full",
-        taken=[arm.name for arm in arms],
+        taken=[name for arm in arms for name in (arm.name, arm.training_run) if name],
     )
     if not arms and not fulls and not held and base is None:
         raise ConfigError("nothing to compare: give BASE, --adapter DIR or --full DIR.")
