@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tuneval.engine import Backend
+from tuneval.engine.hf.text.cutting import GAP
 from tuneval.errors import DataError, gather
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import CasesSpec
@@ -240,7 +241,7 @@ def _shown(prompt: ShownPrompt, n_requests: int) -> list[str]:
 
 
 def _where(prompt: ShownPrompt) -> str:
-    return "at its beginning" if prompt.cut_at == 0 else 'where "[...]" stands'
+    return "at its beginning" if prompt.cut_at == 0 else f'where "{GAP.strip()}" stands'
 
 
 def _worded(described: CasesSpec, case: Case, request: Request) -> list[str]:
@@ -262,10 +263,16 @@ def _fitted(text: str) -> list[str]:
 
 
 def _narrowed(line: str) -> str:
-    if len(line) <= 1.5 * WIDEST_LINE:  # a few characters are not worth a gap
-        return line
-    half = WIDEST_LINE // 2
-    return f"{line[:half]} [{len(line) - 2 * half} characters more] {line[-half:]}"
+    """A line with the middle left out; the place of a cut stays in sight."""
+    parts = line.split(GAP)
+    return GAP.join(_without_middle(part, WIDEST_LINE // len(parts)) for part in parts)
+
+
+def _without_middle(text: str, width: int) -> str:
+    if len(text) <= 1.5 * width:  # a few characters are not worth a gap
+        return text
+    half = width // 2
+    return f"{text[:half]} [{len(text) - 2 * half} characters more] {text[-half:]}"
 
 
 def _quoted(text: str) -> str:
