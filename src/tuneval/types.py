@@ -124,7 +124,8 @@ class Variant:
     """One of the things compared.
 
     ``model`` is a local folder or a hub id (for an adapter: that of its base). Adapters of one
-    ``recipe`` differ in their ``training_seed`` alone and are reported as one row.
+    ``recipe`` differ in their ``training_seed`` alone and are reported as one row. Those of one
+    ``training_run`` are its checkpoints, in order of ``step`` (steps or epochs, as their folders count).
     """
 
     name: str
@@ -137,6 +138,8 @@ class Variant:
     training_seed: int | None = None
     training_log: str | None = None
     trust_remote_code: bool = False
+    training_run: str | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,7 +286,8 @@ class Prediction:
 @dataclass(frozen=True, slots=True)
 class TrainingLog:
     """Loss curves of one training run. ``steps`` belong to ``train_loss`` and ``validation_steps``
-    to ``validation_loss``; losses are in nats per token as logged by the trainer."""
+    to ``validation_loss``; losses are in nats per token as logged by the trainer. ``nan_from``: the step
+    from which on the training or validation losses are not numbers."""
 
     steps: tuple[int, ...]
     train_loss: tuple[float, ...]
@@ -292,6 +296,7 @@ class TrainingLog:
     best_step: int | None
     source: str
     epochs: tuple[float, ...] = ()
+    nan_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

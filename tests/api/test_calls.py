@@ -254,7 +254,7 @@ def test_what_was_inferred_is_said_before_the_first_case_and_stays_in_run_yaml(
     setting: Setting, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["compare", str(setting.base), "--data", str(setting.data), "--resamples", "200"]
-    words += [word for path in setting.adapters for word in ("--adapter", str(path))]
+    words += [word for path in setting.adapters for word in ("--adapter", f"lora={path}")]
     assert exit_code(words) == 0
     said = capsys.readouterr().err
     text = next(Path("tuneval-runs").glob("*/run.yaml")).read_text()

@@ -9,14 +9,16 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass
+from functools import cache
 from math import log
 
 import numpy as np
 from scipy import stats
 from scipy.special import expit, logit
 
-from comparison.fakes import MacroF1, f1_rows, measured
-from tuneval.comparison import Settings, score
+from comparison.fakes import Accuracy, MacroF1, f1_rows, measured
+from tuneval.comparison import Settings, compare, score
+from tuneval.comparison.beyond.checkpoints import judge_checkpoints
 from tuneval.comparison.beyond.overfitting import is_overfitted, running_median
 from tuneval.comparison.decision.sequential import (
     confidence_sequence,
@@ -575,6 +577,81 @@ def power_at_the_detectable_difference():
     delta = power.detectable(500, 0.1)
     b = rng.multinomial(500, [(0.1 + delta) / 2, (0.1 - delta) / 2, 1 - 0.1], size=4000)
     return float(np.mean([exact.mcnemar(int(x), int(y)).p_mid < 0.05 for x, y, _ in b]))
+
+
+@cache
+def _equal_checkpoints(correlation, runs, seed):
+    """Five equally good checkpoints, n=200: how often one is told apart, the best's interval misses, and
+    how often each of these happens to plain 95% intervals."""
+    rng = np.random.default_rng(seed)
+    share, n = 0.8, 200
+    counts = np.zeros(4)
+    for _ in range(runs):
+        common, own = rng.standard_normal(n), rng.standard_normal((5, n))
+        latent = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own
+        right = (latent < stats.norm.ppf(share)).astype(float)
+        at = [measured(row, f"checkpoint-{k}") for k, row in enumerate(right)]
+        curve = judge_checkpoints(at, Accuracy(), Settings(), case_set="t")
+        best = curve.best
+        paid = curve.scores[best].interval
+        plain = score(at[best], Accuracy(), Settings(), case_set="t").interval
+        against = [
+            compare(at[best], one, Accuracy(), Settings(), case_set="t").interval.high < 0
+            for one in at[:best] + at[best + 1 :]
+        ]
+        counts += [
+            any(curve.is_told),
+            not paid.low <= share <= paid.high,
+            any(against),
+            not plain.low <= share <= plain.high,
+        ]
+    return counts / runs
+
+
+@simulation(
+    "checkpoints_told",
+    "5 equal checkpoints (correlation .8), n=200: one is called worse than the best",
+    0.0,
+    0.05 + 2 * np.sqrt(0.05 * 0.95 / 2000),
+    "2,000",
+)
+def checkpoints_told():
+    return _equal_checkpoints(0.8, 2000, 22)[0]
+
+
+@simulation("checkpoints_plain", "the same by plain intervals", 0.06, 0.3, "2,000")
+def checkpoints_told_by_plain_intervals():
+    return _equal_checkpoints(0.8, 2000, 22)[2]
+
+
+@simulation(
+    "checkpoints_best", "the interval of the best of them misses its value", 0.0, 0.05, "2,000"
+)
+def checkpoints_best():
+    return _equal_checkpoints(0.8, 2000, 22)[1]
+
+
+@simulation(
+    "checkpoints_told_apart",
+    "one of 5 independent equal checkpoints is called worse than the best",
+    0.0,
+    0.05 + 2 * np.sqrt(0.05 * 0.95 / 1000),
+    "1,000",
+)
+def independent_checkpoints_told():
+    return _equal_checkpoints(0.0, 1000, 23)[0]
+
+
+@simulation(
+    "checkpoints_best_apart", "the interval of the best of these misses its value", 0, 0.05, "1,000"
+)
+def independent_checkpoints_best():
+    return _equal_checkpoints(0.0, 1000, 23)[1]
+
+
+@simulation("checkpoints_best_plain", "the same by the plain interval", 0.06, 0.3, "1,000")
+def independent_checkpoints_best_plain():
+    return _equal_checkpoints(0.0, 1000, 23)[3]
 
 
 def main() -> None:

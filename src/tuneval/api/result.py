@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -126,7 +127,7 @@ def _no_result(folder: Path) -> str:
     if (folder / "run.yaml").is_file():
         return (
             f'"{folder}" holds a run that was not finished (no result.json).\n'
-            f"Go on with: tuneval run {folder}/run.yaml"
+            f"Go on with: tuneval run {shlex.quote(f'{folder}/run.yaml')}"
         )
     runs = sorted(one.parent.name for one in folder.glob("*/result.json"))
     listed = f"\nIt holds the runs {', '.join(runs[:8])}: give one of them." if runs else ""

@@ -70,6 +70,7 @@ CHECKS = {
     "counterfactual": "tuneval.checks.counterfactual:Counterfactual",
     "contamination": "tuneval.checks.contamination:Contamination",
     "memorisation": "tuneval.checks.memorisation:LearntByHeart",
+    "checkpoints": "tuneval.checks.checkpoints:Checkpoints",
     "training gap": "tuneval.checks.training_gap:TrainingGap",
     "groups": "tuneval.checks.groups:Groups",
     "calibration": "tuneval.checks.calibration:CalibrationCheck",

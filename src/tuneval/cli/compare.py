@@ -32,9 +32,8 @@ def compare(
 ) -> int:
     """tuneval compare --adapter out/lora --full out/full --data test.jsonl
 
-    Compare a base model, adapters and full fine-tunes on the same cases.
-    Everything left out is inferred, shown before the first case, and written
-    to run.yaml in the run's folder. The same command continues after a stop.
+    Compare a base model, adapters and full fine-tunes on the same cases. What is
+    left out is inferred, shown, kept in run.yaml; the same words resume a stop.
     """
     from tuneval.plan.words import describe_run
 

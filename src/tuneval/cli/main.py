@@ -6,8 +6,10 @@ log), 130/143 interrupted and resumable.
 
 from __future__ import annotations
 
+import codecs
 import errno
 import functools
+import io
 import os
 import signal
 import sys
@@ -22,6 +24,7 @@ import typer
 
 from tuneval.cli import compare, demo, doctor, listing, paraphrase, plan, report, run, score, split
 from tuneval.cli.layout import PlainCommand, PlainGroup
+from tuneval.cli.unfolded import with_flags
 from tuneval.errors import TunevalError
 from tuneval.version import __version__
 
@@ -99,7 +102,22 @@ def _top(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
+    codecs.register_error(ESCAPED, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ESCAPED)
     sys.exit(exit_code(list(sys.argv[1:] if argv is None else argv)))
+
+
+ESCAPED = "tuneval-escaped"
+"""How a terminal shows what its encoding lacks: as JSON spells it, so that --json stays JSON."""
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    units = (lacking[at : at + 2].hex() for at in range(0, len(lacking), 2))
+    return "".join(f"\\u{unit}" for unit in units), error.end
 
 
 def exit_code(words: Sequence[str]) -> int:
@@ -107,7 +125,7 @@ def exit_code(words: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         outcome = app(
-            [with_hyphens(word) for word in words or ["--help"]],
+            with_flags([with_hyphens(word) for word in words or ["--help"]]),
             standalone_mode=False,
             prog_name="tuneval",
         )

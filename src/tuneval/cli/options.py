@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 VARIANTS, DATA, HOW, MACHINE, OUTPUT = "variants", "data", "how", "machine", "output"
+AUTO = "auto"
 
 
 def _option(
@@ -84,6 +85,10 @@ def _words(
         str | None,
         _option(DATA, "training file: leaked cases, learnt by heart", metavar="FILE"),
     ] = None,
+    validation: Annotated[
+        str | None,
+        _option(DATA, "chooses among checkpoints of one training", metavar="FILE", rare=True),
+    ] = None,
     adversarial: Annotated[
         list[str] | None,
         _option(
@@ -104,8 +109,13 @@ def _words(
         bool, _option(DATA, "count and list unreadable rows, go on", "--skip-bad-rows")
     ] = False,
     prompt: Annotated[
-        str | None, _option(HOW, 'template, e.g. "{text}\\nLabel:", or a file', metavar="TEXT")
+        str | None,
+        _option(HOW, "template, a file, or auto: as trained", metavar="TEXT|auto"),
     ] = None,
+    no_prompt_trial: Annotated[
+        bool,
+        _option(HOW, "do not try which wording was trained", "--no-prompt-trial", rare=True),
+    ] = False,
     system: Annotated[
         str | None, _option(HOW, "system message of chat prompts", metavar="TEXT", rare=True)
     ] = None,
@@ -244,10 +254,11 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "few_shot": words["few_shot"] or None,
         "few_shot_file": words["few_shot_file"],
         "skip_bad_rows": words["skip_bad_rows"],
-        "template": _text_or_file(words["prompt"]),
+        "template": None if words["prompt"] == AUTO else _text_or_file(words["prompt"]),
         "options": task_options,
     }
     return {
+        "said": spelled(words),
         "base": _either(words["base"], words["base_model"]),
         "adapters": words["adapter"] or (),
         "full": words["full"] or (),
@@ -264,10 +275,12 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "cases": cases,
         "name": words["name"],
         "train_data": words["train_data"],
+        "validation": words["validation"],
         "prompting": {
             "chat_template": words["chat_template"],
             "allow_lost_questions": words["allow_lost_questions"],
             "system": words["system"],
+            "trial": _trial(words["prompt"], is_off=words["no_prompt_trial"]),
         },
         "metrics": _metrics(_listed(words["metrics"]), words["primary"]),
         "perturbations": _perturbations(words["perturb"], words["robustness"]),
@@ -300,12 +313,33 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def spelled(words: dict[str, Any]) -> list[str]:
+    """All that was said beside BASE, as words of a command line."""
+    said: list[str] = []
+    for name, parameter in inspect.signature(_words).parameters.items():
+        value = words[name]
+        if name in ("base", "base_model") or not value or value == parameter.default:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        values = value if isinstance(value, list) else [value]
+        said += [word for one in values for word in ((flag,) if one is True else (flag, str(one)))]
+    return said
+
+
 def _either(argument: str | None, option: str | None) -> str | None:
     from tuneval.errors import ConfigError
 
     if argument is not None and option is not None and argument != option:
         raise ConfigError(f'two base models: "{argument}" and --base "{option}". Give one.')
     return argument or option
+
+
+def _trial(prompt: str | None, *, is_off: bool) -> str:
+    from tuneval.errors import ConfigError
+
+    if prompt == AUTO and is_off:
+        raise ConfigError("--prompt auto needs the trial that --no-prompt-trial turns off.")
+    return "take" if prompt == AUTO else "none" if is_off else "warn"
 
 
 def _metrics(names: list[str], primary: str) -> dict[str, Any]:

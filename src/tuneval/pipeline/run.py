@@ -39,11 +39,13 @@ from tuneval.pipeline.folder import (
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
 from tuneval.pipeline.prompts import look_at_prompts, show_of
+from tuneval.pipeline.wording_trial import begin_trial
 from tuneval.plan.resolve import Plan, resolve
 from tuneval.plan.spec import RunSpec
 from tuneval.tasks import Task
 from tuneval.types import (
     CaseSet,
+    Finding,
     NoProgress,
     Prediction,
     Progress,
@@ -94,6 +96,7 @@ def run(
         cases.name: metrics_of(spec, cases, asked[cases.name], plan.benchmarks.get(cases.name))
         for cases in plan.case_sets
     }
+    trial, plan = begin_trial(plan, asked)
     begun = checks.begin(plan)
     plan, judge = begin_judging(plan, lambda own: make_backend(own, models))
     settings = settings_of(spec)
@@ -111,7 +114,6 @@ def run(
             facts = backend.prepare(plan.variants)
             if announce:
                 announce(plan, facts, folder)
-            write_inputs(folder, plan, facts, chosen)
 
             def walk(case_sets: Sequence[CaseSet]) -> dict[str, Predictions]:
                 return lap(case_sets, plan.variants, asked, backend, journal, progress)
@@ -123,6 +125,10 @@ def run(
                 tasks_ = {cases.name: task for cases in case_sets}
                 return lap(case_sets, variants[::-1], tasks_, backend, journal, progress)
 
+            tried: tuple[Finding, ...] = ()
+            if trial:
+                plan, asked, tried = trial.look(plan, facts, asked, ask_more)
+            write_inputs(folder, plan, facts, chosen)
             plan, predictions = first_lap(plan, drawings, walk)
             assessments = {
                 cases.name: assess(
@@ -138,7 +144,7 @@ def run(
             for one in drawings:
                 one.into(assessments[one.cases.name])
             scene = checks.Scene(plan, asked, chosen, settings, predictions, assessments, ask_more)
-            findings = [one for check in begun for one in check.look(scene)]
+            findings = [*tried, *(one for check in begun for one in check.look(scene))]
             primary_metrics = {name: metrics[0].name for name, metrics in chosen.items()}
             if judge:
                 backend.close()  # the memory is the judge's now

@@ -38,7 +38,10 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
 
 
 class VariantSpec(_Strict):
-    """One arm: a model, or one or several adapters (training seeds of one recipe) of a base."""
+    """One arm: a model, or one or several adapters (training seeds of one recipe) of a base.
+
+    ``training_run`` and ``step``: this is one of several checkpoints of a training of that name.
+    """
 
     name: str = Field(min_length=1)
     model: str | None = None
@@ -46,6 +49,8 @@ class VariantSpec(_Strict):
     revision: str | None = None
     training_log: str | None = "auto"
     training_seeds: tuple[int, ...] | None = None
+    training_run: str | None = None
+    step: int | None = None
     trust_remote_code: bool = False
 
     @model_validator(mode="after")
@@ -56,6 +61,13 @@ class VariantSpec(_Strict):
             raise ValueError(
                 f'variant "{self.name}" names {len(self.training_seeds)} training seeds '
                 f"for {len(self.adapter)} adapters"
+            )
+        if (self.training_run is None) != (self.step is None):
+            raise ValueError(f'variant "{self.name}": "training_run" and "step" go together')
+        if self.training_run is not None and len(self.adapter) > 1:
+            raise ValueError(
+                f'variant "{self.name}": a step of a training has one adapter, '
+                f"found {len(self.adapter)}"
             )
         return self
 
@@ -92,9 +104,14 @@ class CasesSpec(_Strict):
 
 
 class PromptingSpec(_Strict):
-    """How a case becomes a prompt."""
+    """How a case becomes a prompt.
+
+    ``trial``: try on a few references whether each fine-tune was trained on this wording; ``warn``
+    says so, ``take`` asks in the better one, on cases that did not choose it.
+    """
 
     chat_template: Literal["auto", "on", "off"] = "auto"
+    trial: Literal["warn", "take", "none"] = "warn"
     system: str | None = None
     few_shot: int = Field(default=0, ge=0)
     selection_seed: int = 0
@@ -220,6 +237,7 @@ class RunSpec(_Strict):
     baseline: str | None = None
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
     train_data: str | None = None
+    validation: str | None = None
     adversarial: Texts = ()
     ood: Texts = ()
     benchmark_data: str | None = None
@@ -401,6 +419,7 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
     spec = spec.model_copy(
         update={
             "train_data": place(spec.train_data),
+            "validation": place(spec.validation),
             "adversarial": tuple(str(place(file)) for file in spec.adversarial),
             "ood": tuple(str(place(file)) for file in spec.ood),
             "benchmark_data": spec.benchmark_data and path_of(spec.benchmark_data),

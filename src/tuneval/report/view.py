@@ -25,6 +25,8 @@ from tuneval.types import (
 
 OVERALL = "all"
 MOST_PAIR_COLUMNS = 3
+ANSWERS = ("checkpoints",)
+"""Findings that answer what a run was made for: they stand before its verdicts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +216,7 @@ class View:
         return self.result.headline if self.result.is_complete else "INCOMPLETE"
 
     def messages(self) -> list[tuple[str, str]]:
-        """(mark, sentence): what each verdict says first, then warnings, then what else it says.
+        """(mark, sentence): answers, what each verdict says first, then warnings, then what else it says.
 
         A sentence is said once, with the names of those that it is about where there are several.
         None of an unfinished run: what half of the cases show is not what the run shows.
@@ -222,7 +224,11 @@ class View:
         if not self.result.is_complete:
             return []
         verdicts = self.result.verdicts
-        said: dict[str, tuple[str, list[str]]] = {}
+        said: dict[str, tuple[str, list[str]]] = {
+            one.sentence: (wording.SIGNS[one.level], [])
+            for one in self.result.findings
+            if one.kind in ANSWERS
+        }
         for rank in ("first", "warnings", "further"):
             for verdict in verdicts:
                 sentences = {

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from tuneval.types import Case, Comparison, Interval, Unit, Verdict
+from tuneval.types import Case, Comparison, FindingLevel, Interval, Unit, Verdict
+
+SIGNS: Mapping[FindingLevel, str] = {"warning": "!", "unclear": "?", "clear": "+", "note": "="}
+"""The sign before a finding's sentence, in the order in which sentences stand."""
 
 # Titles of the metrics whose name alone reads badly; the rest show their name with blanks.
 _TITLES = {

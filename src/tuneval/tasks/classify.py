@@ -67,7 +67,7 @@ class Classify:
             "classify",
             lambda case: question_of(case, "Label:"),
             given,
-            answer_of=self._words_of_reference,
+            answer_of=self.words_of_reference,
             preface=given.preface,
         )
 
@@ -110,7 +110,8 @@ class Classify:
             return unused
         return (*unused, *prefix_warnings(tuple(self.words.values())))
 
-    def _words_of_reference(self, case: Case) -> str:
+    def words_of_reference(self, case: Case) -> str:
+        """What the model would say for the case's label."""
         label = first_reference(case)
         if label not in self.words:
             raise ConfigError(

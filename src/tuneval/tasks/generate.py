@@ -67,7 +67,7 @@ class Generate:
             sampling_seed=given.sampling_seed,
         )
         self.wording = build_wording(
-            "generate", question_of, given, answer_of=self._shown_answer, preface=given.preface
+            "generate", question_of, given, answer_of=self.words_of_reference, preface=given.preface
         )
 
     def ask(self, case: Case) -> tuple[Request, ...]:
@@ -111,7 +111,8 @@ class Generate:
         is_no_answer = self.no_answer is not None and fold(text).rstrip(".") == fold(self.no_answer)
         return "" if is_no_answer else text.strip()
 
-    def _shown_answer(self, case: Case) -> str:
+    def words_of_reference(self, case: Case) -> str:
+        """What the model should say, as it stands after an example."""
         if self.no_answer is not None and not case.references:
             return self.no_answer
         return first_reference(case)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -98,6 +100,34 @@ DEMO = (0.129, 0.092, 0.110, 0.118, 0.120, 0.120)
             "Only 2 evaluations logged: set eval_strategy to steps to detect overfitting.",
             False,
             id="nan is no evaluation",
+        ),
+        pytest.param(
+            replace(log_of([0.25, 0.2, 0.19, 0.3]), nan_from=30),
+            "The losses became NaN at step 30; nothing is judged from there on: evaluate a "
+            "checkpoint from before that step.",
+            False,
+            id="NaN after two evaluations",
+        ),
+        pytest.param(
+            replace(log_of([1.0, 0.9, 0.97]), nan_from=40),
+            "The losses became NaN at step 40; nothing is judged from there on: evaluate a "
+            "checkpoint from before that step. Until then: Validation loss reached its minimum "
+            "0.900 at step 20 and rose to 0.970 (+8%). The checkpoint at step 20 is the one to "
+            "evaluate; train fewer epochs or add dropout/weight decay.",
+            True,
+            id="overfitted, then NaN",
+        ),
+        pytest.param(
+            replace(log_of([]), nan_from=20),
+            "All logged losses are NaN, from step 20 on: nothing is judged.",
+            False,
+            id="all NaN",
+        ),
+        pytest.param(
+            log_of([1.0, 0.8, 0.55, 0.5, 0.51]),
+            "Validation loss is stable: 0.510 at the last step, minimum 0.500 at step 40.",
+            False,
+            id="the best is not the last: no longer falling",
         ),
         pytest.param(
             log_of([]),

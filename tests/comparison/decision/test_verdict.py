@@ -311,6 +311,16 @@ def test_large_gap_of_an_overfitted_adapter_advises_fewer_epochs():
     )
 
 
+def test_an_adapter_on_all_linear_layers_is_not_sent_there():
+    found = adapter_to_full(gap(7.0, 5.5, 8.5), rank=8, acts_everywhere=True)
+    assert found.text == (
+        "LoRA is 7.0 points behind full fine-tuning. Raise the rank (r 8 -> 16) or train longer."
+    )
+    settings = {"r": "8", "covers": "all linear layers"}
+    facts = VariantFacts("lora", "f", "hf", "cpu", "float32", 1, settings=settings)
+    assert decided(gap(7.0, 5.5, 8.5), facts=[facts])[0][0].reasons[0] == found.text
+
+
 def test_the_gap_reads_the_same_from_either_side():
     there = gap(3.3, 1.2, 4.4)
     back = replace(

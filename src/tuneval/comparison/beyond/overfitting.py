@@ -6,7 +6,7 @@ Not for: finding or reading log files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -94,9 +94,41 @@ def judge_training_log(log: TrainingLog, variant: str) -> LearningCurve:
     Returns
     -------
     LearningCurve
-        ``finding`` is one sentence: too few evaluations, overfitting with the step to evaluate
-        instead, still falling, or stable.
+        ``finding`` says one of: too few evaluations, overfitting with the step to evaluate instead,
+        still falling, or stable; before it, from where on the losses are NaN and nothing is judged.
     """
+    if log.nan_from is None:
+        return _judge(log, variant)
+    sound = _until(log, log.nan_from)
+    if not sound.steps and not sound.validation_steps:
+        finding = f"All logged losses are NaN, from step {log.nan_from} on: nothing is judged."
+        return LearningCurve(variant, log, finding, is_overfitted=False)
+    until = _judge(sound, variant)
+    finding = (
+        f"The losses became NaN at step {log.nan_from}; nothing is judged from there on: evaluate a "
+        "checkpoint from before that step."
+    )
+    if len(sound.validation_steps) >= FEWEST_EVALUATIONS:
+        finding += f" Until then: {until.finding}"
+    return LearningCurve(variant, log, finding, until.is_overfitted)
+
+
+def _until(log: TrainingLog, end: int) -> TrainingLog:
+    """What was logged before step ``end``."""
+    train = [one for one in zip(log.steps, log.train_loss, strict=True) if one[0] < end]
+    n = sum(step < end for step in log.validation_steps)
+    return replace(
+        log,
+        steps=tuple(step for step, _ in train),
+        train_loss=tuple(loss for _, loss in train),
+        validation_steps=log.validation_steps[:n],
+        validation_loss=log.validation_loss[:n],
+        epochs=log.epochs[:n],
+        nan_from=None,
+    )
+
+
+def _judge(log: TrainingLog, variant: str) -> LearningCurve:
     curve = in_step_order(log.validation_steps, log.validation_loss)
     n = len(curve.steps)
     if n < FEWEST_EVALUATIONS:
@@ -104,7 +136,7 @@ def judge_training_log(log: TrainingLog, variant: str) -> LearningCurve:
         return LearningCurve(variant, log, finding, is_overfitted=False)
     if is_overfitted(curve.losses):
         return LearningCurve(variant, log, _overfitting(curve, log), is_overfitted=True)
-    if is_still_falling(curve.losses):
+    if is_still_falling(curve.losses) and curve.best == n - 1:
         finding = (
             f"Validation loss was still falling at the last step ({curve.losses[-1]:.3f} at step "
             f"{curve.steps[-1]}): longer training may help."
@@ -148,8 +180,10 @@ def _ascending(
 
 
 def is_training_unfinished(log: TrainingLog) -> bool:
-    """Was the training loss still falling at the last step?"""
-    return is_still_falling(in_step_order(log.steps, log.train_loss).losses)
+    """Was the training loss still falling at the last step, and all losses numbers?"""
+    return log.nan_from is None and is_still_falling(
+        in_step_order(log.steps, log.train_loss).losses
+    )
 
 
 def generalisation_gap(

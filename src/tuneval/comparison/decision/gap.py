@@ -39,6 +39,7 @@ def adapter_to_full(
     is_adapter_baseline: bool = True,
     rank: int | None = None,
     is_overfitted: bool = False,
+    acts_everywhere: bool = False,
     adapter: str = "LoRA",
 ) -> GapReading:
     """Grade of the gap between an adapter and the full fine-tune (table 9.2).
@@ -51,6 +52,8 @@ def adapter_to_full(
         The adapter's r, for the advice on a large gap.
     is_overfitted : bool
         The adapter's loss curve rose: advise fewer epochs, not longer training.
+    acts_everywhere : bool
+        The adapter sits on all linear layers already.
     adapter : str
         How the adapter is called in the sentence.
     """
@@ -87,10 +90,9 @@ def adapter_to_full(
         )
     elif support == "proved":
         steps = f" (r {rank} -> {2 * rank})" if rank else ""
+        more = "" if acts_everywhere else ", add target modules (all linear layers),"
         last = "reduce epochs" if is_overfitted else "train longer"
-        text = behind.format("is") + (
-            f". Raise the rank{steps}, add target modules (all linear layers), or {last}."
-        )
+        text = behind.format("is") + f". Raise the rank{steps}{more} or {last}."
     else:
         text = behind.format("looks") + "; confirm with more data before spending a training run."
     return GapReading(grade, support, text)
@@ -206,6 +208,7 @@ def adapter_against_full(
             is_adapter_baseline=is_adapter_baseline,
             rank=known.rank(adapter),
             is_overfitted=is_overfitted,
+            acts_everywhere=known.acts_everywhere(adapter),
             adapter=called,
         )
         gaps.append(gap)

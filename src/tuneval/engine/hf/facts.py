@@ -13,6 +13,7 @@ from tuneval.engine.hf.text import cutting
 from tuneval.engine.hf.text.shown import has_own_embeddings
 from tuneval.engine.hf.voice import Voice
 from tuneval.engine.hf.weights import fingerprint, held
+from tuneval.engine.hf.weights.adapter import acts_everywhere
 from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.types import Variant, VariantFacts
@@ -22,7 +23,7 @@ def facts_of(
     variant: Variant, voice: Voice, weights: Weights, parts: Mapping[str, object], *, device: str
 ) -> VariantFacts:
     """What is reported of a variant, its fingerprint among it."""
-    settings = {**_adapter_settings(voice.adapter), "scoring": str(parts["path"])}
+    settings = {**_adapter_settings(voice.adapter, voice.model), "scoring": str(parts["path"])}
     if voice.bits is not None:
         settings["quantization"] = voice.bits
     if weights.spread_over:
@@ -179,12 +180,14 @@ def _notes(variant: Variant, voice: Voice, weights: Weights, device: str) -> lis
     return notes
 
 
-def _adapter_settings(adapter: ModelFolder | None) -> dict[str, str]:
+def _adapter_settings(adapter: ModelFolder | None, base: ModelFolder | None) -> dict[str, str]:
     if adapter is None:
         return {}
     settings = adapter.adapter_settings
-    shown = {"type": settings.get("peft_type"), "rank": settings.get("r")}
-    shown |= {"alpha": settings.get("lora_alpha"), "target modules": settings.get("target_modules")}
+    shown = {"type": settings.get("peft_type"), "r": settings.get("r")}
+    shown |= {"alpha": settings.get("lora_alpha"), "target_modules": settings.get("target_modules")}
+    if base is not None and acts_everywhere(adapter, base):
+        shown["covers"] = "all linear layers"
     return {
         name: ", ".join(value) if isinstance(value, list) else str(value)
         for name, value in shown.items()
