@@ -109,8 +109,10 @@ def look_at_prompts(
     """
     seen = see(plan.case_sets, plan.variants, asked, show)
     refuse_lost_questions(plan, seen)
-    notes = (*plan.notes, *_notes(seen), *unused_settings(plan, asked))
-    return replace(plan, first_prompts=tuple(lines_about(plan, seen, asked)), notes=notes), seen
+    # Looked at again where a trial chose other words: what was said stays said once.
+    notes = dict.fromkeys((*plan.notes, *_notes(seen), *unused_settings(plan, asked)))
+    lines = tuple(lines_about(plan, seen, asked))
+    return replace(plan, first_prompts=lines, notes=tuple(notes)), seen
 
 
 def _notes(seen: Prompts) -> Iterator[str]:
@@ -226,7 +228,9 @@ def _first_case(
             else f"{_listed(names)} read{'s' * (len(names) == 1)}"
         )
         lines += [f"{case.id}, as {who} it:", *_shown(prompts.texts[place], len(requests))]
-    return lines + (_worded(described, case, requests[0]) if readers else [])
+    is_chosen = plan.spec.prompting.trial == "take"
+    worded = _worded(described, case, requests[0], is_chosen=is_chosen) if readers else []
+    return [*lines, *worded]
 
 
 def _shown(prompt: ShownPrompt, n_requests: int) -> list[str]:
@@ -244,14 +248,15 @@ def _where(prompt: ShownPrompt) -> str:
     return "at its beginning" if prompt.cut_at == 0 else f'where "{GAP.strip()}" stands'
 
 
-def _worded(described: CasesSpec, case: Case, request: Request) -> list[str]:
+def _worded(described: CasesSpec, case: Case, request: Request, *, is_chosen: bool) -> list[str]:
     """Who worded it, and as what, so that what was added to the case's own text can be seen."""
     template = template_of(case, request)
     if described.benchmark is not None or template is None:
         return []
     if described.template is not None:
         return [f"worded by --prompt: {_quoted(described.template)}"]
-    return [f"worded by tuneval, since no --prompt was given: {_quoted(template)}"]
+    who = "by --prompt auto" if is_chosen else "by tuneval, since no --prompt was given"
+    return [f"worded {who}: {_quoted(template)}"]
 
 
 def _fitted(text: str) -> list[str]:
