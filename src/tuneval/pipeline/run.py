@@ -200,7 +200,7 @@ def settle_wording(
     if trial is None:
         return run_, seen
     plan, asked, findings = trial.look(run_.plan, facts, run_.asked, ask)
-    plan, seen = look_at_prompts(plan, asked, show)
+    plan, seen = look_at_prompts(plan, asked, show, is_tried=True)
     return Trialled(plan, asked, findings), seen
 
 
