@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tuneval.engine.hf.text import cutting
+from tuneval.engine.hf.text import cutting, written
 from tuneval.engine.hf.text.shown import has_own_embeddings
 from tuneval.engine.hf.voice import Voice
 from tuneval.engine.hf.weights import fingerprint, held
@@ -64,6 +64,7 @@ def parts_of(
         "end_tokens": sorted(end_tokens_of(weights, voice)),
         "context_length": voice.renderer.context_length,
         "cutting": cutting.VERSION,
+        "writing": written.VERSION,
         "dtype": str(weights.model.dtype).removeprefix("torch."),
         "device": device.partition(":")[0],
         "quantization": voice.bits,

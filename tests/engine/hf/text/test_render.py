@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tiny_models import CHAT_TEMPLATE, build_tokenizer
 from tuneval.engine.hf.text.render import Renderer, _windows
-from tuneval.engine.hf.text.written import joiner, plain_template
+from tuneval.engine.hf.text.written import answer_joint, joiner, plain_template
 from tuneval.errors import VariantError
 from tuneval.types import Decoding, Message, Request
 
@@ -154,3 +154,61 @@ def test_rolling_windows_are_lm_evals() -> None:
     found = _windows([-1, *range(100)], 1, 30)
     spans = [(w.ids[0], w.ids[-1], w.n_scored) for w in found.windows]
     assert spans == [(-1, 29, 30), (29, 59, 30), (59, 89, 30), (69, 99, 10)]
+
+
+TURNS = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}"
+ASK = "{% if add_generation_prompt %}<assistant>{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        pytest.param(TURNS + ASK, "", id="the answer follows the generation prompt"),
+        pytest.param(
+            "{% for m in messages %}{{ 'Q: ' + m['content'] + '\nA:' if m['role'] == 'user' else "
+            "' ' + m['content'] }}{% endfor %}",
+            " ",
+            id="a blank that only the answer's turn has",
+        ),
+        pytest.param(
+            TURNS.replace("{{ m['content'] }}", "\n{{ m['content'] | trim }}") + ASK,
+            "\n",
+            id="a line break",
+        ),
+        pytest.param(
+            "{% for m in messages %}<{{ m['role'] }}>{% if m['role'] == 'assistant' %}<think>\n\n"
+            "</think>\n\n{% endif %}{{ m['content'] }}\n{% endfor %}" + ASK,
+            "<think>\n\n</think>\n\n",
+            id="an empty thinking block",
+        ),
+        pytest.param(
+            "{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}|"
+            "{% endif %}",
+            "",
+            id="a generation prompt that no answered turn begins with",
+        ),
+        pytest.param(
+            "{% for m in messages %}{% if m['role'] == 'assistant' %}{{ raise_exception('no') }}"
+            "{% endif %}{{ m['content'] }}{% endfor %}",
+            "",
+            id="a template that takes no answers",
+        ),
+    ],
+)
+def test_an_answer_is_joined_as_the_template_joins_it(template: str, expected: str) -> None:
+    question = (Message("user", "The quick brown fox"),)
+    assert answer_joint(build_tokenizer(), template, question) == expected
+    reader = renderer(template=template)
+    encode = reader.tokenizer.encode
+    found = scoring(reader, question, "Paris")
+    asked = reader.tokenizer.apply_chat_template(
+        [{"role": "user", "content": question[0].content}],
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    head = encode(asked, add_special_tokens=False)
+    whole = encode(asked + expected + "Paris", add_special_tokens=False)
+    if whole[: len(head)] == head:
+        assert list(found.windows[0].ids) == whole
+    assert found.n_prompt == len(head)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tuneval.engine.hf.text.cutting import GAP, shorten
-from tuneval.engine.hf.text.written import chat_text, plain_template
+from tuneval.engine.hf.text.written import answer_joint, chat_text, plain_template
 from tuneval.errors import VariantError
 from tuneval.types import Message, Request
 
@@ -31,12 +31,14 @@ _N_SPECIALS = 8
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A prompt as text. ``n_cut`` tokens were left out of its messages, first at ``cut_at``."""
+    """A prompt as text. ``n_cut`` tokens were left out of its messages, first at ``cut_at``;
+    ``joint`` is what the chat template writes before an answer that is scored."""
 
     text: str
     is_chat: bool
     n_cut: int = 0
     cut_at: int | None = None
+    joint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,7 @@ class Renderer:
         self._template = template
         self._bos = _leading_specials(tokenizer)
         self._ints: dict[int, int] = {}
+        self._joints: dict[tuple[str, ...], str] = {}
 
     # ---------------------------------------------------------------------------------- scoring
 
@@ -92,7 +95,7 @@ class Renderer:
         """Encode requests for log-likelihoods."""
         prompts = self.written(requests)
         pairs = [
-            self.pair(prompt.text, request.continuation or "", is_chat=prompt.is_chat)
+            self.pair(prompt, request.continuation or "")
             for prompt, request in zip(prompts, requests, strict=True)
         ]
         # Neighbours share their context, so that texts need to be held for a while only.
@@ -112,13 +115,16 @@ class Renderer:
                 found[index] = replace(scoring, is_truncated=is_cut)
         return [found[index] for index in range(len(pairs))]
 
-    def pair(self, context: str, rest: str, *, is_chat: bool) -> tuple[str, str, bool]:
+    def pair(self, prompt: Written, continuation: str) -> tuple[str, str, bool]:
         """Move the context's trailing white space to the continuation, where tokens keep it.
 
-        Not after a chat template, whose end is what the model was trained to answer to.
+        Not after a chat template, whose end is what the model was trained to answer to; there the
+        template's own joint comes before the answer.
         """
-        stripped = context if is_chat else context.rstrip()
-        return stripped, context[len(stripped) :] + rest, is_chat
+        if prompt.is_chat:
+            return prompt.text, prompt.joint + continuation, True
+        context = prompt.text.rstrip()
+        return context, prompt.text[len(context) :] + continuation, False
 
     def _split(
         self, encoded: dict[str, list[int]], context: str, rest: str, *, is_chat: bool
@@ -190,21 +196,31 @@ class Renderer:
             return Written(prompt, False)
         text = self._text(prompt, is_scored=is_scored)
         is_chat, room = self._template is not None, self._room(request)
+        joint = self._joint(prompt) if is_scored else ""
         if self._is_within(text, room):
-            return Written(text, is_chat)
+            return Written(text, is_chat, joint=joint)
         kept = shorten(
             prompt, lambda turns: self._is_within(self._text(turns, is_scored=is_scored), room)
         )
         if kept is None:
-            return Written(text, is_chat)
+            return Written(text, is_chat, joint=joint)
         short = self._text(kept, is_scored=is_scored)
         lengths = {one: len(ids) for one, ids in self.encode_all([text, short]).items()}
-        return Written(short, is_chat, lengths[text] - lengths[short], short.find(GAP))
+        return Written(short, is_chat, lengths[text] - lengths[short], short.find(GAP), joint)
 
     def _text(self, messages: Sequence[Message], *, is_scored: bool) -> str:
         if self._template is None:
             return plain_template(messages, is_scored=is_scored)
         return chat_text(self.tokenizer, self._template, messages)
+
+    def _joint(self, messages: tuple[Message, ...]) -> str:
+        """The joint of these roles; a template does not look at words for it."""
+        if self._template is None:
+            return ""
+        roles = tuple(turn.role for turn in messages)
+        if roles not in self._joints:
+            self._joints[roles] = answer_joint(self.tokenizer, self._template, messages)
+        return self._joints[roles]
 
     def _room(self, request: Request) -> int:
         """Tokens that a prompt may have beside its answer.

@@ -75,7 +75,7 @@ def _alike(answers: Sequence[str]) -> str:
 def _shown(renderer: Renderer, request: Request, written: Written) -> ShownPrompt:
     text, continuation = written.text, request.continuation
     if continuation is not None:
-        text, continuation, _ = renderer.pair(text, continuation, is_chat=written.is_chat)
+        text, continuation, _ = renderer.pair(written, continuation)
     if not text:
         text = renderer.first_token()
     elif not written.is_chat and not text.startswith(renderer.bos_text):

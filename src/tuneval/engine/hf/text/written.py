@@ -12,7 +12,12 @@ from typing import Any
 from tuneval.errors import VariantError
 from tuneval.types import Message
 
+VERSION = 2
+"""Stands in fingerprints; raised when the same messages begin to give another text."""
+
 _END_OF_THINKING = "</think>"
+_ANSWER = "⁂"
+"""Stands for an answer where a template is asked what it puts before one."""
 
 
 def plain_template(messages: Sequence[Message], *, is_scored: bool) -> str:
@@ -50,11 +55,8 @@ def chat_text(tokenizer: Any, template: str, messages: Sequence[Message]) -> str
     """
     import jinja2
 
-    turns = [{"role": turn.role, "content": turn.content} for turn in messages]
     try:
-        text: str = tokenizer.apply_chat_template(
-            turns, chat_template=template, tokenize=False, add_generation_prompt=True
-        )
+        text = _rendered(tokenizer, template, messages, is_answered=False)
     except jinja2.TemplateError as error:
         roles = ", ".join(turn.role for turn in messages)
         raise VariantError(
@@ -69,6 +71,36 @@ def chat_text(tokenizer: Any, template: str, messages: Sequence[Message]) -> str
             "Use --chat-template off for the plain template, which keeps every turn, or give them "
             "a role that the template knows."
         )
+    return text
+
+
+def answer_joint(tokenizer: Any, template: str, messages: Sequence[Message]) -> str:
+    """What a chat template writes between its generation prompt and the answer; mostly nothing.
+
+    Trainers render whole conversations, so that a blank, a line break or an empty thinking block
+    before the answer is learnt as its beginning. A generation prompt that ends earlier ("About:"
+    before " billing") would have the answer scored where it was never seen.
+    """
+    import jinja2
+
+    before = _rendered(tokenizer, template, messages, is_answered=False)
+    try:
+        whole = _rendered(
+            tokenizer, template, (*messages, Message("assistant", _ANSWER)), is_answered=True
+        )
+    except jinja2.TemplateError:
+        return ""  # a template that takes no answers says nothing about them
+    joint, found, _ = whole.removeprefix(before).partition(_ANSWER)
+    return joint if found and whole.startswith(before) else ""
+
+
+def _rendered(
+    tokenizer: Any, template: str, messages: Sequence[Message], *, is_answered: bool
+) -> str:
+    turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+    text: str = tokenizer.apply_chat_template(
+        turns, chat_template=template, tokenize=False, add_generation_prompt=not is_answered
+    )
     return text
 
 
