@@ -85,6 +85,7 @@ def test_auto_asks_as_trained_on_cases_that_did_not_choose() -> None:
         f"cases, left out of the test. To ask so again: {FLAG}"
     )
     assert f"#   {note.sentence}" in (Path(result.output_dir) / "run.yaml").read_text()
+    assert {one.text[:12] for one in result.prompts} == {"<s>Message: "}  # as asked, not as begun
     same = on_demo(template=TRAINED)
     told = dict(
         zip((one.id for one in same.case_sets[0].cases), same.predictions["lora"], strict=True)

@@ -67,8 +67,8 @@ def _of_prompts(arm: str, cases: CaseSet, told: Sequence[_Told]) -> Iterator[Fin
         subject="prompts",
         level="warning" if len(cut) >= WARN_FROM * len(told) else "note",
         sentence=f"{arm}: {_counted(len(cut), len(told), 'prompt')} cut to fit the context"
-        f"{_wrong(cut)}. The middle of long messages is left out: see the prompts of its cases.",
-        values={"n_cut": len(cut), "n": len(told), **_values(cut)},
+        f"{_wrong(cut, told)}. The middle of long messages is left out: see the prompts of its cases.",
+        values={"n_cut": len(cut), "n": len(told), **_values(cut, told)},
     )
 
 
@@ -84,8 +84,8 @@ def _of_answers(arm: str, cases: CaseSet, told: Sequence[_Told]) -> Iterator[Fin
         subject="answers",
         level="warning" if n_lost >= WARN_FROM * len(told) else "note",
         sentence=f"{arm}: {_counted(len(cut), len(told), 'answer')} cut at the token limit"
-        f"{_wrong(cut)}. --max-tokens gives more room, --stop ends what goes on.",
-        values={"n_cut": len(cut), "n": len(told), **_values(cut)},
+        f"{_wrong(cut, told)}. --max-tokens gives more room, --stop ends what goes on.",
+        values={"n_cut": len(cut), "n": len(told), **_values(cut, told)},
     )
 
 
@@ -93,17 +93,17 @@ def _counted(n: int, n_all: int, noun: str) -> str:
     return f"{n:,} of {n_all:,} {noun}s {'was' if n == 1 else 'were'}"
 
 
-def _values(cut: Sequence[_Told]) -> dict[str, float]:
-    return {"n_wrong": sum(one.score == 0 for one in cut)} if _is_graded(cut) else {}
+def _values(cut: Sequence[_Told], told: Sequence[_Told]) -> dict[str, float]:
+    return {"n_wrong": sum(one.score == 0 for one in cut)} if _is_right_or_wrong(told) else {}
 
 
-def _wrong(cut: Sequence[_Told]) -> str:
+def _wrong(cut: Sequence[_Told], told: Sequence[_Told]) -> str:
     """How many of the cut ones are wrong, where an answer is right or wrong."""
-    if not _is_graded(cut):
+    if not _is_right_or_wrong(told):
         return ""
     n = sum(one.score == 0 for one in cut)
     return f"; {n / len(cut):.0%} of those cut are wrong"
 
 
-def _is_graded(cut: Sequence[_Told]) -> bool:
-    return all(one.score in (0, 1) for one in cut)
+def _is_right_or_wrong(told: Sequence[_Told]) -> bool:
+    return all(one.score in (0, 1, None) for one in told)

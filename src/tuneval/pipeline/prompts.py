@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tuneval.engine import Backend
+from tuneval.engine.hf.text.cutting import GAP
 from tuneval.errors import DataError, gather
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import CasesSpec
@@ -97,7 +98,7 @@ def _question(case: Case) -> str:
 
 
 def look_at_prompts(
-    plan: Plan, asked: Mapping[str, Task], show: Show | None
+    plan: Plan, asked: Mapping[str, Task], show: Show | None, *, is_tried: bool = False
 ) -> tuple[Plan, Prompts]:
     """See every prompt before the first case; the plan then holds lines that show the first ones.
 
@@ -108,8 +109,10 @@ def look_at_prompts(
     """
     seen = see(plan.case_sets, plan.variants, asked, show)
     refuse_lost_questions(plan, seen)
-    notes = (*plan.notes, *_notes(seen), *unused_settings(plan, asked))
-    return replace(plan, first_prompts=tuple(lines_about(plan, seen, asked)), notes=notes), seen
+    # Looked at again where a trial chose other words: what was said stays said once.
+    notes = dict.fromkeys((*plan.notes, *_notes(seen), *unused_settings(plan, asked)))
+    lines = tuple(lines_about(plan, seen, asked, is_tried=is_tried))
+    return replace(plan, first_prompts=lines, notes=tuple(notes)), seen
 
 
 def _notes(seen: Prompts) -> Iterator[str]:
@@ -196,19 +199,26 @@ def template_of(case: Case, request: Request) -> str | None:
     return prompt if marks else None
 
 
-def lines_about(plan: Plan, prompts: Prompts, asked: Mapping[str, Task]) -> list[str]:
-    """The prompt of the first case of every case set, once for all variants that read it so."""
+def lines_about(
+    plan: Plan, prompts: Prompts, asked: Mapping[str, Task], *, is_tried: bool = False
+) -> list[str]:
+    """The prompt of the first case of every case set, once for all variants that read it so.
+
+    ``is_tried``: after a trial of wordings, if there is one.
+    """
     return [
         line
         for described, cases in zip(plan.spec.cases, plan.case_sets, strict=True)
         if cases.cases
-        for line in _first_case(plan, described, cases, prompts, asked[cases.name])
+        for line in (
+            *_first_case(plan, cases, prompts, asked[cases.name]),
+            *_worded(plan, described, cases.cases[0], asked[cases.name], is_tried=is_tried),
+        )
+        if prompts.texts
     ]
 
 
-def _first_case(
-    plan: Plan, described: CasesSpec, cases: CaseSet, prompts: Prompts, task: Task
-) -> list[str]:
+def _first_case(plan: Plan, cases: CaseSet, prompts: Prompts, task: Task) -> list[str]:
     case = cases.cases[0]
     requests = task.ask(case)
     readers: dict[int, list[str]] = {}
@@ -225,7 +235,7 @@ def _first_case(
             else f"{_listed(names)} read{'s' * (len(names) == 1)}"
         )
         lines += [f"{case.id}, as {who} it:", *_shown(prompts.texts[place], len(requests))]
-    return lines + (_worded(described, case, requests[0]) if readers else [])
+    return lines
 
 
 def _shown(prompt: ShownPrompt, n_requests: int) -> list[str]:
@@ -240,17 +250,23 @@ def _shown(prompt: ShownPrompt, n_requests: int) -> list[str]:
 
 
 def _where(prompt: ShownPrompt) -> str:
-    return "at its beginning" if prompt.cut_at == 0 else 'where "[...]" stands'
+    return "at its beginning" if prompt.cut_at == 0 else f'where "{GAP.strip()}" stands'
 
 
-def _worded(described: CasesSpec, case: Case, request: Request) -> list[str]:
+def _worded(
+    plan: Plan, described: CasesSpec, case: Case, task: Task, *, is_tried: bool
+) -> list[str]:
     """Who worded it, and as what, so that what was added to the case's own text can be seen."""
-    template = template_of(case, request)
+    template = template_of(case, task.ask(case)[0])
     if described.benchmark is not None or template is None:
         return []
     if described.template is not None:
         return [f"worded by --prompt: {_quoted(described.template)}"]
-    return [f"worded by tuneval, since no --prompt was given: {_quoted(template)}"]
+    if plan.spec.prompting.trial != "take":
+        who = "by tuneval, since no --prompt was given"
+    else:
+        who = "by --prompt auto" if is_tried else "so until --prompt auto has tried others"
+    return [f"worded {who}: {_quoted(template)}"]
 
 
 def _fitted(text: str) -> list[str]:
@@ -262,10 +278,16 @@ def _fitted(text: str) -> list[str]:
 
 
 def _narrowed(line: str) -> str:
-    if len(line) <= 1.5 * WIDEST_LINE:  # a few characters are not worth a gap
-        return line
-    half = WIDEST_LINE // 2
-    return f"{line[:half]} [{len(line) - 2 * half} characters more] {line[-half:]}"
+    """A line with the middle left out; the place of a cut stays in sight."""
+    parts = line.split(GAP)
+    return GAP.join(_without_middle(part, WIDEST_LINE // len(parts)) for part in parts)
+
+
+def _without_middle(text: str, width: int) -> str:
+    if len(text) <= 1.5 * width:  # a few characters are not worth a gap
+        return text
+    half = width // 2
+    return f"{text[:half]} [{len(text) - 2 * half} characters more] {text[-half:]}"
 
 
 def _quoted(text: str) -> str:

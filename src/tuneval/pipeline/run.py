@@ -38,14 +38,13 @@ from tuneval.pipeline.folder import (
     write_result,
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
-from tuneval.pipeline.prompts import look_at_prompts, show_of
-from tuneval.pipeline.wording_trial import begin_trial
+from tuneval.pipeline.prompts import Prompts, Show, look_at_prompts, show_of
+from tuneval.pipeline.wording_trial import AskVariants, Trial, Trialled, begin_trial
 from tuneval.plan.resolve import Plan, resolve
 from tuneval.plan.spec import RunSpec
 from tuneval.tasks import Task
 from tuneval.types import (
     CaseSet,
-    Finding,
     NoProgress,
     Prediction,
     Progress,
@@ -88,14 +87,7 @@ def run(
     progress = progress or NoProgress()
     plan = with_perturbed_twins(resolve(spec, in_memory=models))
     spec = plan.spec
-    asked = {
-        cases.name: build_task(spec, described, cases, plan.benchmarks.get(cases.name))
-        for described, cases in zip(spec.cases, plan.case_sets, strict=True)
-    }
-    chosen = {
-        cases.name: metrics_of(spec, cases, asked[cases.name], plan.benchmarks.get(cases.name))
-        for cases in plan.case_sets
-    }
+    asked, chosen = tasks_and_metrics(plan)
     trial, plan = begin_trial(plan, asked)
     begun = checks.begin(plan)
     plan, judge = begin_judging(plan, lambda own: make_backend(own, models))
@@ -125,9 +117,9 @@ def run(
                 tasks_ = {cases.name: task for cases in case_sets}
                 return lap(case_sets, variants[::-1], tasks_, backend, journal, progress)
 
-            tried: tuple[Finding, ...] = ()
-            if trial:
-                plan, asked, tried = trial.look(plan, facts, asked, ask_more)
+            (plan, asked, tried), seen = settle_wording(
+                trial, Trialled(plan, asked, ()), seen, facts, ask_more, show_of(backend)
+            )
             write_inputs(folder, plan, facts, chosen)
             plan, predictions = first_lap(plan, drawings, walk)
             assessments = {
@@ -180,6 +172,36 @@ def run(
         result = seen.join(result)
         write_result(folder, result, spec.output.reports)
     return result
+
+
+def tasks_and_metrics(plan: Plan) -> tuple[dict[str, Task], dict[str, tuple[Metric, ...]]]:
+    """The task and the metrics of every case set, by its name; the metrics were tried."""
+    spec = plan.spec
+    asked = {
+        cases.name: build_task(spec, described, cases, plan.benchmarks.get(cases.name))
+        for described, cases in zip(spec.cases, plan.case_sets, strict=True)
+    }
+    chosen = {
+        cases.name: metrics_of(spec, cases, asked[cases.name], plan.benchmarks.get(cases.name))
+        for cases in plan.case_sets
+    }
+    return asked, chosen
+
+
+def settle_wording(
+    trial: Trial | None,
+    run_: Trialled,
+    seen: Prompts,
+    facts: Mapping[str, VariantFacts],
+    ask: AskVariants,
+    show: Show | None,
+) -> tuple[Trialled, Prompts]:
+    """Try other wordings; the prompts are seen again, for the trial may have chosen another one."""
+    if trial is None:
+        return run_, seen
+    plan, asked, findings = trial.look(run_.plan, facts, run_.asked, ask)
+    plan, seen = look_at_prompts(plan, asked, show, is_tried=True)
+    return Trialled(plan, asked, findings), seen
 
 
 def first_lap(

@@ -85,13 +85,17 @@ def _shown(renderer: Renderer, request: Request, written: Written) -> ShownPromp
         return ShownPrompt(text, continuation, written.n_cut, written.cut_at)
     ids = renderer.encode_all([text])[text]
     kept = renderer.tokenizer.decode(ids[n_left:], clean_up_tokenization_spaces=False)
-    return ShownPrompt(kept, continuation, n_left, 0, _is_lost(request, kept))
+    # By tokens, not by text: a tokenizer may spell what it read otherwise (small letters, accents).
+    needed = text[_half_of_what_is_asked(request, text) :]
+    is_lost = len(ids) - n_left < len(renderer.encode_all([needed])[needed])
+    return ShownPrompt(kept, continuation, n_left, 0, is_lost)
 
 
-def _is_lost(request: Request, kept: str) -> bool:
-    """Whether more than half of what is asked is gone: of the last turn, or of an exact prompt."""
-    asked = request.prompt if isinstance(request.prompt, str) else request.prompt[-1].content
-    return asked.strip()[len(asked.strip()) // 2 :] not in kept
+def _half_of_what_is_asked(request: Request, text: str) -> int:
+    """The middle of the last turn, or of an exact prompt, in the whole text."""
+    prompt = request.prompt
+    asked = (prompt if isinstance(prompt, str) else prompt[-1].content).strip()
+    return max(0, text.rfind(asked)) + len(asked) // 2
 
 
 @dataclass(frozen=True, slots=True)
