@@ -108,6 +108,7 @@ def found_by(name: str, asked: str, adapter: Path, test: Path, shared: Path) -> 
         "best": str(one.rows[-1][0]).strip('"').replace("\\n", "\n") if one.rows else asked,
         "tuned": [row[1] for row in one.rows],
         "base": [row[2] for row in one.rows],
+        "nats": one.rows[0][1] if one.rows else one.values["nats"],
         "wordings": one.values["wordings"],
     }
 
@@ -174,16 +175,19 @@ def main() -> None:
 def table(rows: list[dict]) -> str:
     """The table of the page."""
     lines = [
-        "| data | trained as | best wording found | nats as asked, as found | level | asked as trained |",
+        "| data | trained as | nats as trained, as asked | found where it is asked otherwise | nats | "
+        "asked as trained |",
         "|---|---|---|---|---|---|",
     ]
     for row in rows:
-        there = row["elsewhere"]
-        costs = ", ".join(f"{one:.2f}" for one in there["tuned"]) or "-"
-        found = "the same" if row["is_found"] else f"`{json.dumps(there['best'])[1:-1]}`"
+        there, trained = row["elsewhere"], row["as_trained"]
+        best = f"`{json.dumps(there['best'])[1:-1]}`"
+        found = f"{there['level']}: {'as trained' if row['is_found'] else best}"
+        nats = f"{there['tuned'][-1]:.2f}" if there["tuned"] else ""
         lines.append(
-            f"| {row['set']} | `{json.dumps(row['trained'])[1:-1]}` | {found} | {costs} | "
-            f"{there['level']} | {row['as_trained']['level']} |"
+            f"| {row['set']} | `{json.dumps(row['trained'])[1:-1]}` | "
+            f"{trained['nats']:.2f}, {there['nats']:.2f} | {found if nats else 'none'} | {nats} | "
+            f"{trained['level'] if trained['tuned'] else 'none'} |"
         )
     return "\n".join(lines)
 

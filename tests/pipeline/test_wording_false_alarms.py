@@ -27,7 +27,7 @@ RUNS = 40
 MOST = RUNS * (0.05 + 2 * sqrt(0.05 * 0.95 / RUNS))
 NOUNS = ("fox", "dog", "girl", "card", "time", "account", "capital", "refund", "login", "shipping")
 KINDS = ("quick", "brown", "lazy", "little", "neutral")
-LABELS = ("positive", "negative", "neutral")
+LABELS = ("card", "refund", "login")  # words that the base can say
 
 Pair = tuple[str, str]
 
@@ -45,10 +45,10 @@ def answered(dice: random.Random, n: int) -> list[Pair]:
 
 
 def labelled(dice: random.Random, n: int) -> list[Pair]:
-    """What an adapter learns: a label for every thing, one in ten of them wrong."""
+    """What an adapter learns: a label for every thing, one in five of them left to chance."""
     label_of = {noun: dice.choice(LABELS) for noun in NOUNS}
     return [
-        (text, dice.choice(LABELS) if dice.random() < 0.1 else label_of[text.split()[2]])
+        (text, dice.choice(LABELS) if dice.random() < 0.2 else label_of[text.split()[2]])
         for text in texts(dice, n)
     ]
 
@@ -111,7 +111,7 @@ def tuned_and_asked(base: Path, folder: Path, run: int, **asked: Any) -> Finding
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PEFT reads a deprecated property of transformers'
             model = get_peft_model(model, settings)
-        fit(model, tokenizer, pairs[48:], steps=100, rate=5e-3)
+        fit(model, tokenizer, pairs[48:], steps=60, rate=5e-3)
         model.save_pretrained(adapter)
     test = write_rows(
         folder / f"test-{run}.jsonl", [{"text": t, "label": a} for t, a in pairs[:48]]
@@ -133,7 +133,7 @@ def tuned_and_asked(base: Path, folder: Path, run: int, **asked: Any) -> Finding
 @pytest.mark.slow
 def test_asked_as_trained_in_a_chat_template(base: Path, tmp_path: Path) -> None:
     levels = [tuned_and_asked(base, tmp_path, run).level for run in range(RUNS)]
-    assert levels.count("warning") <= MOST
+    assert levels.count("warning") <= MOST, levels
 
 
 @pytest.mark.slow

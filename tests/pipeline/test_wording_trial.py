@@ -11,6 +11,7 @@ import pytest
 
 import tuneval
 from pipeline.conftest import Setting, write_rows
+from tiny_models import CHAT_TEMPLATE, build_model
 from tuneval.api import RunResult
 from tuneval.cli.main import exit_code
 from tuneval.errors import ConfigError
@@ -144,6 +145,37 @@ def test_a_logged_loss_far_below_is_told(tmp_path: Path) -> None:
 
 def test_off(run_it: Callable[..., RunResult]) -> None:
     assert not found_in(run_it(prompting={"trial": "none"}))
+
+
+def test_a_template_that_refuses_a_system_turn(tmp_path: Path, setting: Setting) -> None:
+    base = build_model(tmp_path / "base", chat=True, max_position_embeddings=256)
+    refusing = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        f"{CHAT_TEMPLATE}"
+    )
+    for folder in (
+        base,
+        build_model(tmp_path / "full", seed=5, chat=True, max_position_embeddings=256),
+    ):
+        (folder / "chat_template.jinja").write_text(refusing, encoding="utf-8")
+    result = tuneval.compare(
+        str(base),
+        full=str(tmp_path / "full"),
+        data=str(setting.data),
+        statistics={"resamples": 200},
+    )
+    (found,) = found_in(result)
+    assert "chat template" in found.sentence
+    assert "system turn" not in found.sentence
+
+
+def test_training_rows_without_a_column_of_the_test_are_not_asked(tmp_path: Path) -> None:
+    rows = [json.loads(line) for line in (DEMO / "train.jsonl").read_text().splitlines()[:40]]
+    bare = [{"text": row["text"], "label": row["label"]} for row in rows]
+    train = write_rows(tmp_path / "train.jsonl", bare)
+    asked = {"template": "{channel}: {text}\nTopic:", "train_data": str(train)}
+    result = on_demo(**asked, prompting={"trial": "take"})
+    assert len(result.case_sets[0].cases) == N_CASES - N_REFERENCES
 
 
 @pytest.mark.parametrize(

@@ -119,7 +119,9 @@ def _begin(plan: Plan, asked: Mapping[str, Task]) -> Trial | str:
     """The trial, or why there is none."""
     if plan.spec.backend.kind in SERVED:
         return "a server tells no likelihood of a reference"
-    if {plan.baseline} >= {one.name for one in plan.variants}:
+    if not any(one.name == plan.baseline and one.kind == "base" for one in plan.variants):
+        return "the baseline is no base model to hold fine-tunes against"
+    if len(plan.variants) == 1:
         return "there is no fine-tune to try wordings on"
     subjects = [
         (cases, described, task)
@@ -306,6 +308,8 @@ class Trial:
         if best == start:
             return None
         base = costs[self.plan.baseline]
+        if best not in base:  # its chat template refuses the system turn
+            return None
         four = np.array(
             [own[frame][0] for own in (costs[arm.name], base) for frame in (start, best)]
         )
@@ -442,6 +446,9 @@ def _rows(plan: Plan, cases: CaseSet) -> tuple[CaseSet, bool]:
     training = read_training(plan)
     if training is not None and training.task == cases.task:
         rows = _with_references(training)
+        needed = set(cases.cases[0].inputs)
+        kept = tuple(case for case in rows.cases if needed <= set(case.inputs))
+        rows = replace(rows, cases=kept)
         if len(rows.cases) >= FEWEST_REFERENCES:
             return rows, False
     return _with_references(cases), True
