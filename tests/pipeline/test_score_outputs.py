@@ -133,7 +133,7 @@ def test_bleu_of_ted_through_the_command(tmp_path: Path) -> None:
         ({"base": answers(60)[:-1]}, "1 of 60 ids of refs.jsonl have no prediction"),
         ({"base": [{"prediction": "a"}] * 59}, "59 predictions for 60 references"),
         ({"base": []}, "base.jsonl"),
-        ({"base": [{"id": n, "guess": "a"} for n in range(60)]}, "no column such as"),
+        ({"base": [{"id": n, "guess": "so it goes"} for n in range(60)]}, "no column such as"),
         ({"base": [{**row, "prediction": None} for row in answers(60)]}, "60 of 60 rows"),
         ({"base": [*answers(60), answers(60)[0]]}, "stands twice"),
     ],
