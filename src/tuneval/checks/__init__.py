@@ -65,6 +65,7 @@ class Check(Protocol):
 
 
 CHECKS = {
+    "answers": "tuneval.checks.answers:Answers",
     "robustness": "tuneval.checks.robustness:Robustness",
     "counterfactual": "tuneval.checks.counterfactual:Counterfactual",
     "contamination": "tuneval.checks.contamination:Contamination",

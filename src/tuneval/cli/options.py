@@ -112,6 +112,10 @@ def _words(
     chat_template: Annotated[
         str, _option(HOW, "use each model's chat template", metavar="auto|on|off", rare=True)
     ] = "auto",
+    thinking: Annotated[
+        str,
+        _option(HOW, "blocks such as <think>...</think>", metavar="cut|keep|off", rare=True),
+    ] = "cut",
     scoring: Annotated[
         str | None, _option(HOW, "of labels: likelihood or generate", metavar="KIND", rare=True)
     ] = None,
@@ -262,6 +266,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "train_data": words["train_data"],
         "prompting": {
             "chat_template": words["chat_template"],
+            "thinking": words["thinking"],
             "system": words["system"],
         },
         "metrics": _metrics(_listed(words["metrics"]), words["primary"]),

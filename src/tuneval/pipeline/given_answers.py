@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from tuneval.assess.measure import LABELLED
 from tuneval.data.formats import listed
 from tuneval.tasks.parse import label_key, unpacked, unparsed
-from tuneval.tasks.thinking import INSIDE, Said, Thinking, told, without_thinking
+from tuneval.tasks.thinking import INSIDE, Said, Thinking, without_thinking
 from tuneval.types import Case, CaseSet, Prediction
 
 SENTENCE_ENDS = (".", "!", "?", "\u3002", "\uff01", "\uff1f")
@@ -45,7 +45,7 @@ def read_given(
     }
     if cases.task not in LABELLED:
         read = {system: _texts(cases, own) for system, own in said.items()}
-        return Given(cases, read, told(read))
+        return Given(cases, read, ())
     reader = _Reader(cases)
     beside = _classes_beside(reader, said)
     read = {system: reader.predictions(own, beside) for system, own in said.items()}
@@ -53,7 +53,7 @@ def read_given(
     return Given(
         replace(cases, labels=labels if cases.labels else None),
         read,
-        (*_about_spelling(said, read), *_about_classes(read, beside), *told(read)),
+        (*_about_spelling(said, read), *_about_classes(read, beside)),
     )
 
 

@@ -95,6 +95,7 @@ class PromptingSpec(_Strict):
     """How a case becomes a prompt."""
 
     chat_template: Literal["auto", "on", "off"] = "auto"
+    thinking: Literal["cut", "keep", "off"] = "cut"
     system: str | None = None
     few_shot: int = Field(default=0, ge=0)
     selection_seed: int = 0

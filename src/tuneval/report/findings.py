@@ -21,6 +21,10 @@ OPEN_SIGNS = ("!", "?")
 """What is never folded."""
 
 _TITLES = {
+    "answers": (
+        "How the answers were read",
+        "What was cut off before reading, and what could not be read.",
+    ),
     "robustness": ("Changed inputs", "The same cases with changed inputs, against the clean ones."),
     "counterfactual": (
         "Swapped words about people",

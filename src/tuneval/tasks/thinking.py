@@ -5,12 +5,10 @@ What stands inside is no answer: "not 3" in a thought is not the answer 3.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from tuneval.errors import ConfigError
-from tuneval.types import Prediction
 
 Thinking = Literal["cut", "keep", "off"]
 """``cut``: blocks are no part of the answer; ``keep``: they are; ``off``: cut, and the chat template
@@ -85,25 +83,6 @@ def without_thinking(text: str, references: Sequence[str] = (), *, mode: Thinkin
                 return Said("", "open")
             rest = _only_answer(before) + after
     return Said(_unwrapped(rest), "closed") if thinking else Said(text)
-
-
-def told(predictions: Mapping[str, Iterable[Prediction]]) -> tuple[str, ...]:
-    """A sentence for each variant that thought aloud."""
-    notes = []
-    for variant, own in predictions.items():
-        counts = Counter(one.thinking for one in own)
-        n = counts.total()
-        n_blocks = counts["closed"] + counts["open"]
-        if not n_blocks:
-            continue
-        note = f"{variant}: {n_blocks} of {n} answers hold a thinking block, which is no part of the answer"
-        if counts["open"]:
-            note += (
-                f"; {counts['open']} of {n} end inside it, cut at the limit: unreadable "
-                "(a longer --max-tokens lets them finish)"
-            )
-        notes.append(note)
-    return tuple(notes)
 
 
 def _has_block(text: str) -> bool:

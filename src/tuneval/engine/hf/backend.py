@@ -78,6 +78,8 @@ class HFBackend:
         CPU threads. "auto": one for models under 50 M parameters, else torch's default.
     chat_template : "auto", "on" or "off"
         Whether messages go through the tokenizer's chat template: where it has one, always, never.
+    thinks : bool
+        False asks the chat template to leave thinking out (``enable_thinking=False``).
     tokenizer_from : "auto", "base" or "adapter"
         Which tokenizer an adapter speaks where its own differs from the base's.
     quantization : "none", "8bit" or "4bit"
@@ -96,6 +98,7 @@ class HFBackend:
         batch_size: int | Literal["auto"] = "auto",
         threads: int | Literal["auto"] = "auto",
         chat_template: ChatTemplate = "auto",
+        thinks: bool = True,
         offline: bool = False,
         allow_pickle_weights: bool = False,
         allow_base_mismatch: bool = False,
@@ -108,6 +111,7 @@ class HFBackend:
         self._batch_size = batch_size
         self._threads = threads
         self._chat_template = chat_template
+        self._thinks = thinks
         self._offline = offline
         self._allow_pickle_weights = allow_pickle_weights
         self._allow_base_mismatch = allow_base_mismatch
@@ -218,6 +222,7 @@ class HFBackend:
             spoken.tokenizer,
             template=spoken.template,
             context_length=_context_length(model, _module(given), spoken.tokenizer),
+            thinks=self._thinks,
         )
         return _Voice(key, model, adapter, spoken, renderer, (*warnings, *spoken.warnings), bits)
 
@@ -407,6 +412,7 @@ class HFBackend:
             "prompt_format": voice.spoken.prompt_format,
             "end_tokens": sorted(self._end_tokens(weights, voice)),
             "context_length": voice.renderer.context_length,
+            **({} if self._thinks else {"thinks": False}),
             "dtype": str(weights.model.dtype).removeprefix("torch."),
             "device": self.device.partition(":")[0],
             "quantization": voice.bits,

@@ -61,12 +61,17 @@ class Renderer:
         Chat template for messages; None for the plain template.
     context_length : int
         Longest input of the model, in tokens.
+    thinks : bool
+        False asks the template to leave thinking out; one that knows no thinking ignores it.
     """
 
-    def __init__(self, tokenizer: Any, *, template: str | None, context_length: int) -> None:
+    def __init__(
+        self, tokenizer: Any, *, template: str | None, context_length: int, thinks: bool = True
+    ) -> None:
         self.tokenizer = tokenizer
         self.context_length = context_length
         self._template = template
+        self._switches = {} if thinks else {"enable_thinking": False}
         self._bos = _leading_specials(tokenizer)
         self._ints: dict[int, int] = {}
 
@@ -171,6 +176,7 @@ class Renderer:
                 chat_template=self._template,
                 tokenize=False,
                 add_generation_prompt=True,
+                **self._switches,
             )
         except jinja2.TemplateError as error:
             roles = ", ".join(turn.role for turn in prompt)
