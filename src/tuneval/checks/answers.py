@@ -30,24 +30,20 @@ class Answers:
     def look(self, scene: Scene) -> Iterator[Finding]:
         """Say of every case set how its answers could be read."""
         for cases in scene.plan.case_sets:
-            yield from about_answers(
-                cases,
-                scene.metrics[cases.name][0],
-                scene.predictions[cases.name],
-                scene.assessments[cases.name],
-            )
+            predictions = scene.predictions[cases.name]
+            yield from about_thinking(cases, predictions)
+            if scene.plan.spec.judge is None:  # a judge may prefer what equals no reference
+                metric = scene.metrics[cases.name][0]
+                yield from about_zeros(cases, metric, predictions, scene.assessments[cases.name])
 
 
-def about_answers(
-    cases: CaseSet, metric: Metric, predictions: Predictions, assessment: Assessment
-) -> Iterator[Finding]:
-    """What one case set shows, from answers that were asked for or given."""
+def about_thinking(cases: CaseSet, predictions: Predictions) -> Iterator[Finding]:
+    """How many answers of each variant hold thoughts, and how many nothing else."""
     for variant, own in predictions.items():
-        yield from _about_thinking(cases, variant, own)
-    yield from _about_zeros(cases, metric, predictions, assessment)
+        yield from _thoughts(cases, variant, own)
 
 
-def _about_thinking(cases: CaseSet, variant: str, own: Sequence[Prediction]) -> Iterator[Finding]:
+def _thoughts(cases: CaseSet, variant: str, own: Sequence[Prediction]) -> Iterator[Finding]:
     counts = Counter(one.thinking for one in own)
     n_open, n_blocks = counts["open"], counts["open"] + counts["closed"]
     if not n_blocks:
@@ -72,9 +68,10 @@ def _about_thinking(cases: CaseSet, variant: str, own: Sequence[Prediction]) -> 
     )
 
 
-def _about_zeros(
+def about_zeros(
     cases: CaseSet, metric: Metric, predictions: Predictions, assessment: Assessment
 ) -> Iterator[Finding]:
+    """Say where nobody has anything right, with an example."""
     values = [value for own in assessment.case_scores.values() for value in own]
     has_zero = metric.higher_is_better and metric.unit in ("share", "points")
     if not has_zero or len(cases.cases) < FEWEST_CASES or any(value != 0 for value in values):
@@ -90,7 +87,7 @@ def _about_zeros(
         variant="",
         case_set=cases.name,
         subject="nobody right",
-        level="unclear",
+        level="warning",
         sentence=f"Nobody has anything right by {metric.name}: look at the outputs before the "
         f"verdict. {case.id}: expected {expected}; {said}.",
         values={"cases": len(cases.cases)},

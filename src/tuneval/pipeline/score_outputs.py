@@ -19,7 +19,7 @@ from tuneval.assess.measure import choose_metrics, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.benchmarks.load import load as load_benchmark
 from tuneval.benchmarks.source import place_of
-from tuneval.checks.answers import about_answers
+from tuneval.checks.answers import about_thinking, about_zeros
 from tuneval.comparison import Settings
 from tuneval.data.formats import quote
 from tuneval.data.outputs import Outputs, read_predictions, read_references
@@ -113,7 +113,10 @@ def score(
     run_id = _identify(cases, outputs, spec, settings, thinking)
     folder = open_named_folder(output.dir, name or cases.name.partition(".")[0], run_id)
     found = assess(cases, chosen, given.predictions, variants, variants[0].name, settings, progress)
-    findings = tuple(about_answers(cases, chosen[0], given.predictions, found))
+    findings = (
+        *about_thinking(cases, given.predictions),
+        *about_zeros(cases, chosen[0], given.predictions, found),
+    )
     if announce:
         announce([one.sentence for one in findings])
     result = conclude(
