@@ -47,7 +47,7 @@ def test_it_is_kept_where_that_is_asked_or_the_references_think() -> None:
     assert without_thinking(text, mode="keep") == Said(text)
     assert without_thinking(text, ["<think>c</think>b"]) == Said(text)
     assert without_thinking(text, mode="off") == Said("b", "closed")
-    with pytest.raises(ConfigError, match='thinking "loud": choose one of cut, keep, off.'):
+    with pytest.raises(ConfigError, match=r'thinking "loud": choose one of cut, keep, off.'):
         one_of_thinking("loud")
 
 
