@@ -266,6 +266,8 @@ class Prediction:
     ``n_tokens`` tokens that spell ``n_bytes`` utf-8 bytes. ``finish_reasons`` stands beside ``completions``
     ("length": cut at the token limit). ``is_truncated``: the prompt was cut to fit the context.
     ``values``: metric name -> the sums of this case, where the task of another tool measures by itself.
+    ``thinking``: "" (the model thought nothing aloud), "closed" (its thoughts were cut off the answer),
+    or "open" (they never ended, and there is no answer).
     """
 
     case_id: str
@@ -281,6 +283,7 @@ class Prediction:
     finish_reasons: tuple[str, ...] = ()
     is_truncated: bool = False
     values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    thinking: Literal["", "closed", "open"] = ""
 
 
 @dataclass(frozen=True, slots=True)

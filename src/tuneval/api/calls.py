@@ -149,6 +149,7 @@ def score(
     0.5
     """
     from tuneval import metrics
+    from tuneval.metrics.scripts import script_of
     from tuneval.types import Case, Prediction
 
     if len(predictions) != len(references):
@@ -168,7 +169,8 @@ def score(
     # Without a declared label set, what was predicted counts as well: so does scikit-learn.
     found = {text for texts in expected for text in texts} | {str(one.label) for one in given}
     labels = options.pop("labels", None) or sorted(found)
-    chosen = metrics.build(metric, labels=tuple(labels), **options)
+    script = script_of(text for texts in expected for text in texts)
+    chosen = metrics.build(metric, labels=tuple(labels), script=script, **options)
     rows = chosen.per_case(cases, given)
     if chosen.statistic == "ranks":
         return float(chosen.from_rows(rows))  # type: ignore[attr-defined]

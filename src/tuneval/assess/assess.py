@@ -31,8 +31,10 @@ from tuneval.types import (
     Confusion,
     Flips,
     Measurement,
+    NoProgress,
     PerClass,
     Prediction,
+    Progress,
     Score,
     Variant,
     arms,
@@ -67,6 +69,7 @@ def assess(
     variants: Sequence[Variant],
     baseline: str,
     settings: Settings,
+    progress: Progress | None = None,
 ) -> Assessment:
     """Measure, score and compare every arm on one case set, on every slice that it has.
 
@@ -77,6 +80,8 @@ def assess(
     found = Assessment()
     rows = arms(variants)
     slices = answered(cases, predictions)
+    progress = progress or NoProgress()
+    progress.begin(f"metrics of {cases.name}", len(chosen))
     for metric in chosen:
         chosen_slices = slices if metric is chosen[0] else {"all": slices["all"]}
         measured = {
@@ -104,6 +109,8 @@ def assess(
         if metric is chosen[0]:
             clean = _Slice(cases, "all", slices["all"], metric, settings)
             found.exploratory += _robustness(clean, measured, rows)
+        progress.advance(1)
+    progress.end()
     found.case_scores = {
         variant.name: _case_values(chosen[0], cases, predictions[variant.name])
         for variant in variants

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tuneval import metrics
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
+from tuneval.metrics.scripts import script_of
 from tuneval.plan.spec import MetricsSpec
 from tuneval.types import Case, CaseSet, Measurement, Prediction, Variant
 
@@ -40,10 +41,13 @@ def choose_metrics(
     defaults = metrics.defaults_of(cases)
     primary = metrics.expand([defaults[0] if spec.primary == "auto" else spec.primary])[0]
     others = metrics.expand(defaults if spec.also == "auto" else spec.also)
-    names = [primary, *(name for name in others if name != primary)]
+    named = _named([primary, *others])
+    names = list(named)
     labels = labels_of(cases)
+    script = script_of(text for case in cases.cases for text in case.references)
     built = tuple(
-        metrics.build(name, labels=labels, **spec.options.get(name, {})) for name in names
+        metrics.build(name, labels=labels, script=script, **{**spec.options.get(name, {}), **word})
+        for name, word in named.items()
     )
     if spec.also == "auto" and not has_probabilities:
         built = tuple(one for one in built if "label_probabilities" not in one.needs)
@@ -51,6 +55,15 @@ def choose_metrics(
     if unused:
         raise ConfigError(f'metrics.options: "{unused[0]}" is not among the metrics of this run.')
     return built
+
+
+def _named(words: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Name -> the option of its suffix; a name stands for one number, so for one suffix."""
+    named: dict[str, dict[str, str]] = {}
+    for name, option in map(metrics.with_suffix, dict.fromkeys(words)):
+        if named.setdefault(name, option) != option:
+            raise ConfigError(f'metric "{name}" is named twice, with different settings: name one.')
+    return named
 
 
 def try_metrics(chosen: Sequence[Metric], cases: CaseSet, dry: Sequence[Prediction] = ()) -> None:

@@ -66,6 +66,7 @@ class Check(Protocol):
 
 CHECKS = {
     "cuts": "tuneval.checks.cuts:Cuts",
+    "answers": "tuneval.checks.answers:Answers",
     "robustness": "tuneval.checks.robustness:Robustness",
     "counterfactual": "tuneval.checks.counterfactual:Counterfactual",
     "contamination": "tuneval.checks.contamination:Contamination",

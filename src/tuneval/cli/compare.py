@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -85,3 +85,11 @@ def show_inferred(plan: Plan, facts: Mapping[str, VariantFacts] | None, folder: 
         lines = lines_about_facts(plan, facts, folder)
     for line in lines:
         print(terminal(line), file=sys.stderr, flush=True)
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """Say on stderr how files of outputs were read."""
+    from tuneval.report.escape import terminal
+
+    for note in notes:
+        print(terminal(f"  note    {note}"), file=sys.stderr, flush=True)

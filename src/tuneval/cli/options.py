@@ -126,6 +126,10 @@ def _words(
         bool,
         _option(HOW, "ask where a prompt does not fit, too", "--allow-lost-questions", rare=True),
     ] = False,
+    thinking: Annotated[
+        str,
+        _option(HOW, "blocks such as <think>...</think>", metavar="cut|keep|off", rare=True),
+    ] = "cut",
     scoring: Annotated[
         str | None, _option(HOW, "of labels: likelihood or generate", metavar="KIND", rare=True)
     ] = None,
@@ -176,7 +180,7 @@ def _words(
         str, _option(MACHINE, "cpu, mps, cuda, cuda:1, ...", metavar="auto|NAME")
     ] = "auto",
     dtype: Annotated[
-        str, _option(MACHINE, "float32, bfloat16, float16", metavar="auto|NAME")
+        str, _option(MACHINE, "float32, bfloat16, float16", metavar="auto|NAME", rare=True)
     ] = "auto",
     batch_size: Annotated[
         str, _option(MACHINE, "requests per batch", metavar="auto|N", rare=True)
@@ -279,6 +283,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "prompting": {
             "chat_template": words["chat_template"],
             "allow_lost_questions": words["allow_lost_questions"],
+            "thinking": words["thinking"],
             "system": words["system"],
             "trial": _trial(words["prompt"], is_off=words["no_prompt_trial"]),
         },

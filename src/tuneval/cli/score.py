@@ -40,6 +40,9 @@ def score(
     id: Annotated[
         str | None, typer.Option(help="column that joins the files", metavar="COLUMN")
     ] = None,
+    thinking: Annotated[
+        str, typer.Option(help="blocks such as <think>...</think>", metavar="cut|keep")
+    ] = "cut",
     encoder: Annotated[
         str | None, typer.Option(help="model folder of BERTScore or BLEURT", metavar="DIR")
     ] = None,
@@ -93,12 +96,13 @@ def score(
     Published: --benchmark squad:v2 --predictions bert.json
     """
     from tuneval.api import RunResult
-    from tuneval.cli.compare import show
+    from tuneval.cli.compare import show, show_notes
     from tuneval.cli.progress import progress_for
     from tuneval.pipeline.score_code import Problems, Walls, score_code
     from tuneval.pipeline.score_outputs import Expected
     from tuneval.pipeline.score_outputs import score as score_outputs
     from tuneval.plan.spec import MetricsSpec, OutputSpec
+    from tuneval.tasks.thinking import one_of_thinking
 
     output = OutputSpec(dir=output_dir, reports=tuple(_listed(report)))
     if task == "code" or (benchmark is not None and samples):
@@ -121,8 +125,11 @@ def score(
             predictions or [],
             metrics=wanted,
             baseline=baseline,
+            thinking=one_of_thinking(thinking),
             name=name,
             output=output,
+            progress=progress_for(quiet=quiet),
+            announce=None if quiet else show_notes,
         )
     show(RunResult.of(result), as_json=json)
     return 0 if result.is_complete else 1

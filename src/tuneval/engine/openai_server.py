@@ -186,7 +186,7 @@ class OpenAIServer:
             path, asked = "/completions", {"prompt": request.prompt, **words}
         else:
             turns = [{"role": turn.role, "content": turn.content} for turn in request.prompt]
-            path, asked = "/chat/completions", {"messages": turns, **words}
+            path, asked = "/chat/completions", {"messages": turns, **words, **self._switches()}
 
         def read(body: Mapping[str, Any]) -> dict[str, Any]:
             choices = _choices(body, decoding.n_completions)
@@ -256,6 +256,11 @@ class OpenAIServer:
             "token_logprobs": (nats,),
             "prompt_tokens": prompt_tokens,
         }
+
+    def _switches(self) -> dict[str, Any]:
+        """vLLM and SGLang hand these to the chat template; others ignore or refuse them."""
+        is_off = self.settings.get("thinks") is False
+        return {"chat_template_kwargs": {"enable_thinking": False}} if is_off else {}
 
     def _told_tokens(
         self, variant: Variant, messages: tuple[Message, ...]

@@ -321,6 +321,7 @@ def show_from_folders(plan: Plan) -> Show:
                 plan.folders[variant.name] if variant.adapter else None,
                 tokenizer_from=plan.spec.backend.tokenizer_from,
                 chat_template=plan.spec.prompting.chat_template,
+                thinks=plan.spec.prompting.thinking != "off",
                 trust_remote_code=variant.trust_remote_code,
             )
         return shown(renderers[variant.name], requests)

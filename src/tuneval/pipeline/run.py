@@ -130,6 +130,7 @@ def run(
                     plan.variants,
                     plan.baseline,
                     settings,
+                    progress,
                 )
                 for cases in plan.case_sets
             }

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tuneval import metrics as metrics_room
@@ -19,14 +19,16 @@ from tuneval.assess.measure import choose_metrics, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.benchmarks.load import load as load_benchmark
 from tuneval.benchmarks.source import place_of
+from tuneval.checks.answers import about_thinking, about_zeros
 from tuneval.comparison import Settings
-from tuneval.data.outputs import read_predictions, read_references
+from tuneval.data.formats import quote
+from tuneval.data.outputs import Outputs, read_predictions, read_references
 from tuneval.errors import ConfigError
 from tuneval.pipeline.folder import environment, open_named_folder, write_result
+from tuneval.pipeline.given_answers import read_given
 from tuneval.plan.spec import MetricsSpec, OutputSpec
-from tuneval.types import Case, CaseSet, Prediction, RunResult, Variant, VariantKind
-
-LABELLED = ("classify", "multiple_choice")
+from tuneval.tasks.thinking import Thinking
+from tuneval.types import CaseSet, NoProgress, Progress, RunResult, Variant, VariantKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +67,11 @@ def score(
     metrics: MetricsSpec | None = None,
     baseline: str | None = None,
     settings: Settings | None = None,
+    thinking: Thinking = "cut",
     name: str | None = None,
     output: OutputSpec | None = None,
+    progress: Progress | None = None,
+    announce: Callable[[Sequence[str]], None] | None = None,
 ) -> RunResult:
     """Compare systems by outputs that they have given.
 
@@ -74,6 +79,10 @@ def score(
     ----------
     predictions : sequence of str or mapping
         "NAME=FILE[:COLUMN]" each, or name -> file. The first is the baseline unless it is named.
+    thinking : {"cut", "keep", "off"}
+        What a model thought before its answer is cut off ("off" is as "cut"), or kept.
+    announce : callable, optional
+        Told how the files were read, before anything is computed.
 
     Raises
     ------
@@ -82,20 +91,34 @@ def score(
     """
     started = time.monotonic()
     output = output or OutputSpec()
+    progress = progress or NoProgress()
     files = named_files(predictions, flag="--predictions")
     cases, spec, may_be_missing = _read(expected, metrics or MetricsSpec())
-    texts = {
-        system: read_predictions(file, cases, may_be_missing=may_be_missing)
-        for system, file in files.items()
+    variants = variants_of(files, baseline)
+    outputs = {
+        one.name: read_predictions(
+            files[one.name], cases, system=one.name, may_be_missing=may_be_missing
+        )
+        for one in variants
     }
+    cases = _with_gold(cases, outputs.values())
+    given = read_given(cases, {name: one.texts for name, one in outputs.items()}, thinking=thinking)
+    cases = given.cases
+    notes = (*_columns(cases, outputs), *cases.notes, *given.notes)
+    if announce:
+        announce(notes)
     chosen = choose_metrics(spec, cases, has_probabilities=False)
     try_metrics(chosen, cases)
-    variants = variants_of(files, baseline)
-    read = {one.name: _predictions(cases, texts[one.name]) for one in variants}
-    folder = open_named_folder(
-        output.dir, name or cases.name.partition(".")[0], _identify(cases, texts, spec)
+    settings = settings or Settings()
+    run_id = _identify(cases, outputs, spec, settings, thinking)
+    folder = open_named_folder(output.dir, name or cases.name.partition(".")[0], run_id)
+    found = assess(cases, chosen, given.predictions, variants, variants[0].name, settings, progress)
+    findings = (
+        *about_thinking(cases, given.predictions),
+        *about_zeros(cases, chosen[0], given.predictions, found),
     )
-    found = assess(cases, chosen, read, variants, variants[0].name, settings or Settings())
+    if announce:
+        announce([one.sentence for one in findings])
     result = conclude(
         About(
             name=name or cases.name,
@@ -104,7 +127,12 @@ def score(
                 "references": expected.references,
                 "benchmark": expected.benchmark,
                 "predictions": files,
+                "columns": {
+                    **cases.columns,
+                    **{one: of.column for one, of in outputs.items() if of.column},
+                },
                 "task": cases.task,
+                "thinking": thinking,
                 "metrics": spec.model_dump(mode="json"),
             },
             environment=environment(),
@@ -113,10 +141,11 @@ def score(
         ),
         Compared(variants, (cases,)),
         Found(
-            predictions={cases.name: read},
+            predictions={cases.name: given.predictions},
             assessments={cases.name: found},
             primary_metrics={cases.name: chosen[0].name},
-            notes=(*cases.notes, "scored from outputs that were given; no model was run"),
+            findings=findings,
+            notes=(*notes, "scored from outputs that were given; no model was run"),
         ),
     )
     write_result(folder, result, output.reports)
@@ -193,43 +222,33 @@ def _benchmark_metrics(spec: MetricsSpec, benchmark: Loaded) -> MetricsSpec:
     )
 
 
-def _predictions(cases: CaseSet, texts: Mapping[str, str]) -> tuple[Prediction, ...]:
-    """Texts as predictions; for classes the text must be one of the labels, else it is unparsed."""
-    spellings = _spellings(cases)
-    return tuple(
-        Prediction(case.id, problem="unparsed: no prediction in the file")
-        if case.id not in texts
-        else Prediction(case.id, text=texts[case.id], completions=(texts[case.id],))
-        if cases.task not in LABELLED
-        else _label(case.id, texts[case.id].strip(), spellings)
-        for case in cases.cases
+def _with_gold(cases: CaseSet, outputs: Iterable[Outputs]) -> CaseSet:
+    """Leave out rows labelled -1 beside 0, 1, ...: so data sets write that nobody agreed on a label.
+
+    Where a system answers -1, it is a class like any other.
+    """
+    numbers = {str(n) for n in range(len(cases.labels or ()) - 1)}
+    if len(numbers) < 2 or set(cases.labels or ()) != {"-1", *numbers}:
+        return cases
+    if any(text.strip() == "-1" for one in outputs for text in one.texts.values()):
+        return cases
+    kept = tuple(case for case in cases.cases if case.references != ("-1",))
+    note = (
+        f"{len(cases.cases) - len(kept)} of {len(cases.cases)} cases have the label -1, which nobody "
+        "answers: read as no label, left out"
     )
+    labels = tuple(label for label in cases.labels or () if label != "-1")
+    return replace(cases, cases=kept, labels=labels, notes=(*cases.notes, note))
 
 
-def _spellings(cases: CaseSet) -> Mapping[str, str]:
-    """What may stand for a label: itself; in a benchmark its number, or the letter of a choice, too."""
-    labels = cases.labels or ()
-    if not cases.signature:
-        return {label: label for label in labels}
-    if cases.task == "multiple_choice":
-        n_choices = max(len(_choices(case)) for case in cases.cases)
-        numbers = [str(n) for n in range(n_choices)]
-        letters = {chr(ord("A") + n): number for n, number in enumerate(numbers)}
-        return {**letters, **{number: number for number in numbers}}
-    return {**{str(n): label for n, label in enumerate(labels)}, **{one: one for one in labels}}
+def _columns(cases: CaseSet, outputs: Mapping[str, Outputs]) -> tuple[str, ...]:
+    """Which columns were read, in one sentence."""
+    column = cases.columns.get("reference")
+    expected = [f"references: {quote(column)} of {cases.name}"] if column else []
+    given = [f"{name}: {quote(one.column)}" for name, one in outputs.items() if one.column]
+    return ("columns: " + "; ".join([*expected, *given]),) if expected or given else ()
 
 
-def _choices(case: Case) -> Sequence[object]:
-    choices = case.inputs.get("choices")
-    return choices if isinstance(choices, tuple) else ()
-
-
-def _label(case_id: str, text: str, spellings: Mapping[str, str]) -> Prediction:
-    if text in spellings:
-        return Prediction(case_id, text=text, label=spellings[text])
-    return Prediction(case_id, text=text, problem=f'unparsed: "{text[:60]}" is none of the labels')
-
-
-def _identify(cases: CaseSet, texts: Mapping[str, Mapping[str, str]], spec: MetricsSpec) -> str:
-    content = repr((cases.cases, sorted(texts.items()), spec))
-    return hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=4).hexdigest()
+def _identify(*what: object) -> str:
+    """Eight digits that depend on everything that can change a number of the result."""
+    return hashlib.blake2b(repr(what).encode("utf-8", "replace"), digest_size=4).hexdigest()

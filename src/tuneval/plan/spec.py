@@ -112,6 +112,7 @@ class PromptingSpec(_Strict):
 
     chat_template: Literal["auto", "on", "off"] = "auto"
     trial: Literal["warn", "take", "none"] = "warn"
+    thinking: Literal["cut", "keep", "off"] = "cut"
     system: str | None = None
     few_shot: int = Field(default=0, ge=0)
     selection_seed: int = 0

@@ -29,6 +29,10 @@ _TITLES = {
         "The trained wording",
         "Does a fine-tune find the references far likelier when they are asked in other words?",
     ),
+    "answers": (
+        "How the answers were read",
+        "What was cut off before reading, and what could not be read.",
+    ),
     "robustness": ("Changed inputs", "The same cases with changed inputs, against the clean ones."),
     "counterfactual": (
         "Swapped words about people",

@@ -58,6 +58,7 @@ class Classify:
         stop: Sequence[str] | None = None
         prompt_style: str = "messages"
         preface: str | None = None
+        thinking: str = "cut"
 
     def __init__(self, given: Options) -> None:
         self.labels = _checked_labels(given.labels)
@@ -99,6 +100,7 @@ class Classify:
                 "normalize": chosen["normalize"],
                 "verbalizers": tuple(self.words.values()),
                 "decoding": chosen["decoding"],
+                **({"thinking": chosen["thinking"]} if "thinking" in chosen else {}),
                 **self.wording.settings(),
             },
         )

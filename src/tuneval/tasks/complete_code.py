@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from tuneval.errors import ConfigError
+from tuneval.tasks.thinking import without_thinking
 from tuneval.types import Case, Decoding, Message, Prediction, Request, Response
 
 STYLES = ("completion", "instruction")
@@ -92,7 +93,7 @@ class CompleteCode:
         (response,) = responses
         if response.problem is not None:
             return Prediction(case.id, problem=response.problem, is_truncated=response.is_truncated)
-        texts = [completion.text for completion in response.completions]
+        texts = [without_thinking(one.text).text for one in response.completions]
         return Prediction(
             case.id,
             text=texts[0] if texts else None,

@@ -65,6 +65,7 @@ def parts_of(
         "context_length": voice.renderer.context_length,
         "cutting": cutting.VERSION,
         "writing": written.VERSION,
+        **({} if voice.renderer.thinks else {"thinks": False}),
         "dtype": str(weights.model.dtype).removeprefix("torch."),
         "device": device.partition(":")[0],
         "quantization": voice.bits,

@@ -91,6 +91,7 @@ class Reader:
         renderer = Renderer(
             spoken.tokenizer,
             template=spoken.template,
+            thinks=self._options.thinks,
             context_length=context_length(
                 model.context_length
                 if model is not None

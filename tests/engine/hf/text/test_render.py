@@ -98,6 +98,14 @@ def test_messages_go_through_the_chat_template() -> None:
     assert reader.tokenizer.decode(found.windows[0].ids[found.n_prompt :]) == "refund"
 
 
+def test_a_template_is_asked_to_leave_thinking_out() -> None:
+    template = "{% if enable_thinking is defined and not enable_thinking %}calm {% endif %}go"
+    turns = (Message("user", "Hi"),)
+    for thinks, text in ((True, "go"), (False, "calm go")):
+        reader = Renderer(build_tokenizer(), template=template, context_length=64, thinks=thinks)
+        assert reader._prompt_text(turns, is_scored=False) == (text, True)
+
+
 def test_a_template_that_refuses() -> None:
     reader = renderer(template="{{ raise_exception('no system role') }}")
     with pytest.raises(VariantError, match=r"refuses these messages \(user\): no system role"):

@@ -79,11 +79,16 @@ class Renderer:
         Chat template for messages; None for the plain template.
     context_length : int
         Longest input of the model, in tokens.
+    thinks : bool
+        False asks the chat template to leave thinking out (``enable_thinking=False``).
     """
 
-    def __init__(self, tokenizer: Any, *, template: str | None, context_length: int) -> None:
+    def __init__(
+        self, tokenizer: Any, *, template: str | None, context_length: int, thinks: bool = True
+    ) -> None:
         self.tokenizer = tokenizer
         self.context_length = context_length
+        self.thinks = thinks
         self._template = template
         self._bos = _leading_specials(tokenizer)
         self._ints: dict[int, int] = {}
@@ -211,7 +216,7 @@ class Renderer:
     def _text(self, messages: Sequence[Message], *, is_scored: bool) -> str:
         if self._template is None:
             return plain_template(messages, is_scored=is_scored)
-        return chat_text(self.tokenizer, self._template, messages)
+        return chat_text(self.tokenizer, self._template, messages, thinks=self.thinks)
 
     def _joint(self, messages: tuple[Message, ...]) -> str:
         """The joint of these roles; a template does not look at words for it."""
@@ -219,7 +224,9 @@ class Renderer:
             return ""
         roles = tuple(turn.role for turn in messages)
         if roles not in self._joints:
-            self._joints[roles] = answer_joint(self.tokenizer, self._template, messages)
+            self._joints[roles] = answer_joint(
+                self.tokenizer, self._template, messages, thinks=self.thinks
+            )
         return self._joints[roles]
 
     def _room(self, request: Request) -> int:

@@ -166,6 +166,7 @@ def renderer_of(
     *,
     tokenizer_from: TokenizerFrom = "auto",
     chat_template: ChatTemplate = "auto",
+    thinks: bool = True,
     trust_remote_code: bool = False,
 ) -> Renderer:
     """The renderer of a variant, from its folders alone; imports neither torch nor weights."""
@@ -177,4 +178,6 @@ def renderer_of(
         chat_template=chat_template,
     )
     length = context_length(model.context_length, spoken)
-    return Renderer(spoken.tokenizer, template=spoken.template, context_length=length)
+    return Renderer(
+        spoken.tokenizer, template=spoken.template, context_length=length, thinks=thinks
+    )

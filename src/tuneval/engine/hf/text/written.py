@@ -45,7 +45,9 @@ def joiner(content: str) -> str:
     return " " if content.endswith(":") else "\n"
 
 
-def chat_text(tokenizer: Any, template: str, messages: Sequence[Message]) -> str:
+def chat_text(
+    tokenizer: Any, template: str, messages: Sequence[Message], *, thinks: bool = True
+) -> str:
     """Messages through a chat template, up to where the answer begins.
 
     Raises
@@ -56,7 +58,7 @@ def chat_text(tokenizer: Any, template: str, messages: Sequence[Message]) -> str
     import jinja2
 
     try:
-        text = _rendered(tokenizer, template, messages, is_answered=False)
+        text = _rendered(tokenizer, template, messages, is_answered=False, thinks=thinks)
     except jinja2.TemplateError as error:
         roles = ", ".join(turn.role for turn in messages)
         raise VariantError(
@@ -74,7 +76,9 @@ def chat_text(tokenizer: Any, template: str, messages: Sequence[Message]) -> str
     return text
 
 
-def answer_joint(tokenizer: Any, template: str, messages: Sequence[Message]) -> str:
+def answer_joint(
+    tokenizer: Any, template: str, messages: Sequence[Message], *, thinks: bool = True
+) -> str:
     """What a chat template writes between its generation prompt and the answer; mostly nothing.
 
     Trainers render whole conversations, so that a blank, a line break or an empty thinking block
@@ -83,11 +87,10 @@ def answer_joint(tokenizer: Any, template: str, messages: Sequence[Message]) -> 
     """
     import jinja2
 
-    before = _rendered(tokenizer, template, messages, is_answered=False)
+    before = _rendered(tokenizer, template, messages, is_answered=False, thinks=thinks)
     try:
-        whole = _rendered(
-            tokenizer, template, (*messages, Message("assistant", _ANSWER)), is_answered=True
-        )
+        answered = (*messages, Message("assistant", _ANSWER))
+        whole = _rendered(tokenizer, template, answered, is_answered=True, thinks=thinks)
     except jinja2.TemplateError:
         return ""  # a template that takes no answers says nothing about them
     joint, found, _ = whole.removeprefix(before).partition(_ANSWER)
@@ -95,11 +98,20 @@ def answer_joint(tokenizer: Any, template: str, messages: Sequence[Message]) -> 
 
 
 def _rendered(
-    tokenizer: Any, template: str, messages: Sequence[Message], *, is_answered: bool
+    tokenizer: Any,
+    template: str,
+    messages: Sequence[Message],
+    *,
+    is_answered: bool,
+    thinks: bool,
 ) -> str:
     turns = [{"role": turn.role, "content": turn.content} for turn in messages]
     text: str = tokenizer.apply_chat_template(
-        turns, chat_template=template, tokenize=False, add_generation_prompt=not is_answered
+        turns,
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=not is_answered,
+        **({} if thinks else {"enable_thinking": False}),
     )
     return text
 
