@@ -21,6 +21,7 @@ from tuneval.assess.measure import (
     measure,
     unanswered,
     unparsed_share,
+    with_unread,
 )
 from tuneval.comparison import Settings
 from tuneval.metrics import Metric
@@ -215,21 +216,51 @@ class _Slice:
         measured: Mapping[str, Measurement],
         predictions: Predictions,
     ) -> Comparison:
-        return comparison.compare_recipe(
-            [measured[one.name] for one in rows[left]],
-            [measured[one.name] for one in rows[right]],
-            self.metric,
-            self.settings,
-            baseline_name=left,
-            candidate_name=right,
-            case_set=self.cases.name,
-            slice=self.name,
-            clusters=self.clusters,
-            unparsed=(
-                unparsed_share(rows[left], predictions, self.positions),
-                unparsed_share(rows[right], predictions, self.positions),
-            ),
+        unparsed = tuple(
+            unparsed_share(rows[arm], predictions, self.positions) for arm in (left, right)
         )
+        sides = [[measured[one.name] for one in rows[arm]] for arm in (left, right)]
+
+        def compared(
+            baseline: Sequence[Measurement], candidate: Sequence[Measurement]
+        ) -> Comparison:
+            return comparison.compare_recipe(
+                baseline,
+                candidate,
+                self.metric,
+                self.settings,
+                baseline_name=left,
+                candidate_name=right,
+                case_set=self.cases.name,
+                slice=self.name,
+                clusters=self.clusters,
+                is_spread_shared=all(rows[arm][0].kind != "base" for arm in (left, right)),
+                unparsed=(unparsed[0], unparsed[1]),
+            )
+
+        found = compared(*sides)
+        if max(unparsed) == 0 or self.metric.statistic not in {"proportion", "mean"}:
+            return found
+        gains = found.difference > 0
+        worst = [
+            [
+                with_unread(
+                    one, self._is_unread(predictions[one.variant]), self.metric.unit, is_high
+                )
+                for one in side
+            ]
+            for side, is_high in zip(sides, (gains, not gains), strict=True)
+        ]
+        if any(one is None for side in worst for one in side):
+            return found
+        against = compared(*([one for one in side if one is not None] for side in worst))
+        details = {**found.details, "worst_case_difference": against.difference}
+        if against.p_value is not None:
+            details["worst_case_p"] = against.p_value
+        return replace(found, details=details)
+
+    def _is_unread(self, own: Sequence[Prediction]) -> list[bool]:
+        return [own[position].problem is not None for position in self.positions]
 
 
 def _robustness(

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from tuneval import metrics
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
 from tuneval.plan.spec import MetricsSpec
-from tuneval.types import Case, CaseSet, Measurement, Prediction, Variant
+from tuneval.types import Case, CaseSet, Measurement, Prediction, Unit, Variant
 
 FEWEST_TO_SHOW = 10
 """A group of fewer cases gets no score."""
@@ -163,3 +164,18 @@ def unparsed_share(
 def class_counts(cases: Iterable[Case]) -> dict[str, int]:
     """Reference label -> number of cases."""
     return dict(Counter(case.references[0] for case in cases if case.references))
+
+
+def with_unread(
+    measured: Measurement, is_unread: Sequence[bool], unit: Unit, is_high: bool
+) -> Measurement | None:
+    """The rows as they would be had every unread answer reached the highest or the lowest value.
+
+    None where values have no known range.
+    """
+    most = {"share": 1.0, "points": 100.0}.get(unit)
+    if most is None or measured.rows.shape[1] != 2:
+        return None
+    rows = measured.rows.copy()
+    rows[list(is_unread), 0] = most if is_high else 0.0
+    return replace(measured, rows=rows)

@@ -1,0 +1,28 @@
+"""Two variants that no case tells apart: that is said, and is no proof of closeness."""
+
+from __future__ import annotations
+
+from tuneval.comparison.wording import gain
+from tuneval.types import Comparison
+
+
+def alike(comparison: Comparison) -> str:
+    """What is known where every case has the same result on both sides; "" where one differs."""
+    details = comparison.details
+    if comparison.difference != 0 or details.get("discordant_share") != 0:
+        return ""
+    g, n, name = gain(comparison), comparison.n_cases, comparison.metric
+    value = details.get("baseline_value")
+    ends = {"share": (0.0, 1.0), "points": (0.0, 100.0)}.get(comparison.unit)
+    if ends is not None and value in ends:
+        why = "too easy" if (value == ends[1]) == comparison.higher_is_better else "too hard"
+        text = (
+            f"Both have a {name} of {value * 100 / ends[1]:.0f} on all {n} cases, which are {why} "
+        )
+        text += "to tell them apart"
+    else:
+        text = f"Both have the same {name} on each of the {n} cases"
+    if g.low90 != g.low90:
+        return f"{text}."
+    most = g.scale.plain(max(abs(g.low90), abs(g.high90)))
+    return f"{text}; so many equal cases still allow a difference of {most}{g.scale.noun}."
