@@ -21,7 +21,7 @@ from tuneval.assess.measure import (
     measure,
     unanswered,
     unparsed_share,
-    with_unread,
+    worst_case,
 )
 from tuneval.comparison import Settings
 from tuneval.metrics import Metric
@@ -241,26 +241,19 @@ class _Slice:
         found = compared(*sides)
         if max(unparsed) == 0 or self.metric.statistic not in {"proportion", "mean"}:
             return found
-        gains = found.difference > 0
-        worst = [
-            [
-                with_unread(
-                    one, self._is_unread(predictions[one.variant]), self.metric.unit, is_high
-                )
-                for one in side
-            ]
-            for side, is_high in zip(sides, (gains, not gains), strict=True)
-        ]
-        if any(one is None for side in worst for one in side):
+        unread = {
+            one.variant: [predictions[one.variant][i].problem is not None for i in self.positions]
+            for side in sides
+            for one in side
+        }
+        worst = worst_case(sides, unread, self.metric.unit, gains=found.difference > 0)
+        if worst is None:
             return found
-        against = compared(*([one for one in side if one is not None] for side in worst))
+        against = compared(*worst)
         details = {**found.details, "worst_case_difference": against.difference}
         if against.p_value is not None:
             details["worst_case_p"] = against.p_value
         return replace(found, details=details)
-
-    def _is_unread(self, own: Sequence[Prediction]) -> list[bool]:
-        return [own[position].problem is not None for position in self.positions]
 
 
 def _robustness(

@@ -166,16 +166,35 @@ def class_counts(cases: Iterable[Case]) -> dict[str, int]:
     return dict(Counter(case.references[0] for case in cases if case.references))
 
 
-def with_unread(
-    measured: Measurement, is_unread: Sequence[bool], unit: Unit, is_high: bool
-) -> Measurement | None:
-    """The rows as they would be had every unread answer reached the highest or the lowest value.
+def worst_case(
+    sides: Sequence[Sequence[Measurement]],
+    is_unread: Mapping[str, Sequence[bool]],
+    unit: Unit,
+    *,
+    gains: bool,
+) -> list[list[Measurement]] | None:
+    """Baseline and candidate as if every unread answer had spoken against the difference seen.
 
-    None where values have no known range.
+    Parameters
+    ----------
+    is_unread : mapping
+        Variant name -> which of its cases have an answer that could not be read.
+    gains : bool
+        The candidate has the higher value.
+
+    Returns
+    -------
+    list or None
+        None where the values have no known range.
     """
     most = {"share": 1.0, "points": 100.0}.get(unit)
-    if most is None or measured.rows.shape[1] != 2:
+    if most is None or any(one.rows.shape[1] != 2 for side in sides for one in side):
         return None
-    rows = measured.rows.copy()
-    rows[list(is_unread), 0] = most if is_high else 0.0
-    return replace(measured, rows=rows)
+    against: list[list[Measurement]] = []
+    for side, worst in zip(sides, (most, 0.0) if gains else (0.0, most), strict=True):
+        against.append([])
+        for one in side:
+            rows = one.rows.copy()
+            rows[list(is_unread[one.variant]), 0] = worst
+            against[-1].append(replace(one, rows=rows))
+    return against

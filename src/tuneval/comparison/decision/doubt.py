@@ -89,3 +89,14 @@ def p_of(comparison: Comparison) -> float:
         if p is not None and not isnan(p):
             return p
     return 1.0
+
+
+def stopped_early(comparison: Comparison) -> str:
+    """What a stop as soon as something is proved does to the estimate; "" after all cases."""
+    n_total = comparison.details.get("n_total", 0)
+    if comparison.n_cases >= n_total:
+        return ""
+    return (
+        f"Drawing stopped at {comparison.n_cases} of {n_total:.0f} cases because this was decided: "
+        "the interval allows for that, the estimate leans away from no difference."
+    )

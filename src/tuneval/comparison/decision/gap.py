@@ -10,7 +10,7 @@ from typing import Literal
 from tuneval.comparison.beyond.overfitting import is_training_unfinished
 from tuneval.comparison.decision.alike import alike
 from tuneval.comparison.decision.circumstances import Circumstances
-from tuneval.comparison.decision.doubt import ALPHA, doubts, p_of
+from tuneval.comparison.decision.doubt import ALPHA, doubts, p_of, stopped_early
 from tuneval.comparison.estimate.seeds import FEWEST_SEEDS
 from tuneval.comparison.wording import Gain, gain, scale
 from tuneval.types import Comparison, Decision, Verdict
@@ -217,6 +217,7 @@ def adapter_against_full(
             ):
                 full = _the_full(c, is_adapter_baseline)
                 reasons.append(f"{called} is within {margin * unit:g} points of {full}.")
+    reasons += [text for c in primary if (text := stopped_early(c))]
     if gaps and any(gap.support == "proved" for gap in gaps):
         counts = [primary[0].details.get(f"training_seeds_{side}") for side in SIDES]
         reasons += [ONE_EACH] if counts == [1.0, 1.0] else []

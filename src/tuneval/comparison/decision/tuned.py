@@ -15,6 +15,7 @@ from tuneval.comparison.decision.doubt import (
     doubts,
     p_of,
     stands_whatever_was_unread,
+    stopped_early,
     unread_sentences,
 )
 from tuneval.comparison.decision.forgetting import Forgot, forgetting
@@ -77,6 +78,7 @@ def tuned_against_base(
             flags.append(one.flag)
     warnings += _unreliable_scores(known, group)
     reasons = [reading.reason for reading in readings]
+    reasons += [text for c in group if (text := stopped_early(c))]
     if several and {"better", "worse"} <= {reading.outcome for reading in readings}:
         reasons.append(_both_lists(group, readings, known.general))
     n_seeds = group[0].details.get("training_seeds_candidate", 1.0)
@@ -105,9 +107,15 @@ def outcome_of(comparison: Comparison) -> Outcome:
         return "better" if g.value > 0 else "worse"
     if unread_sentences(comparison):
         return "unclear"
-    if g.has_points and g.low90 > -NO_CHANGE_POINTS and g.high90 < NO_CHANGE_POINTS:
+    most = _no_change_points(comparison)
+    if g.has_points and g.low90 > -most and g.high90 < most:
         return "no change"
     return "unclear"
+
+
+def _no_change_points(comparison: Comparison) -> float:
+    """What counts as no change: 1 point, or the margin within which drawing was to stop."""
+    return comparison.details.get("decided_margin_points", NO_CHANGE_POINTS)
 
 
 def base_to_tuned(
@@ -143,7 +151,9 @@ def base_to_tuned(
         )
     same = alike(comparison)
     if outcome == "no change":
-        text = f"{metric} did not change by more than 1 point in either direction."
+        most = _no_change_points(comparison)
+        points = f"{most:g} point" + ("s" if most != 1 else "")
+        text = f"{metric} did not change by more than {points} in either direction."
         return outcome, f"{text} {same}".rstrip()
     if isnan(g.value):
         return outcome, f"The data cannot tell whether fine-tuning helped: {comparison.note}."

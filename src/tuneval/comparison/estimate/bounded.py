@@ -55,8 +55,10 @@ def span_of(unit: Unit, values: Floats) -> tuple[float, float] | None:
 def of_differences(d: Floats, codes: NDArray[np.int64] | None, span: tuple[float, float]) -> Bounds:
     """Confidence -> ``interval`` of the mean difference of two scores in ``span``."""
     width = span[1] - span[0]
-    sizes = np.ones_like(d) if codes is None else np.bincount(codes).astype(np.float64)
-    sums = d if codes is None else np.bincount(codes, weights=d)
+    sizes, sums = np.ones_like(d), d
+    if codes is not None:
+        sizes = np.asarray(np.bincount(codes), dtype=np.float64)
+        sums = np.asarray(np.bincount(codes, weights=d), dtype=np.float64)
     return lambda confidence: interval(sums, sizes, (-width, width), confidence)
 
 
@@ -95,7 +97,7 @@ def upper(sums: Floats, sizes: Floats, most: float, alpha: float) -> float:
     nonnegative variable; Learned-Miller & Thomas (2019), A new confidence interval for the mean of
     a bounded random variable, arXiv:1905.06208; Lugannani & Rice (1980).
     """
-    size = float(sizes.mean())
+    size = float(np.mean(sizes))
     units = np.stack([np.append(sums, size * most), np.append(sizes, size)], axis=1)
     kinds, counts = np.unique(units, axis=0, return_counts=True)
     values = kinds[:, 0] / kinds[:, 1]
@@ -105,7 +107,7 @@ def upper(sums: Floats, sizes: Floats, most: float, alpha: float) -> float:
     if len(kinds) == 2 and kinds[0, 1] == kinds[1, 1]:
         above = counts[values == high].sum()
         share = float(betaincinv(above, counts.sum() - above, 1 - alpha))
-        return low + share * (high - low)
+        return float(low + share * (high - low))
     for _ in range(STEPS):
         middle = (low + high) / 2
         if _at_most_zero(kinds[:, 0] - middle * kinds[:, 1], counts) < 1 - alpha:
@@ -132,7 +134,7 @@ def _at_most_zero(values: Floats, counts: NDArray[np.int64]) -> float:
         third = 2 * float(counts @ (values / left) ** 3)
         return 0.5 + third / (6 * sqrt(2 * pi) * curvature**1.5)
     density = exp(-w * w / 2) / sqrt(2 * pi)
-    return float(np.clip(ndtr(w) + density * (1 / w - 1 / u), 0.0, 1.0))
+    return min(1.0, max(0.0, float(ndtr(w)) + density * (1 / w - 1 / u)))
 
 
 def _saddlepoint(values: Floats, counts: NDArray[np.int64], low: float, high: float) -> float:

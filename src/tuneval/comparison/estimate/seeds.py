@@ -90,10 +90,10 @@ def two_way(
     v_case = cases.standard_error**2
     parts = [_seed_parts(side, codes) for side in sides if len(side) > 1]
     if is_spread_shared and len(parts) == 1 and len(sides) == 2:
-        v, shared, df = parts[0]
-        factor = 1 + df + 1  # variance of one seed is that of the mean times the number of seeds
-        parts = [(v * factor, shared * factor, df)]
-    v_seed, rest = sum(part[0] for part in parts), sum(part[1] for part in parts)
+        v, shared, freedom = parts[0]
+        factor = 2.0 + freedom  # one seed varies S times as much as the mean of S = freedom + 1
+        parts = [(v * factor, shared * factor, freedom)]
+    v_seed, rest = (sum((part[place] for part in parts), 0.0) for place in (0, 1))
     variance = max(v_seed + v_case - rest, v_seed, v_case)
     # Satterthwaite: each part weighs by its square over its own degrees of freedom.
     spread = sum(v**2 / df for v, _, df in parts) + (v_case**2 / cases.df if cases.df else 0.0)
