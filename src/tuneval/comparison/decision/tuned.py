@@ -162,7 +162,9 @@ def base_to_tuned(
     text = f"The data cannot tell whether fine-tuning helped: {s.signed(g.value)}{s.noun}"
     if not g.has_interval:
         text += f" (no interval: {comparison.note})."
-    elif g.low > 0 or g.high < 0:  # of several tests, this one alone is not enough
+    elif p_of(comparison) >= ALPHA and (
+        g.low > 0 or g.high < 0
+    ):  # of several tests, this one alone is not enough
         text += f" ({span} for this comparison alone; adjusted p={p_of(comparison):.3f})."
     else:
         text += f" ({span})."

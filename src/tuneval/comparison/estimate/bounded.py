@@ -132,9 +132,9 @@ def _at_most_zero(values: Floats, counts: NDArray[np.int64]) -> float:
     w = (1 if s > 0 else -1) * sqrt(max(-2 * cumulant, 0.0))
     if abs(w) < 1e-4:  # at the mean the two terms cancel: their limit
         third = 2 * float(counts @ (values / left) ** 3)
-        return 0.5 + third / (6 * sqrt(2 * pi) * curvature**1.5)
-    density = exp(-w * w / 2) / sqrt(2 * pi)
-    return min(1.0, max(0.0, float(ndtr(w)) + density * (1 / w - 1 / u)))
+        return 0.5 + third / (6 * sqrt(2 * pi) * curvature * sqrt(curvature))
+    below, density = float(ndtr(w)), exp(-w * w / 2) / sqrt(2 * pi)
+    return min(1.0, max(0.0, below + density * (1 / w - 1 / u)))
 
 
 def _saddlepoint(values: Floats, counts: NDArray[np.int64], low: float, high: float) -> float:
