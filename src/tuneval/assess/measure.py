@@ -195,6 +195,6 @@ def worst_case(
         against.append([])
         for one in side:
             rows = one.rows.copy()
-            rows[list(is_unread[one.variant]), 0] = worst
+            rows[list(is_unread[one.variant])] = worst, 1.0  # one that was left out counts now
             against[-1].append(replace(one, rows=rows))
     return against

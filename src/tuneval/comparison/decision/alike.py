@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 from tuneval.comparison.wording import gain
 from tuneval.types import Comparison
 
@@ -16,13 +18,11 @@ def alike(comparison: Comparison) -> str:
     ends = {"share": (0.0, 1.0), "points": (0.0, 100.0)}.get(comparison.unit)
     if ends is not None and value in ends:
         why = "too easy" if (value == ends[1]) == comparison.higher_is_better else "too hard"
-        text = (
-            f"Both have a {name} of {value * 100 / ends[1]:.0f} on all {n} cases, which are {why} "
-        )
-        text += "to tell them apart"
+        shown = g.scale.plain(value * 100 / ends[1])
+        text = f"Both score {shown} in {name} on all {n} cases, which are {why} to tell them apart"
     else:
         text = f"Both have the same {name} on each of the {n} cases"
-    if g.low90 != g.low90:
+    if isnan(g.low90):
         return f"{text}."
     most = g.scale.plain(max(abs(g.low90), abs(g.high90)))
     return f"{text}; so many equal cases still allow a difference of {most}{g.scale.noun}."

@@ -81,6 +81,8 @@ def score(
         notes.append("no cases")
     elif not isfinite(value):
         notes.append(why_undefined(rows))
+    elif why := why_no_interval(metric):
+        notes.append(why)
     else:
         key = (metric.name, f"{case_set}/{slice}/{measurement.variant}", "score")
         interval, doubts = _interval(metric, kind, rows, codes, settings, key)
@@ -139,6 +141,11 @@ def value_of(metric: Statistic, rows: Floats) -> float:
         if metric.statistic == "ranks":
             return float(by_rows(metric).from_rows(rows))
         return float(metric.from_totals(rows.sum(axis=0)))
+
+
+def why_no_interval(metric: Statistic) -> str:
+    """What makes an interval of this metric wrong however it is computed; "" where nothing does."""
+    return str(getattr(metric, "why_no_interval", ""))
 
 
 def by_rows(metric: Statistic) -> RankStatistic:

@@ -33,6 +33,7 @@ from tuneval.comparison.estimate.scoring import (
     rare_classes,
     score,
     value_of,
+    why_no_interval,
     why_undefined,
 )
 from tuneval.comparison.estimate.slices import cluster_codes, same_cases
@@ -172,6 +173,8 @@ def score_recipe(
         notes.append("no cases" if rows.shape[1] == 0 else why_undefined(rows[0]))
     elif len(values) < FEWEST_SEEDS:
         notes.append("2 training seeds: no interval")
+    elif why := why_no_interval(metric):
+        notes.append(why)
     else:
         interval, doubts = _recipe_interval(metric, rows, codes, settings)
         notes += doubts
