@@ -70,7 +70,7 @@ def unread_sentences(comparison: Comparison) -> list[str]:
 def stands_whatever_was_unread(comparison: Comparison) -> bool:
     """Would the difference be proved even if every unread answer had spoken against it?"""
     worst = comparison.details.get("worst_case_difference")
-    if worst is None or worst * comparison.difference <= 0:
+    if worst is None or not worst * comparison.difference > 0:  # nan stands for nothing
         return False
     p_value = comparison.p_value or 0.0
     stricter = (
