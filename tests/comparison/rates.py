@@ -224,7 +224,10 @@ def seeds_cover(rng):
     return found.interval.low <= 0 <= found.interval.high
 
 
-at_least("seeds", "coverage, 5 adapters against 1 full, seed sd 4", 0.95, 1000, "78%", seeds_cover)
+# The spread of five seeds serves six training runs: a little below 95% (docs/statistics.md).
+RATES["seeds"] = Rate(
+    "coverage, 5 adapters against 1 full, seed sd 4", seeds_cover, 1000, "78%", 0.92, 1.0
+)
 
 
 # Clusters (row 13), small samples (row 12), test against interval (row 14)
