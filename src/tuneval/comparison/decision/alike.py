@@ -25,4 +25,6 @@ def alike(comparison: Comparison) -> str:
     if isnan(g.low90):
         return f"{text}."
     most = g.scale.plain(max(abs(g.low90), abs(g.high90)))
+    if most == g.scale.plain(0.0):
+        most = f"less than {10.0**-g.scale.digits:g}"
     return f"{text}; so many equal cases still allow a difference of {most}{g.scale.noun}."
