@@ -21,6 +21,7 @@ from tuneval.assess.measure import (
     measure,
     unanswered,
     unparsed_share,
+    worst_case,
 )
 from tuneval.comparison import Settings
 from tuneval.metrics import Metric
@@ -222,21 +223,44 @@ class _Slice:
         measured: Mapping[str, Measurement],
         predictions: Predictions,
     ) -> Comparison:
-        return comparison.compare_recipe(
-            [measured[one.name] for one in rows[left]],
-            [measured[one.name] for one in rows[right]],
-            self.metric,
-            self.settings,
-            baseline_name=left,
-            candidate_name=right,
-            case_set=self.cases.name,
-            slice=self.name,
-            clusters=self.clusters,
-            unparsed=(
-                unparsed_share(rows[left], predictions, self.positions),
-                unparsed_share(rows[right], predictions, self.positions),
-            ),
+        unparsed = tuple(
+            unparsed_share(rows[arm], predictions, self.positions) for arm in (left, right)
         )
+        sides = [[measured[one.name] for one in rows[arm]] for arm in (left, right)]
+
+        def compared(
+            baseline: Sequence[Measurement], candidate: Sequence[Measurement]
+        ) -> Comparison:
+            return comparison.compare_recipe(
+                baseline,
+                candidate,
+                self.metric,
+                self.settings,
+                baseline_name=left,
+                candidate_name=right,
+                case_set=self.cases.name,
+                slice=self.name,
+                clusters=self.clusters,
+                is_spread_shared=all(rows[arm][0].kind != "base" for arm in (left, right)),
+                unparsed=(unparsed[0], unparsed[1]),
+            )
+
+        found = compared(*sides)
+        if max(unparsed) == 0 or self.metric.statistic not in {"proportion", "mean"}:
+            return found
+        unread = {
+            one.variant: [predictions[one.variant][i].problem is not None for i in self.positions]
+            for side in sides
+            for one in side
+        }
+        worst = worst_case(sides, unread, self.metric.unit, gains=found.difference > 0)
+        if worst is None:
+            return found
+        against = compared(*worst)
+        details = {**found.details, "worst_case_difference": against.difference}
+        if against.p_value is not None:
+            details["worst_case_p"] = against.p_value
+        return replace(found, details=details)
 
 
 def _robustness(

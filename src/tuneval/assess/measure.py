@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from tuneval import metrics
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
 from tuneval.metrics.scripts import script_of
 from tuneval.plan.spec import MetricsSpec
-from tuneval.types import Case, CaseSet, Measurement, Prediction, Variant
+from tuneval.types import Case, CaseSet, Measurement, Prediction, Unit, Variant
 
 FEWEST_TO_SHOW = 10
 """A group of fewer cases gets no score."""
@@ -176,3 +177,37 @@ def unparsed_share(
 def class_counts(cases: Iterable[Case]) -> dict[str, int]:
     """Reference label -> number of cases."""
     return dict(Counter(case.references[0] for case in cases if case.references))
+
+
+def worst_case(
+    sides: Sequence[Sequence[Measurement]],
+    is_unread: Mapping[str, Sequence[bool]],
+    unit: Unit,
+    *,
+    gains: bool,
+) -> list[list[Measurement]] | None:
+    """Baseline and candidate as if every unread answer had spoken against the difference seen.
+
+    Parameters
+    ----------
+    is_unread : mapping
+        Variant name -> which of its cases have an answer that could not be read.
+    gains : bool
+        The candidate has the higher value.
+
+    Returns
+    -------
+    list or None
+        None where the values have no known range.
+    """
+    most = {"share": 1.0, "points": 100.0}.get(unit)
+    if most is None or any(one.rows.shape[1] != 2 for side in sides for one in side):
+        return None
+    against: list[list[Measurement]] = []
+    for side, worst in zip(sides, (most, 0.0) if gains else (0.0, most), strict=True):
+        against.append([])
+        for one in side:
+            rows = one.rows.copy()
+            rows[list(is_unread[one.variant])] = worst, 1.0  # one that was left out counts now
+            against[-1].append(replace(one, rows=rows))
+    return against

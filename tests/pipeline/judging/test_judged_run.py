@@ -297,7 +297,7 @@ def test_fault_29_a_judge_without_a_verdict_is_a_loss_for_nobody(
 
 
 @pytest.mark.fault
-def test_fault_29_too_many_unread_verdicts_decide_nothing(run_judged: Run) -> None:
+def test_fault_29_unread_verdicts_count_against_what_is_claimed(run_judged: Run) -> None:
     def garbled(asked: dict[str, Any]) -> str:
         prompt = asked["messages"][-1]["content"]
         return "?" if any(f"Say {n}." in prompt for n in (7, 8, 9)) else prefers_good(asked)
@@ -309,7 +309,8 @@ def test_fault_29_too_many_unread_verdicts_decide_nothing(run_judged: Run) -> No
     (verdict,) = [
         one for one in result.verdicts if one.candidate == "full" and one.baseline == "base"
     ]
-    assert verdict.decision == "undecided"
+    assert verdict.decision == "better"
+    assert any("Had every unread answer spoken against it, " in one for one in verdict.reasons)
     assert "8% of the judge's verdicts on full could not be read." in verdict.warnings
     assert lost.headline == "INVALID"
 

@@ -103,12 +103,15 @@ def position_bias(n_turned: int, n_verdicts: int) -> PositionBias:
 class LengthControlled:
     """Win rate (points) at equal length, its error, and the weights of the fitted model.
 
+    ``standard_error`` is the leaderboard's: how the predictions scatter, with the model taken as
+    known. ``sampling_error`` is how far the rate itself would move with other cases.
     ``label`` says whether the figure is comparable with the published leaderboard: without the
     published difficulties it is not.
     """
 
     rate: float
     standard_error: float
+    sampling_error: float
     coefficients: tuple[float, ...]
     label: str
 
@@ -146,13 +149,27 @@ def length_controlled(
         rows.append(_features(anchor_length, anchor_difficulty, 0.0))
         labels.append(anchor_y)
         weights.append(np.full(anchor_y.size, ANCHOR_WEIGHT))
-    coefficients = logistic(np.concatenate(rows), np.concatenate(labels), np.concatenate(weights))
+    every, target, weight = np.concatenate(rows), np.concatenate(labels), np.concatenate(weights)
+    coefficients = logistic(every, target, weight)
     at_equal_length = columns.copy()
     at_equal_length[:, 0] = 0
-    predicted = 100 * expit(at_equal_length @ coefficients)
+    share = expit(at_equal_length @ coefficients)
+    predicted = 100 * share
+    # Delta method: what each case adds through its own prediction and through the fitted weights.
+    slope = (share * (1 - share)) @ at_equal_length / y.size
+    fitted = expit(every @ coefficients)
+    curvature = (every * (weight * fitted * (1 - fitted))[:, None]).T @ every
+    through_fit = (
+        every
+        * (weight * (target - fitted))[:, None]
+        @ np.linalg.lstsq(curvature, slope, rcond=None)[0]
+    )
+    influence = through_fit[: y.size] + (share - share.mean()) / y.size
+    squares = float(influence @ influence) + float(through_fit[y.size :] @ through_fit[y.size :])
     return LengthControlled(
         float(predicted.mean()),
         float(predicted.std(ddof=1)) / sqrt(y.size),
+        100 * sqrt(squares * y.size / (y.size - 1)),
         tuple(float(one) for one in coefficients),
         "length-adjusted (local)" if difficulty is None else "length-controlled",
     )

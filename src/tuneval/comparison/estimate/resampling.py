@@ -169,6 +169,12 @@ class Resampled:
         return float(defined.std()) if defined.size else float("nan")
 
     @property
+    def pseudo_values(self) -> Floats:
+        """What each unit adds to the statistic: the jackknife's values, whose mean it is."""
+        change = (self.left_out.size - 1) * (self.left_out.mean() - self.left_out)
+        return np.asarray(self.value + change)
+
+    @property
     def undefined_share(self) -> float:
         """Share of draws that leave the statistic undefined."""
         return float(np.mean(~np.isfinite(self.draws)))
@@ -241,10 +247,12 @@ def randomisation(
     statistic: Totals,
     n_draws: int,
     rng: np.random.Generator,
+    tie_counts: float = 1.0,
 ) -> float:
     """Two-sided p of the difference of two variants: swap them unit by unit.
 
-    p = (1 + number of swaps at least as extreme) / (n_draws + 1); ties count as extreme, without
+    p = (1 + number of swaps at least as extreme) / (n_draws + 1); ties count as extreme (or as
+    ``tie_counts`` of one, the mid-p of statistics that tie often), without
     which the test rejects far too often where few units differ. A swap that leaves the number
     undefined counts as extreme too.
 
@@ -262,12 +270,13 @@ def randomisation(
     tie = TIE * max(1.0, float(np.max(np.abs(ends))))
     if len(kinds) == 0 or not np.isfinite(observed):
         return 1.0 if len(kinds) == 0 else float("nan")
-    extreme = 0
+    extreme = 0.0
     total = summing(kinds)
     for size in blocks(n_draws, len(kinds)):
         swapped = from_baseline + total(_halves(rng, size, counts))
         gap = np.abs(_apply(statistic, both - swapped) - _apply(statistic, swapped))
-        extreme += int(np.sum(~(gap < observed - tie)))
+        beyond = int(np.sum(~(gap <= observed + tie)))
+        extreme += beyond + tie_counts * (int(np.sum(~(gap < observed - tie))) - beyond)
     return (1 + extreme) / (n_draws + 1)
 
 
@@ -299,10 +308,13 @@ def randomisation_ranks(
     return (1 + extreme) / (n_draws + 1)
 
 
-def sign_flip(sums: Floats, n_draws: int, rng: np.random.Generator) -> float:
+def sign_flip(
+    sums: Floats, n_draws: int, rng: np.random.Generator, tie_counts: float = 1.0
+) -> float:
     """Two-sided p of a zero mean: flip the sign of each unit's sum; ties count as extreme."""
     one_column = sums[:, None]
-    return randomisation(np.zeros_like(one_column), one_column, _only_column, n_draws, rng)
+    nothing = np.zeros_like(one_column)
+    return randomisation(nothing, one_column, _only_column, n_draws, rng, tie_counts)
 
 
 def _only_column(totals: Floats) -> Floats:

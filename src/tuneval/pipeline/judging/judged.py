@@ -139,7 +139,8 @@ def length_controlled(
         if n > 1:
             value, spread = float(np.mean([rate[0] for rate in values])), float("nan")
         is_official = label == "length-controlled"
-        has_spread = is_official and n == 1  # the error is that of the cases' difficulties
+        has_spread = is_official and n == 1
+        low, high = value - NORMAL * spread, value + NORMAL * spread
         scores.append(
             Score(
                 variant=arm,
@@ -147,7 +148,7 @@ def length_controlled(
                 metric=f"win_rate, {label}",
                 slice="all",
                 value=value,
-                interval=Interval(value - NORMAL * spread, value + NORMAL * spread, 0.95, "normal")
+                interval=Interval(max(0.0, low), min(1.0, high), 0.95, "delta method")
                 if has_spread
                 else None,
                 n_cases=len(_decided(told[members[0].name])),
@@ -244,7 +245,7 @@ def _win_rate_at_equal_length(
         )
     except MetricError:
         return None
-    return found.rate / 100, found.standard_error / 100, found.label
+    return found.rate / 100, found.sampling_error / 100, found.label
 
 
 def strengths(
