@@ -378,7 +378,7 @@ def confidence_sentence(
         return ""
     side = "too sure" if found.finding == "overconfident" else "too unsure"
     return (
-        f"{variant} is right {found.accuracy:.0%} of the time but {abs(found.excess):.0%} {side}. "
+        f"{variant} is right {found.accuracy:.0%} of the time but {100 * abs(found.excess):.0f} points {side}. "
         f"Predictions stand; do not use its probabilities as they are.{_advice(temperature)}"
     )
 
