@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tuneval.data.clusters import asked_in, cluster_notes, equal_inputs
 from tuneval.data.formats import READERS, Row, Table, listed, quote
 from tuneval.data.labels import are_classes, as_text
 from tuneval.data.read import group_value
@@ -64,7 +65,12 @@ def source_of(text: str) -> Source:
 
 
 def read_references(
-    text: str, *, task: str = "auto", groups: Sequence[str] = (), id_column: str | None = None
+    text: str,
+    *,
+    task: str = "auto",
+    groups: Sequence[str] = (),
+    id_column: str | None = None,
+    cluster: str | None = None,
 ) -> CaseSet:
     """Read what was expected: one or several references per case.
 
@@ -74,6 +80,9 @@ def read_references(
         "FILE" or "FILE:COLUMN". A list in the column means several references.
     task : str
         "classify", "generate" or "auto": classify if at most 50 short references repeat.
+    cluster : str, optional
+        Column of what brings several cases (a passage, a user); by default "context". Rows with
+        equal inputs are one cluster.
 
     Raises
     ------
@@ -84,7 +93,9 @@ def read_references(
     table = _table(source.path)
     column = _column(table, source.column, REFERENCE_COLUMNS, "--references")
     key = _id_column(table, id_column)
-    faults, cases = [], []
+    if cluster is not None:
+        _column(table, cluster, (), "--cluster")
+    faults, cases, asked = [], [], []
     for row in table.rows:
         references = _texts(row.fields.get(column))
         if references is None:
@@ -93,6 +104,7 @@ def read_references(
         known = {name: value for name, value in row.fields.items() if _is_scalar(value)}
         if key is not None:
             known["id"] = as_text(row.fields.get(key))
+        asked.append(asked_in({k: v for k, v in row.fields.items() if k != column}))
         cases.append(
             Case(
                 id=f"{table.file}:{row.place}",
@@ -103,11 +115,14 @@ def read_references(
                     for name in groups
                     if (value := group_value(row.fields, name)) is not None
                 },
-                cluster=_cluster(row),
+                cluster=_cluster(row, cluster),
             )
         )
     _refuse(table, faults)
     _refuse_twins(table, cases, key)
+    clustered, equal_notes = equal_inputs(cases, asked)
+    has_clusters = any(case.cluster is not None for case in cases)
+    offered = () if has_clusters else cluster_notes(table.rows, {column, key or "", *groups})
     is_labels = are_classes([case.references for case in cases])
     chosen = task if task != "auto" else "classify" if is_labels else "generate"
     labels = tuple(sorted({case.references[0] for case in cases if case.references}))
@@ -116,11 +131,15 @@ def read_references(
         source=table.source,
         layout="outputs",
         task=chosen,
-        cases=tuple(cases),
+        cases=clustered,
         labels=labels if chosen == "classify" else None,
-        columns={"reference": column, **({"id": key} if key else {})},
+        columns={
+            "reference": column,
+            **({"id": key} if key else {}),
+            **({"cluster": cluster} if cluster else {}),
+        },
         sha256=table.sha256,
-        notes=tuple(table.notes),
+        notes=(*table.notes, *equal_notes, *offered),
     )
 
 
@@ -293,8 +312,11 @@ def _is_scalar(value: object) -> bool:
     return isinstance(value, str | int | float | bool)
 
 
-def _cluster(row: Row) -> str | None:
-    """Questions on one passage belong together."""
+def _cluster(row: Row, column: str | None) -> str | None:
+    """Questions on one passage belong together, and whatever shares a value of the named column."""
+    if column is not None:
+        value = row.fields.get(column)
+        return None if value is None else as_text(value)
     context = row.fields.get("context")
     return context if isinstance(context, str) else None
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tuneval.data.choose import choose, columns_of, is_low, values_of
+from tuneval.data.clusters import cluster_notes, equal_inputs
 from tuneval.data.formats import Fault, Row, Table, listed, quote
 from tuneval.data.labels import Given, LabelSet, are_classes, as_text, label_set
 from tuneval.data.layouts import LABELS, Match, Reading, RowFault, has_name
@@ -95,16 +96,20 @@ def read(
         raise DataError(_report(table, faults, _nearest_column(found.match, absent)))
     drafts = [draft for draft in drafts if draft.row.place not in bad]
     group_columns = tuple(dict.fromkeys((*groups, *_one(explicit.get("group")))))
+    clustered, equal_notes = equal_inputs(
+        [
+            _case(draft, name or table.file, found.match, explicit.get("cluster"), group_columns)
+            for draft in drafts
+        ],
+        [draft.reading.inputs for draft in drafts],
+    )
     offered = _offered(drafts, found.match, group_columns, is_classes=known is not None)
     case_set = CaseSet(
         name=name or _stem(table.file),
         source=table.source,
         layout=found.match.layout.name,
         task=task,
-        cases=tuple(
-            _case(draft, name or table.file, found.match, explicit.get("cluster"), group_columns)
-            for draft in drafts
-        ),
+        cases=clustered,
         labels=known.names if known else None,
         columns={
             **_named(found.match),
@@ -117,6 +122,8 @@ def read(
             *_notes(found.match, task, drafts, known),
             *found.notes,
             *_group_notes(drafts, group_columns, offered),
+            *equal_notes,
+            *_cluster_notes(drafts, found.match, explicit, group_columns),
             *_one(_skip_note(table, len(bad))),
         ),
         skipped=tuple(_sentence(table, fault) for fault in sorted(faults)),
@@ -332,6 +339,16 @@ def _group_notes(
     if offered:
         flags = " ".join(f"--group {column}" for column in offered)
         yield f"Columns that could be groups: {listed(offered)} ({flags})."
+
+
+def _cluster_notes(
+    drafts: Sequence[_Draft], match: Match, explicit: Mapping[str, str], groups: Sequence[str]
+) -> tuple[str, ...]:
+    """Nothing is offered where clusters are known: by a column, or by the passages of a layout."""
+    if "cluster" in explicit or any(draft.reading.cluster is not None for draft in drafts):
+        return ()
+    rows = [draft.row for draft in drafts]
+    return cluster_notes(rows, {*match.columns.values(), *groups})
 
 
 def _offered(

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuneval import checks
 from tuneval import metrics as metrics_room
-from tuneval.assess.assess import assess
+from tuneval.assess.assess import Assessment, assess
 from tuneval.assess.conclude import About, Compared, Found, conclude
-from tuneval.assess.measure import choose_metrics, try_metrics
+from tuneval.assess.measure import Predictions, choose_metrics, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.benchmarks.load import load as load_benchmark
 from tuneval.benchmarks.source import place_of
@@ -23,8 +24,10 @@ from tuneval.comparison import Settings
 from tuneval.data.outputs import read_predictions, read_references
 from tuneval.errors import ConfigError
 from tuneval.pipeline.folder import environment, open_named_folder, write_result
-from tuneval.plan.spec import MetricsSpec, OutputSpec
-from tuneval.types import Case, CaseSet, Prediction, RunResult, Variant, VariantKind
+from tuneval.metrics import Metric
+from tuneval.plan.resolve import Plan
+from tuneval.plan.spec import MetricsSpec, OutputSpec, RunSpec
+from tuneval.types import Case, CaseSet, Finding, Prediction, RunResult, Variant, VariantKind
 
 LABELLED = ("classify", "multiple_choice")
 
@@ -41,6 +44,10 @@ class Expected:
     benchmark, benchmark_data
         Instead of references: a name of `tuneval list benchmarks`, and the folder of its rows. It
         brings its own metrics.
+    cluster : str, optional
+        Column of the references: cases that share its value count together.
+    train_data : str, optional
+        Training file, to look for cases of it.
     """
 
     references: str | None = None
@@ -49,6 +56,8 @@ class Expected:
     id_column: str | None = None
     benchmark: str | None = None
     benchmark_data: str | None = None
+    cluster: str | None = None
+    train_data: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse neither and both."""
@@ -95,7 +104,9 @@ def score(
     folder = open_named_folder(
         output.dir, name or cases.name.partition(".")[0], _identify(cases, texts, spec)
     )
-    found = assess(cases, chosen, read, variants, variants[0].name, settings or Settings())
+    settings = settings or Settings()
+    found = assess(cases, chosen, read, variants, variants[0].name, settings)
+    alpha, findings = _look(expected, cases, chosen, read, variants, found, settings)
     result = conclude(
         About(
             name=name or cases.name,
@@ -105,6 +116,8 @@ def score(
                 "benchmark": expected.benchmark,
                 "predictions": files,
                 "task": cases.task,
+                "cluster": expected.cluster,
+                "train_data": expected.train_data,
                 "metrics": spec.model_dump(mode="json"),
             },
             environment=environment(),
@@ -116,11 +129,62 @@ def score(
             predictions={cases.name: read},
             assessments={cases.name: found},
             primary_metrics={cases.name: chosen[0].name},
+            findings=findings,
+            alpha=alpha,
             notes=(*cases.notes, "scored from outputs that were given; no model was run"),
         ),
     )
     write_result(folder, result, output.reports)
     return result
+
+
+CHECKS = ("contamination", "groups", "slices", "calibration")
+"""Questions beyond the score that answers which are there can settle."""
+
+
+def _look(
+    expected: Expected,
+    cases: CaseSet,
+    chosen: Sequence[Metric],
+    read: Predictions,
+    variants: Sequence[Variant],
+    found: Assessment,
+    settings: Settings,
+) -> tuple[float, list[Finding]]:
+    """Ask what a run with models asks beyond the score; no variant is asked anything more."""
+    has_probabilities = any(one.label_probabilities for own in read.values() for one in own)
+    file = str(expected.references or expected.benchmark)
+    spec = RunSpec.from_dict(
+        {
+            "variants": [{"name": one.name, "model": one.model} for one in variants],
+            "cases": [{"file": file, "name": cases.name}],
+            "train_data": expected.train_data,
+        },
+        source="tuneval score",
+    )
+    plan = Plan(spec, tuple(variants), variants[0].name, (cases,), {}, {}, ())
+    made = (
+        checks.begin_one(name, plan)
+        for name in CHECKS
+        if name != "calibration" or has_probabilities
+    )
+    begun = [check for check in made if check is not None]
+    alpha = checks.share_of_alpha(begun)
+    scene = checks.Scene(
+        plan,
+        {},
+        {cases.name: chosen},
+        settings,
+        {cases.name: read},
+        {cases.name: found},
+        _ask_nothing,
+        alpha,
+    )
+    return alpha, [one for check in begun for one in check.look(scene)]
+
+
+def _ask_nothing(*_: object) -> dict[str, Predictions]:
+    raise AssertionError("score asks no variant anything")
 
 
 def _read(expected: Expected, wanted: MetricsSpec) -> tuple[CaseSet, MetricsSpec, bool]:
@@ -131,6 +195,7 @@ def _read(expected: Expected, wanted: MetricsSpec) -> tuple[CaseSet, MetricsSpec
             task=expected.task,
             groups=expected.groups,
             id_column=expected.id_column,
+            cluster=expected.cluster,
         )
         return cases, wanted, False
     place = place_of(expected.benchmark_data)

@@ -11,7 +11,7 @@ from tuneval.comparison.beyond.overfitting import is_training_unfinished
 from tuneval.comparison.decision.circumstances import Circumstances
 from tuneval.comparison.decision.doubt import ALPHA, doubts, p_of
 from tuneval.comparison.estimate.exact import clopper_pearson
-from tuneval.comparison.wording import Gain, gain, scale
+from tuneval.comparison.wording import Gain, cases_text, gain, scale
 from tuneval.types import Comparison, Decision, Verdict
 
 ACCEPTABLE_POINTS = 5.0
@@ -80,7 +80,7 @@ def adapter_to_full(
         )
         needed = comparison.details.get("cases_needed_equivalence")
         if needed is not None:
-            text += f" About {max(needed, comparison.n_cases + 1):.0f} would prove it."
+            text += f" {cases_text(max(needed, comparison.n_cases + 1)).capitalize()} would prove it."
     elif grade == "acceptable":
         text = behind.format("is" if support == "proved" else "looks") + (
             ": acceptable for most uses; try a higher rank if quality matters more than size."
@@ -143,8 +143,9 @@ def is_closeness_unprovable(
     n_discordant = details["only_candidate_right"] + details["only_baseline_right"]
     if n_discordant >= FEWEST_DISCORDANT:
         return False
+    confidence = details.get("bound_confidence", 1 - 2 * ALPHA)
     whole = -int(-only_full // 1)  # means over seeds are no whole numbers: round up
-    return clopper_pearson(whole, comparison.n_cases, 1 - 2 * ALPHA)[1] >= margin
+    return clopper_pearson(whole, comparison.n_cases, confidence)[1] >= margin
 
 
 def _gap_unclear(comparison: Comparison, g: Gain, adapter: str) -> str:
@@ -154,7 +155,8 @@ def _gap_unclear(comparison: Comparison, g: Gain, adapter: str) -> str:
     if isnan(g.low90):
         span = f"no interval: {comparison.note}"
     else:
-        span = f"90% CI {s.signed(g.low90)} to {s.signed(g.high90)}, n={comparison.n_cases}"
+        confidence = comparison.details.get("bound_confidence", 0.9)
+        span = f"{confidence:.0%} CI {s.signed(g.low90)} to {s.signed(g.high90)}, n={comparison.n_cases}"
     return (
         f"The data cannot tell how far {adapter} is from full fine-tuning: "
         f"{s.signed(g.value)}{s.noun} ({span})."

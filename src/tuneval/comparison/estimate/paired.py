@@ -77,8 +77,9 @@ def compare(
         ``details`` (absent where undefined): ``baseline_value``, ``candidate_value``,
         ``only_baseline_right``, ``only_candidate_right``, ``both_right``, ``both_wrong`` (counts,
         proportions only), ``discordant_share``, ``standard_deviation`` (of the per-case
-        difference), ``standard_error``, ``interval90_low``, ``interval90_high`` (its ends are
-        one-sided 95% bounds), ``cases_needed`` (for a difference of the observed size),
+        difference), ``standard_error``, ``interval90_low``, ``interval90_high`` (of
+        confidence ``bound_confidence``: the ends are one-sided 95% bounds, or stricter ones where
+        several claims of closeness share the 5%), ``cases_needed`` (for a difference of the observed size),
         ``cases_needed_equivalence``, ``margin``, ``p_equivalence`` (TOST), ``n_clusters``,
         ``unparsed_baseline``, ``unparsed_candidate``.
 
@@ -138,8 +139,9 @@ def to_comparison(
     interval = None
     if found.bounds is not None:
         interval = Interval(*found.bounds(settings.confidence), settings.confidence, found.method)
-        low, high = found.bounds(2 * settings.confidence - 1)
+        low, high = found.bounds(settings.bound_confidence)
         details["interval90_low"], details["interval90_high"] = low, high
+        details["bound_confidence"] = settings.bound_confidence
     margin = margin_of(metric.unit, settings)
     if margin is not None:
         details["margin"] = margin
