@@ -281,16 +281,13 @@ class _Slice:
             ),
         )
 
-
     def _settings(self, left: str, rows: Mapping[str, Sequence[Variant]]) -> Settings:
         """Claims of closeness to an adapter share one error rate, those to the baseline another."""
         is_adapter = rows[left][0].kind == "adapter"
         n_tuned, n_adapters = len(rows) - 1, sum(row[0].kind == "adapter" for row in rows.values())
         n_fulls = sum(row[0].kind == "full" for row in rows.values())
         claims = n_adapters * n_fulls if is_adapter else n_tuned
-        return replace(
-            self.settings, closeness_claims=max(claims, 1) * self.settings.n_case_sets
-        )
+        return replace(self.settings, closeness_claims=max(claims, 1) * self.settings.n_case_sets)
 
 
 def _robustness(

@@ -99,7 +99,7 @@ def share_of_alpha(begun: Sequence[Check], *, has_curves: bool = False) -> float
     """What each kind of warning may use of the 5% of a run: equal shares for the checks that test,
     and for loss curves where there are any."""
     n_tested = sum(getattr(one, "is_tested", False) for one in begun) + has_curves
-    return ALPHA / max(n_tested, 1)
+    return float(ALPHA / max(n_tested, 1))
 
 
 def begin(plan: Plan) -> tuple[Check, ...]:

@@ -34,7 +34,7 @@ class PlainCommand(TyperCommand):
             for left, right in rows:
                 formatter.write(_row(left, right))
         if rare:
-            lines = textwrap.wrap(f"rarely needed (docs/cli.md): {', '.join(rare)}", WIDTH)
+            lines = textwrap.wrap(f"more (docs/cli.md): {', '.join(rare)}", WIDTH)
             formatter.write("\n" + "\n".join(lines) + "\n")
 
 

@@ -79,7 +79,7 @@ def _words(
     ] = None,
     cluster: Annotated[
         str | None,
-        _option(DATA, "cases that share its value count together", metavar="COLUMN"),
+        _option(DATA, "cases that share its value count together", metavar="COLUMN", rare=True),
     ] = None,
     limit: Annotated[
         str | None, _option(DATA, "that many cases (0.1: that share)", metavar="N")
@@ -237,9 +237,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
     cases = {
         "task": words["task"],
         "columns": {
-            key: words[key]
-            for key in ("input", "reference", "cluster")
-            if words[key] is not None
+            key: words[key] for key in ("input", "reference", "cluster") if words[key] is not None
         },
         "labels": _labels(words["labels"]),
         "groups": words["group"] or (),

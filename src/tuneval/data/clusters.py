@@ -18,25 +18,19 @@ from tuneval.types import Case
 FEWEST_CLUSTERS = 10
 """A column of fewer values is a group rather than a cluster."""
 
-NAMES = frozenset(
-    ("annotator", "article", "author", "cluster", "context", "conversation", "dialog", "dialogue")
-    + ("doc", "document", "page", "paragraph", "passage", "patient", "session", "speaker")
-    + ("story", "template", "thread", "title", "user", "video", "image")
-)
+NAMES = frozenset((
+    "annotator", "article", "author", "cluster", "context", "conversation", "dialog", "dialogue",
+    "doc", "document", "image", "page", "paragraph", "passage", "patient", "session", "speaker",
+    "story", "template", "thread", "title", "user", "video",
+))  # fmt: skip
 """What brings several cases, as columns call it ("doc_id", "userId", "passage")."""
 
-INPUTS = frozenset(
-    ("article", "choices", "context", "document", "hypothesis", "input", "inputs", "instruction")
-    + ("messages", "options", "passage", "premise", "prompt", "query", "question", "sentence")
-    + ("sentence1", "sentence2", "source", "src", "text")
-)
+INPUTS = frozenset((
+    "article", "choices", "context", "document", "hypothesis", "input", "inputs", "instruction",
+    "messages", "options", "passage", "premise", "prompt", "query", "question", "sentence",
+    "sentence1", "sentence2", "source", "src", "text",
+))  # fmt: skip
 """Columns of a file of references that hold what was asked."""
-
-
-def asked_in(fields: Mapping[str, object]) -> dict[str, object]:
-    """What a row of references says of the question; {} where it holds ids and answers only."""
-    return {name: value for name, value in fields.items() if name.casefold() in INPUTS}
-
 
 EQUAL = "equal-"
 """How clusters of equal inputs are called."""
@@ -53,6 +47,11 @@ def distinct(cases: Sequence[Case]) -> list[Case]:
             seen.add(case.cluster)
             kept.append(case)
     return kept
+
+
+def asked_in(fields: Mapping[str, object]) -> dict[str, object]:
+    """What a row of references says of the question; {} where it holds ids and answers only."""
+    return {name: value for name, value in fields.items() if name.casefold() in INPUTS}
 
 
 def equal_inputs(

@@ -23,10 +23,11 @@ from tuneval.benchmarks.source import place_of
 from tuneval.comparison import Settings
 from tuneval.data.outputs import read_predictions, read_references
 from tuneval.errors import ConfigError
-from tuneval.pipeline.folder import environment, open_named_folder, write_result
 from tuneval.metrics import Metric
+from tuneval.pipeline.folder import environment, open_named_folder, write_result
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import MetricsSpec, OutputSpec, RunSpec
+from tuneval.tasks import Task
 from tuneval.types import Case, CaseSet, Finding, Prediction, RunResult, Variant, VariantKind
 
 LABELLED = ("classify", "multiple_choice")
@@ -183,7 +184,9 @@ def _look(
     return alpha, [one for check in begun for one in check.look(scene)]
 
 
-def _ask_nothing(*_: object) -> dict[str, Predictions]:
+def _ask_nothing(
+    case_sets: Sequence[CaseSet], variants: Sequence[Variant], task: Task
+) -> dict[str, Predictions]:
     raise AssertionError("score asks no variant anything")
 
 

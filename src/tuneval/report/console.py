@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tuneval.report import escape, wording
 from tuneval.report.view import OVERALL, Arm, View, chosen, originals
-from tuneval.types import RunResult, Score
+from tuneval.types import CaseSet, RunResult, Score
 
 HEIGHT = 24
 MOST_TABLE_LINES = 12
@@ -54,7 +54,7 @@ def _preface(view: View, width: int) -> list[str]:
         more = len(view.result.case_sets) - 1
         others = f"; and {more} more case set{'s' if more > 1 else ''}" if more else ""
         n_cases = wording.count(len(originals(case_set)))
-        text = f"{case_set.source}, {n_cases} cases{n_labels}{others}"
+        text = f"{case_set.source}, {n_cases} cases{_independent(case_set)}{n_labels}{others}"
         lines.append(("data", text))
     if len(view.arms) <= MOST_ARMS_SIDE_BY_SIDE:
         lines += [(arm.name, _arm_line(view, arm)) for arm in view.arms]
@@ -66,6 +66,13 @@ def _preface(view: View, width: int) -> list[str]:
         escape.fit(f"  {_left(escape.fit(name, column - 2), column)}{text}", width)
         for name, text in lines
     ]
+
+
+def _independent(case_set: CaseSet) -> str:
+    """How many cases count as independent, where some belong together."""
+    chosen = [case for case in case_set.cases if case.origin is None]
+    n_units = len({case.cluster or case.id for case in chosen})
+    return f" ({wording.count(n_units)} independent)" if n_units < len(chosen) else ""
 
 
 def _arm_line(view: View, arm: Arm) -> str:
@@ -215,14 +222,11 @@ def _difference(view: View, case_set: str, metric: str, pair: tuple[str, str] | 
     found = view.comparison(case_set, metric, pair) if pair else None
     if found is None:
         return ""
-    star = " *" if wording.is_significant(found) else ""
-    return wording.difference(found.difference, found.unit) + star
+    return wording.starred(found)
 
 
 def _footnote(view: View) -> list[str]:
-    parts = []
-    if any(map(wording.is_significant, view.result.comparisons)):
-        parts.append("* Holm-adjusted p < .05 on paired cases")
+    parts = wording.star_legend(view.result.comparisons)
     shown = [s for s in view.result.scores if s.slice == OVERALL and s.interval is not None]
     if shown and shown[0].interval:
         parts.append(f"[{shown[0].interval.confidence:.0%} interval]")

@@ -12,9 +12,9 @@ from math import isfinite
 import numpy as np
 
 from tuneval.comparison.beyond.drops import adjusted_among, is_suggested
-from tuneval.comparison.estimate.multiplicity import ALPHA, holm
 from tuneval.comparison.beyond.robustness import FEWEST_CASES
 from tuneval.comparison.estimate import exact
+from tuneval.comparison.estimate.multiplicity import ALPHA, holm
 from tuneval.comparison.estimate.scoring import checked
 from tuneval.comparison.estimate.seeds import compare_recipe
 from tuneval.comparison.statistic import Settings, Statistic

@@ -113,9 +113,7 @@ def adjusted_among(
     return [None if one.p_value is None else next(adjusted) for one in comparisons]
 
 
-def is_suggested(
-    comparison: Comparison, p_adjusted: float | None, alpha: float = ALPHA
-) -> bool:
+def is_suggested(comparison: Comparison, p_adjusted: float | None, alpha: float = ALPHA) -> bool:
     """Do enough cases suggest a difference, by p and by interval?"""
     return (
         p_adjusted is not None

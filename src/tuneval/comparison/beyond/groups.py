@@ -223,8 +223,9 @@ def largest_gap(
         as the true ones do (constrained empirical Bayes, which shrinks by the root of the usual
         share; spread between groups by DerSimonian-Laird). The interval holds for all pairs of
         groups at once (Tukey's studentized range, for unequal errors by simulation), so it holds
-        for the pair that was sought out. All nan where an error is not defined; a group without any
-        spread of its own is given the others' mean error.
+        for the pair that was sought out. A group without any spread
+        of its own is given the others' mean error; without any error at all the range as it was
+        seen, and no interval.
 
     References
     ----------
@@ -232,7 +233,7 @@ def largest_gap(
     """
     nan = float("nan")
     if not np.all(np.isfinite(errors)) or not np.any(errors > 0):
-        return nan, nan, nan
+        return float(values.max() - values.min()), nan, nan
     errors = np.where(errors > 0, errors, errors[errors > 0].mean())
     weights = 1 / errors**2
     mean = float(weights @ values / weights.sum())
@@ -432,13 +433,11 @@ def group_sentence(
     p_value = gap.p_value if p_adjusted is None else p_adjusted
     if p_value < alpha:
         shown = f"p={p_value:.3f}" if p_value >= 0.0005 else "p<0.001"
-        size = (
-            f" by about {s.amount(gap.gap)} (95% CI {s.plain(gap.low)} to {s.plain(gap.high)})"
-            if np.isfinite(gap.gap)
-            else ""
-        )
+        size = f"about {s.amount(gap.gap)}"
+        if np.isfinite(gap.low):
+            size += f" (95% CI {s.plain(gap.low)} to {s.plain(gap.high)})"
         return (
-            f"{label} differs between groups{size}, permutation {shown}; "
+            f"{label} differs between groups by {size}, permutation {shown}; "
             f"lowest: {gap.attribute}={gap.lowest}, n={gap.counts[gap.lowest]}."
         )
     text = "No difference between groups beyond chance"

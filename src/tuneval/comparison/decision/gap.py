@@ -80,7 +80,9 @@ def adapter_to_full(
         )
         needed = comparison.details.get("cases_needed_equivalence")
         if needed is not None:
-            text += f" {cases_text(max(needed, comparison.n_cases + 1)).capitalize()} would prove it."
+            text += (
+                f" {cases_text(max(needed, comparison.n_cases + 1)).capitalize()} would prove it."
+            )
     elif grade == "acceptable":
         text = behind.format("is" if support == "proved" else "looks") + (
             ": acceptable for most uses; try a higher rank if quality matters more than size."

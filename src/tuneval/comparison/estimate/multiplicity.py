@@ -133,9 +133,7 @@ def _adjusted(
     level = ALPHA / max(len(raw), 1)
     for i, comparison in enumerate(comparisons):
         p_adjusted = float(adjusted[i]) if i in adjusted else None
-        one = replace(
-            comparison, p_adjusted=p_adjusted, details={**comparison.details, **flags}
-        )
+        one = replace(comparison, p_adjusted=p_adjusted, details={**comparison.details, **flags})
         yield at_level(one, level) if flags["holm"] else one
 
 
