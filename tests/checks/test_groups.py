@@ -48,7 +48,7 @@ def test_a_weak_group_is_a_warning_with_its_numbers() -> None:
     assert by_name["child"] == (
         "child", 9, None, None, None, None, None, "fewer than 10 cases: hidden",
     )  # fmt: skip
-    assert gap.values["gap"] == 0.5
+    assert gap.values["observed_gap"] == 0.5
     assert rates.level == "note"
     assert '"yes"; equalised odds difference' in rates.sentence
 

@@ -41,8 +41,8 @@ def doubts(comparison: Comparison) -> list[str]:
     bias = comparison.details.get("position_bias", 0.0)
     if bias > UNRELIABLE_BIAS:
         found.append(
-            f"The judge leans to one place by {bias:.0%} of its verdicts: it is not reliable on this "
-            "data."
+            f"{bias:.0%} more of the judge's verdicts went to one place than to the other: the judge "
+            "is not reliable on this data."
         )
     return found
 
