@@ -7,6 +7,7 @@ errors of the simulation). Data are made with numpy alone. Running this file pri
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from math import sqrt
 
@@ -219,4 +220,4 @@ def test_error_rate(name: str) -> None:
 
 if __name__ == "__main__":
     for what, (run, lowest, highest) in ROWS.items():
-        print(f"| {what} | {lowest:.3f} to {highest:.3f} | {run():.3f} |", flush=True)
+        sys.stdout.write(f"| {what} | {lowest:.3f} to {highest:.3f} | {run():.3f} |\n")

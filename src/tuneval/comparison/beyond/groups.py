@@ -219,9 +219,9 @@ def largest_gap(
     Returns
     -------
     gap, low, high : float
-        ``gap`` is the range of the values shrunken towards their mean, so that they spread as much
-        as the true ones do (constrained empirical Bayes, which shrinks by the root of the usual
-        share; spread between groups by DerSimonian-Laird). The interval holds for all pairs of
+        ``gap`` is the range of the values shrunken towards their mean, each by the share
+        of its spread that is chance (empirical Bayes; spread between groups by DerSimonian-Laird):
+        a gap is printed only where it was found to be large. The interval holds for all pairs of
         groups at once (Tukey's studentized range, for unequal errors by simulation), so it holds
         for the pair that was sought out. A group without any spread
         of its own is given the others' mean error; without any error at all the range as it was
@@ -229,7 +229,7 @@ def largest_gap(
 
     References
     ----------
-    DerSimonian & Laird (1986); Louis (1984), Estimating a population of parameter values; Tukey (1953), The problem of multiple comparisons.
+    DerSimonian & Laird (1986); Tukey (1953), The problem of multiple comparisons.
     """
     nan = float("nan")
     if not np.all(np.isfinite(errors)) or not np.any(errors > 0):
@@ -239,7 +239,7 @@ def largest_gap(
     mean = float(weights @ values / weights.sum())
     excess = float(weights @ (values - mean) ** 2) - (values.size - 1)
     between = max(0.0, excess / (weights.sum() - (weights**2).sum() / weights.sum()))
-    shrunken = mean + (values - mean) * np.sqrt(between / (between + errors**2))
+    shrunken = mean + (values - mean) * between / (between + errors**2)
     first, second = np.triu_indices(values.size, 1)
     spread = np.hypot(errors[first], errors[second])
     rng = again.generator(0, "groups", "largest gap")
