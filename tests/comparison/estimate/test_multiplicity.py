@@ -17,7 +17,10 @@ from tuneval.comparison.wording import cases_text, scale
 PAGE = Path(__file__).parents[3] / "docs" / "statistics.md"
 
 
-def one(settings=Settings(), name="lora"):
+SETTINGS = Settings()
+
+
+def one(settings=SETTINGS, name="lora"):
     base, tuned = (
         np.r_[np.ones(300), np.zeros(100)],
         np.r_[np.ones(290), np.zeros(10), np.ones(100)],
