@@ -97,20 +97,22 @@ def _table(view: View, width: int, room: int) -> list[str]:
 
 
 def _side_by_side(view: View, room: int, width: int) -> list[str] | None:
-    """One column per arm, with as many intervals as fit; None where it does not fit at all."""
+    """One column per arm, every pair where they fit, and as many intervals as fit; None where it does
+    not fit at all."""
     if len(view.arms) > MOST_ARMS_SIDE_BY_SIDE:
         return None
     case_set = view.result.case_sets[0].name
-    pair = _first_pair(view, case_set)
-    header = ["", *(escape.terminal(arm.title) for arm in view.arms)]
-    if pair:
-        header.append(escape.terminal(f"{pair[1]}-{pair[0]}"))
+    first = _first_pair(view, case_set)
+    leading = [first] if first else []
+    every = [*leading, *(one for one in view.shown_pairs(case_set) if one != first)]
     base = (view.base,) if view.base else ()
-    for bracketed in (view.arms, base, ()):
-        rows = _rows(view, pair, bracketed, room)
-        lines = _columns(header, rows, width)
-        if lines is not None:
-            return lines
+    for pairs in (every, leading):
+        header = ["", *(escape.terminal(arm.title) for arm in view.arms)]
+        header += [escape.terminal(f"{candidate}-{baseline}") for baseline, candidate in pairs]
+        for bracketed in (view.arms, base, ()):
+            lines = _columns(header, _rows(view, pairs, bracketed, room), width)
+            if lines is not None:
+                return lines
     return None
 
 
@@ -119,22 +121,26 @@ FEWEST_METRICS = 4
 
 
 def _rows(
-    view: View, pair: tuple[str, str] | None, bracketed: Sequence[Arm], room: int
+    view: View, pairs: Sequence[tuple[str, str]], bracketed: Sequence[Arm], room: int
 ) -> list[list[str]]:
     """Metrics of the first case set, its slices, primary metrics of the other case sets."""
 
-    def row(title: str, case_set: str, metric: str, name: str, last: str) -> list[str]:
+    def row(title: str, case_set: str, metric: str, name: str, last: Sequence[str]) -> list[str]:
         is_bracketed = metric == view.primary(case_set) and name == OVERALL
         cells = [
             _value(view.score(case_set, metric, arm, name), is_bracketed and arm in bracketed)
             for arm in view.arms
         ]
-        return [escape.terminal(title), *cells, *([escape.terminal(last)] if pair else [])]
+        filled = [*last, *[""] * len(pairs)][: len(pairs)]
+        return [escape.terminal(title), *cells, *map(escape.terminal, filled)]
+
+    def differences(case_set: str, metric: str) -> list[str]:
+        return [_difference(view, case_set, metric, pair) for pair in pairs]
 
     case_set, others = view.result.case_sets[0].name, view.result.case_sets[1:]
     metric = view.primary(case_set)
     metrics = [
-        row(wording.metric_title(m), case_set, m, OVERALL, _difference(view, case_set, m, pair))
+        row(wording.metric_title(m), case_set, m, OVERALL, differences(case_set, m))
         for m in view.metrics(case_set)
     ]
     slices = [
@@ -143,7 +149,7 @@ def _rows(
             case_set,
             metric,
             name,
-            view.slice_note(case_set, name),
+            [view.slice_note(case_set, name)],
         )
         for name in (*view.perturbations(case_set), *view.lowest_groups(case_set))
     ]
@@ -151,9 +157,7 @@ def _rows(
     for other in others:
         theirs = view.primary(other.name)
         title = f"{other.name} {wording.metric_title(theirs)}"
-        tail.append(
-            row(title, other.name, theirs, OVERALL, _difference(view, other.name, theirs, pair))
-        )
+        tail.append(row(title, other.name, theirs, OVERALL, differences(other.name, theirs)))
     kept = max(FEWEST_METRICS, room - len(slices) - len(tail))
     if kept < len(metrics):  # slices were asked for by name, most metrics were not
         metrics = [*metrics[: kept - 1], metrics[-1]]

@@ -21,6 +21,14 @@ OPEN_SIGNS = ("!", "?")
 """What is never folded."""
 
 _TITLES = {
+    "ranking": (
+        "Which tuned arm is best",
+        "All pairs of tuned arms, corrected together (Holm); arms that cannot be told apart are tied.",
+    ),
+    "slices": (
+        "Slices that were lost",
+        "Every arm against the baseline on each group; a loss counts whatever was won on the rest.",
+    ),
     "robustness": ("Changed inputs", "The same cases with changed inputs, against the clean ones."),
     "counterfactual": (
         "Swapped words about people",
