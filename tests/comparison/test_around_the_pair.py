@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
@@ -16,10 +17,11 @@ import pytest
 from scipy import stats
 
 from comparison.fakes import Accuracy, measured
-from tuneval.comparison import Settings, adjust, compare
+from tuneval.comparison import Settings, adjust, compare, judge_robustness
 from tuneval.comparison.beyond.groups import largest_gap
 from tuneval.comparison.beyond.overfitting import is_overfitted
 from tuneval.comparison.beyond.preference import position_bias
+from tuneval.comparison.beyond.robustness import hold, support
 from tuneval.comparison.decision.gap import adapter_to_full
 from tuneval.comparison.estimate.multiplicity import holm
 
@@ -51,6 +53,36 @@ def claims_of_closeness(n_adapters, runs=400):
             if "is within" in adapter_to_full(found).text:
                 wrong += 1
                 break
+    return wrong / runs
+
+
+def brittle_at_the_border(is_held, runs=300):
+    """Any of 3 arms x 4 kinds called brittle where each keeps exactly 90% of 80%, n=300."""
+    rng, wrong = np.random.default_rng(4), 0
+    origins = {f"{n}~p": str(n) for n in range(300)}
+    for _ in range(runs):
+        found = []
+        for arm in range(3):
+            clean = (rng.random(300) < 0.8).astype(float)
+            for kind in range(4):
+                kept = clean * (rng.random(300) < 0.9)
+                twins = replace(measured(kept, f"arm-{arm}"), case_ids=tuple(origins))
+                found.append(
+                    judge_robustness(
+                        [measured(clean, f"arm-{arm}")],
+                        [twins],
+                        Accuracy(),
+                        FEW,
+                        case_set="t",
+                        kind=f"kind-{kind}",
+                        origins={
+                            twin: measured(clean).case_ids[n] for n, twin in enumerate(origins)
+                        },
+                        name=f"arm-{arm}",
+                    )
+                )
+        held = hold(found, 0.05) if is_held else found
+        wrong += any(support(one) == "brittle" for one in held)
     return wrong / runs
 
 
@@ -182,6 +214,12 @@ ROWS: dict[str, tuple[Callable[[], float], float, float]] = {
         lambda: claims_of_closeness(1), 0, upto(0.05, 400)),
     "the same, any of 6": (lambda: claims_of_closeness(6), 0, upto(0.05, 400)),
     "the same, any of 12": (lambda: claims_of_closeness(12, 200), 0, upto(0.05, 200)),
+    "brittle at exactly 90%, any of 3 arms x 4 kinds": (
+        lambda: brittle_at_the_border(True),
+        0,
+        upto(0.05, 300),
+    ),
+    "the same, each by itself": (lambda: brittle_at_the_border(False), 0.2, 0.6),
     "a claim from 12 texts ten times each, equal inputs one cluster": (
         lambda: duplicates(True), 0, upto(0.05, 1000)),
     "the same, every row for itself": (lambda: duplicates(False), 0.3, 1),
