@@ -257,3 +257,43 @@ def test_thoughts_are_no_answer_and_run_ids_differ(tmp_path: Path) -> None:
     assert [one.subject for one in kept.findings] == ["nobody right"]
     assert "look at the outputs" in kept.findings[0].sentence
     assert cut.run_id != kept.run_id
+
+
+def test_score_asks_beyond_the_score_as_a_run_does(tmp_path: Path) -> None:
+    """Groups, lost slices, copies in the training file, and rows that are there twice."""
+    texts = [f"{word} {n} about the parcel" for n in range(40) for word in ("where", "when", "why")]
+    rows = [
+        {"id": n, "text": text, "label": "ab"[n % 2], "intent": "slow" if n < 40 else "fast"}
+        for n, text in enumerate([*texts, texts[-1]])
+    ]
+    turned = {"a": "b", "b": "a"}
+
+    def said(is_right: Any) -> list[dict[str, Any]]:
+        return [
+            {"id": r["id"], "prediction": r["label"] if is_right(r) else turned[r["label"]]}
+            for r in rows
+        ]
+
+    train = [{"text": row["text"], "label": row["label"]} for row in rows[:20]]
+    result = score(
+        Expected(
+            lines(tmp_path / "refs.jsonl", rows),
+            groups=["intent"],
+            train_data=lines(tmp_path / "train.jsonl", train),
+        ),
+        {
+            "base": lines(
+                tmp_path / "base.jsonl", said(lambda r: r["id"] < 40 or r["id"] % 10 < 5)
+            ),
+            "lora": lines(tmp_path / "lora.jsonl", said(lambda r: r["id"] >= 40)),
+        },
+        settings=FEW,
+    )
+    assert "120 distinct inputs among 121 rows: equal inputs count as one." in result.notes
+    warned = {(one.kind, one.subject) for one in result.findings if one.level == "warning"}
+    assert warned == {
+        ("contamination", "train.jsonl"),
+        ("groups", "intent"),
+        ("slices", "intent=slow"),
+    }
+    assert result.headline == "INVALID"  # a sixth of the cases stands in the training file

@@ -135,7 +135,7 @@ def _findings(case_set: str) -> tuple[Finding, ...]:
             case_set,
             "label probabilities",
             "warning",
-            "full is right 96% of the time but 3% too sure.",
+            "full is right 96% of the time but 3 points too sure.",
             {"ece": 0.03, "null_95": float("nan")},
             {
                 "confidence": "share",

@@ -34,7 +34,7 @@ class PlainCommand(TyperCommand):
             for left, right in rows:
                 formatter.write(_row(left, right))
         if rare:
-            text = f"rare (docs/cli.md): {' '.join(rare)}"
+            text = f"more (docs/cli.md): {' '.join(rare)}"
             lines = textwrap.wrap(text, WIDTH, break_on_hyphens=False)
             formatter.write("\n" + "\n".join(lines) + "\n")
 

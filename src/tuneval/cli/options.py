@@ -78,6 +78,10 @@ def _words(
         list[str] | None,
         _option(DATA, "columns A or A+B for subgroups; repeatable", metavar="COLUMN"),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        _option(DATA, "cases that share its value count together", metavar="COLUMN", rare=True),
+    ] = None,
     limit: Annotated[
         str | None, _option(DATA, "that many cases (0.1: that share)", metavar="N")
     ] = None,
@@ -250,7 +254,9 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
     }
     cases = {
         "task": words["task"],
-        "columns": {key: words[key] for key in ("input", "reference") if words[key] is not None},
+        "columns": {
+            key: words[key] for key in ("input", "reference", "cluster") if words[key] is not None
+        },
         "labels": _labels(words["labels"]),
         "groups": words["group"] or (),
         "limit": to_number(words["limit"]),

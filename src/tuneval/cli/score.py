@@ -37,12 +37,19 @@ def score(
         list[str] | None,
         typer.Option(help="columns A or A+B for subgroups; repeatable", metavar="COLUMN"),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="cases that share its value count together", metavar="COLUMN"),
+    ] = None,
     id: Annotated[
         str | None, typer.Option(help="column that joins the files", metavar="COLUMN")
     ] = None,
     thinking: Annotated[
         str, typer.Option(help="blocks such as <think>...</think>", metavar="cut|keep")
     ] = "cut",
+    train_data: Annotated[
+        str | None, typer.Option(help="training file: are cases of it tested?", metavar="FILE")
+    ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="model folder of BERTScore or BLEURT", metavar="DIR")
     ] = None,
@@ -121,7 +128,16 @@ def score(
         options = {} if encoder is None else _options(names, encoder)
         wanted = MetricsSpec() if metrics == "auto" else MetricsSpec.of(names, options)
         result = score_outputs(
-            Expected(references, task, group or (), id, benchmark, benchmark_data),
+            Expected(
+                references,
+                task,
+                group or (),
+                id,
+                benchmark,
+                benchmark_data,
+                cluster=cluster,
+                train_data=train_data,
+            ),
             predictions or [],
             metrics=wanted,
             baseline=baseline,

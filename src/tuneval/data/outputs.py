@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from tuneval.data.clusters import asked_in, cluster_notes, equal_inputs
 from tuneval.data.formats import READERS, Row, Table, quote
 from tuneval.data.labels import are_classes, as_text, class_text, label_set
 from tuneval.data.output_columns import prediction_column, reference_column, text_of
@@ -43,7 +44,12 @@ def source_of(text: str) -> Source:
 
 
 def read_references(
-    text: str, *, task: str = "auto", groups: Sequence[str] = (), id_column: str | None = None
+    text: str,
+    *,
+    task: str = "auto",
+    groups: Sequence[str] = (),
+    id_column: str | None = None,
+    cluster: str | None = None,
 ) -> CaseSet:
     """Read what was expected: one or several references per case.
 
@@ -53,6 +59,9 @@ def read_references(
         "FILE" or "FILE:COLUMN". A list in the column means several references.
     task : str
         "classify", "generate" or "auto": classify if at most 50 short references repeat.
+    cluster : str, optional
+        Column of what brings several cases (a passage, a user); by default "context". Rows with
+        equal inputs are one cluster.
 
     Raises
     ------
@@ -63,7 +72,9 @@ def read_references(
     table = _table(source.path)
     column = reference_column(table, source.column)
     key = _id_column(table, id_column)
-    faults, cases = [], []
+    if cluster is not None:
+        _refuse_unknown(table, cluster)
+    faults, cases, asked = [], [], []
     for row in table.rows:
         references = _texts(row.fields.get(column))
         if references is None:
@@ -72,6 +83,7 @@ def read_references(
         known = {name: value for name, value in row.fields.items() if _is_scalar(value)}
         if key is not None:
             known["id"] = as_text(row.fields.get(key))
+        asked.append(asked_in({k: v for k, v in row.fields.items() if k != column}))
         cases.append(
             Case(
                 id=f"{table.file}:{row.place}",
@@ -82,7 +94,7 @@ def read_references(
                     for name in groups
                     if (value := group_value(row.fields, name)) is not None
                 },
-                cluster=_cluster(row),
+                cluster=_cluster(row, cluster),
             )
         )
     _refuse(table, faults)
@@ -92,17 +104,24 @@ def read_references(
     notes: tuple[str, ...] = ()
     if chosen == "classify":
         cases, notes = _one_spelling(cases, column)
+    clustered, equal_notes = equal_inputs(cases, asked)
+    has_clusters = any(case.cluster is not None for case in cases)
+    offered = () if has_clusters else cluster_notes(table.rows, {column, key or "", *groups})
     labels = tuple(sorted({case.references[0] for case in cases if case.references}))
     return CaseSet(
         name=table.file,
         source=table.source,
         layout="outputs",
         task=chosen,
-        cases=tuple(cases),
+        cases=clustered,
         labels=labels if chosen == "classify" else None,
-        columns={"reference": column, **({"id": key} if key else {})},
+        columns={
+            "reference": column,
+            **({"id": key} if key else {}),
+            **({"cluster": cluster} if cluster else {}),
+        },
         sha256=table.sha256,
-        notes=(*table.notes, *notes),
+        notes=(*table.notes, *notes, *equal_notes, *offered),
     )
 
 
@@ -263,10 +282,15 @@ def _joined(
 
 
 def _id_column(table: Table, asked: str | None) -> str | None:
+    _refuse_unknown(table, asked)
+    present = list(table.rows[0].fields)
+    return asked or next((name for name in present if name.casefold() in ID_COLUMNS), None)
+
+
+def _refuse_unknown(table: Table, asked: str | None) -> None:
     present = list(table.rows[0].fields)
     if asked is not None and asked not in present:
         raise DataError(f"{table.file}: column: {unknown(asked, present)}.")
-    return asked or next((name for name in present if name.casefold() in ID_COLUMNS), None)
 
 
 def _texts(value: Any) -> tuple[str, ...] | None:
@@ -289,8 +313,11 @@ def _is_scalar(value: object) -> bool:
     return isinstance(value, str | int | float | bool)
 
 
-def _cluster(row: Row) -> str | None:
-    """Questions on one passage belong together."""
+def _cluster(row: Row, column: str | None) -> str | None:
+    """Questions on one passage belong together, and whatever shares a value of the named column."""
+    if column is not None:
+        value = row.fields.get(column)
+        return None if value is None else as_text(value)
     context = row.fields.get("context")
     return context if isinstance(context, str) else None
 

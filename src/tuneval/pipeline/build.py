@@ -33,6 +33,7 @@ def settings_of(spec: RunSpec) -> Settings:
         resamples=one.resamples,
         resampling_seed=one.resampling_seed,
         margin_points=one.margin_points,
+        n_case_sets=max(1, sum(not described.exploratory for described in spec.cases)),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from tuneval.assess.assess import Assessment, pairs
 from tuneval.assess.measure import Predictions, is_missing, worst_case
 from tuneval.comparison import Settings
+from tuneval.data.clusters import distinct
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
 from tuneval.types import CaseSet, Comparison, Measurement, Prediction, Variant, arms
@@ -51,7 +52,7 @@ class Drawing:
         self.margin_points = margin_points
         if margin_points is not None:
             self.settings = replace(self.settings, margin_points=margin_points)
-        originals = [case for case in cases.cases if case.origin is None]
+        originals = distinct([case for case in cases.cases if case.origin is None])
         clusters = [case.cluster for case in originals if case.cluster is not None]
         if len(set(clusters)) < len(clusters):
             raise ConfigError(

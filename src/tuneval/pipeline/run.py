@@ -90,6 +90,7 @@ def run(
     asked, chosen = tasks_and_metrics(plan)
     trial, plan = begin_trial(plan, asked)
     begun = checks.begin(plan)
+    alpha = checks.share_of_alpha(begun, has_curves=bool(plan.logs))
     plan, judge = begin_judging(plan, lambda own: make_backend(own, models))
     settings = settings_of(spec)
     drawings = begin_drawings(plan, chosen, settings)
@@ -136,7 +137,9 @@ def run(
             }
             for one in drawings:
                 one.into(assessments[one.cases.name])
-            scene = checks.Scene(plan, asked, chosen, settings, predictions, assessments, ask_more)
+            scene = checks.Scene(
+                plan, asked, chosen, settings, predictions, assessments, ask_more, alpha
+            )
             findings = [*tried, *(one for check in begun for one in check.look(scene))]
             primary_metrics = {name: metrics[0].name for name, metrics in chosen.items()}
             if judge:
@@ -168,7 +171,7 @@ def run(
                 [facts[variant.name] for variant in plan.variants],
                 plan.logs,
             ),
-            Found(predictions, assessments, primary_metrics, findings, notes=notes),
+            Found(predictions, assessments, primary_metrics, findings, notes=notes, alpha=alpha),
         )
         result = seen.join(result)
         write_result(folder, result, spec.output.reports)

@@ -12,23 +12,26 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tuneval import checks
 from tuneval import metrics as metrics_room
-from tuneval.assess.assess import assess
+from tuneval.assess.assess import Assessment, assess
 from tuneval.assess.conclude import About, Compared, Found, conclude
-from tuneval.assess.measure import choose_metrics, try_metrics
+from tuneval.assess.measure import Predictions, choose_metrics, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.benchmarks.load import load as load_benchmark
 from tuneval.benchmarks.source import place_of
-from tuneval.checks.answers import about_thinking, about_zeros
 from tuneval.comparison import Settings
 from tuneval.data.formats import quote
 from tuneval.data.outputs import Outputs, read_predictions, read_references
 from tuneval.errors import ConfigError
+from tuneval.metrics import Metric
 from tuneval.pipeline.folder import environment, open_named_folder, write_result
 from tuneval.pipeline.given_answers import read_given
-from tuneval.plan.spec import MetricsSpec, OutputSpec
+from tuneval.plan.resolve import Plan
+from tuneval.plan.spec import MetricsSpec, OutputSpec, RunSpec
+from tuneval.tasks import Task
 from tuneval.tasks.thinking import Thinking
-from tuneval.types import CaseSet, NoProgress, Progress, RunResult, Variant, VariantKind
+from tuneval.types import CaseSet, Finding, NoProgress, Progress, RunResult, Variant, VariantKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,10 @@ class Expected:
     benchmark, benchmark_data
         Instead of references: a name of `tuneval list benchmarks`, and the folder of its rows. It
         brings its own metrics.
+    cluster : str, optional
+        Column of the references: cases that share its value count together.
+    train_data : str, optional
+        Training file, to look for cases of it.
     """
 
     references: str | None = None
@@ -51,6 +58,8 @@ class Expected:
     id_column: str | None = None
     benchmark: str | None = None
     benchmark_data: str | None = None
+    cluster: str | None = None
+    train_data: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse neither and both."""
@@ -110,15 +119,10 @@ def score(
     chosen = choose_metrics(spec, cases, has_probabilities=False)
     try_metrics(chosen, cases)
     settings = settings or Settings()
-    run_id = _identify(cases, outputs, spec, settings, thinking)
+    run_id = _identify(cases, outputs, spec, settings, thinking, expected.train_data)
     folder = open_named_folder(output.dir, name or cases.name.partition(".")[0], run_id)
     found = assess(cases, chosen, given.predictions, variants, variants[0].name, settings, progress)
-    findings = (
-        *about_thinking(cases, given.predictions),
-        *about_zeros(cases, chosen[0], given.predictions, found),
-    )
-    if announce:
-        announce([one.sentence for one in findings])
+    alpha, findings = _look(expected, cases, chosen, given.predictions, variants, found, settings)
     result = conclude(
         About(
             name=name or cases.name,
@@ -133,6 +137,8 @@ def score(
                 },
                 "task": cases.task,
                 "thinking": thinking,
+                "cluster": expected.cluster,
+                "train_data": expected.train_data,
                 "metrics": spec.model_dump(mode="json"),
             },
             environment=environment(),
@@ -146,10 +152,62 @@ def score(
             primary_metrics={cases.name: chosen[0].name},
             findings=findings,
             notes=(*notes, "scored from outputs that were given; no model was run"),
+            alpha=alpha,
         ),
     )
     write_result(folder, result, output.reports)
     return result
+
+
+CHECKS = ("contamination", "groups", "slices", "calibration")
+"""Questions beyond the score that answers which are there can settle."""
+
+
+def _look(
+    expected: Expected,
+    cases: CaseSet,
+    chosen: Sequence[Metric],
+    read: Predictions,
+    variants: Sequence[Variant],
+    found: Assessment,
+    settings: Settings,
+) -> tuple[float, list[Finding]]:
+    """Ask what a run with models asks beyond the score; no variant is asked anything more."""
+    has_probabilities = any(one.label_probabilities for own in read.values() for one in own)
+    file = str(expected.references or expected.benchmark)
+    spec = RunSpec.from_dict(
+        {
+            "variants": [{"name": one.name, "model": one.model} for one in variants],
+            "cases": [{"file": file, "name": cases.name}],
+            "train_data": expected.train_data,
+        },
+        source="tuneval score",
+    )
+    plan = Plan(spec, tuple(variants), variants[0].name, (cases,), {}, {}, ())
+    made = (
+        checks.begin_one(name, plan)
+        for name in CHECKS
+        if name != "calibration" or has_probabilities
+    )
+    begun = [check for check in made if check is not None]
+    alpha = checks.share_of_alpha(begun)
+    scene = checks.Scene(
+        plan,
+        {},
+        {cases.name: chosen},
+        settings,
+        {cases.name: read},
+        {cases.name: found},
+        _ask_nothing,
+        alpha,
+    )
+    return alpha, [one for check in begun for one in check.look(scene)]
+
+
+def _ask_nothing(
+    case_sets: Sequence[CaseSet], variants: Sequence[Variant], task: Task
+) -> dict[str, Predictions]:
+    raise AssertionError("score asks no variant anything")
 
 
 def _read(expected: Expected, wanted: MetricsSpec) -> tuple[CaseSet, MetricsSpec, bool]:
@@ -160,6 +218,7 @@ def _read(expected: Expected, wanted: MetricsSpec) -> tuple[CaseSet, MetricsSpec
             task=expected.task,
             groups=expected.groups,
             id_column=expected.id_column,
+            cluster=expected.cluster,
         )
         return cases, wanted, False
     place = place_of(expected.benchmark_data)

@@ -33,6 +33,14 @@ _TITLES = {
         "How the answers were read",
         "What was cut off before reading, and what could not be read.",
     ),
+    "ranking": (
+        "Which tuned arm is best",
+        "All pairs of tuned arms, corrected together (Holm); arms that cannot be told apart are tied.",
+    ),
+    "slices": (
+        "Slices that were lost",
+        "Every arm against the baseline on each group; a loss counts whatever was won on the rest.",
+    ),
     "robustness": ("Changed inputs", "The same cases with changed inputs, against the clean ones."),
     "counterfactual": (
         "Swapped words about people",

@@ -151,14 +151,10 @@ class View:
     def shown_pairs(self, case_set: str) -> list[tuple[str, str]]:
         """Pairs that get a column of their own; none where there would be too many.
 
-        Seeds of one recipe have no columns, since their recipe has one. Full against base is left
-        to the list of all comparisons where an adapter stands between them.
+        Seeds of one recipe have no columns, since their recipe has one.
         """
         names = {arm.name for arm in self.arms}
-        pairs = [pair for pair in self.pairs(case_set) if names.issuperset(pair)]
-        kinds = {arm.name: arm.kind for arm in self.arms}
-        through_adapter = [p for p in pairs if "adapter" in {kinds[p[0]], kinds[p[1]]}]
-        shown = through_adapter if len(through_adapter) > 1 else pairs
+        shown = [pair for pair in self.pairs(case_set) if names.issuperset(pair)]
         return shown if len(shown) <= MOST_PAIR_COLUMNS else []
 
     def change(self, case_set: str, arm: Arm, slice_: str) -> Comparison | None:
@@ -229,7 +225,11 @@ class View:
             for one in self.result.findings
             if one.kind in ANSWERS
         }
-        for rank in ("first", "warnings", "further"):
+        for rank in ("first", "ranking", "warnings", "further"):
+            if rank == "ranking":
+                ranked = [one for one in self.result.findings if one.kind == "ranking"]
+                said |= {one.sentence: ("=", [one.variant]) for one in ranked}
+                continue
             for verdict in verdicts:
                 sentences = {
                     "first": verdict.reasons[:1],
@@ -246,7 +246,7 @@ class View:
                 if found.level == "warning":
                     said.setdefault(found.sentence, ("!", [found.variant]))
         about_data = {one.sentence for one in self.result.findings if not one.variant}
-        is_plain = len({name for _, names in said.values() for name in names}) <= 1
+        is_plain = len({name for _, names in said.values() for name in names if name}) <= 1
         return [
             (
                 sign,

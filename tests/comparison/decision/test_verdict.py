@@ -86,7 +86,7 @@ BY_SEEDS = "two-way t over seeds and cases"
 WORST = {"worst_case_difference": 0.41, "worst_case_p": 1e-9}
 UNCLEAR = (
     "The data cannot tell whether fine-tuning helped: +2.0 points (-1.0 to +5.0). "
-    "400 examples detect 5.0; about 3917 would settle a difference of 2.0."
+    "400 examples detect 5.0 in 80 of 100 test sets; about 3917 would settle a difference of 2.0."
 )
 
 
@@ -119,14 +119,14 @@ UNCLEAR = (
             made(2.0, 0.1, 3.9, p=0.06),
             "unclear",
             "The data cannot tell whether fine-tuning helped: +2.0 points (+0.1 to +3.9 for this "
-            "comparison alone; adjusted p=0.060). 400 examples detect 5.0; about 3917 would settle a difference of 2.0.",
+            "comparison alone; adjusted p=0.060). 400 examples detect 5.0 in 80 of 100 test sets; about 3917 would settle a difference of 2.0.",
             id="interval above 0 but not after Holm",
         ),
         pytest.param(
             made(30, 8, 52, n=20, detectable=0.27, details={"cases_needed": 12.0}, test=BY_SEEDS),
             "unclear",
             "The data cannot tell whether fine-tuning helped: +30.0 points (+8.0 to +52.0). "
-            "20 examples detect 27.0; about 30 would settle a difference of 30.0.",
+            "20 examples detect 27.0 in 80 of 100 test sets; about 30 would settle a difference of 30.0.",
             id="fewer than 30 cases",
         ),
         pytest.param(
@@ -169,7 +169,7 @@ UNCLEAR = (
             made(5, 2, 8, details={"unparsed_baseline": 0.06}),
             "unclear",
             "The data cannot tell whether fine-tuning helped: +5.0 points (+2.0 to +8.0). "
-            "400 examples detect 5.0; about 3917 would settle a difference of 5.0.",
+            "400 examples detect 5.0 in 80 of 100 test sets; about 3917 would settle a difference of 5.0.",
             id="too many unparsed",
         ),
         pytest.param(
@@ -198,7 +198,7 @@ UNCLEAR = (
             made(0.0, -1.5, 1.5, p=1.0),
             "unclear",
             "The data cannot tell whether fine-tuning helped: +0.0 points (-1.5 to +1.5). "
-            "400 examples detect 5.0.",
+            "400 examples detect 5.0 in 80 of 100 test sets.",
             id="difference 0 needs no number of cases",
         ),
     ],
@@ -718,7 +718,7 @@ def test_headline_of_no_outcomes():
 
 def test_power_sentence():
     assert power_sentence(BETTER) == (
-        "Your 400 examples can detect a difference of 5.0 points or more (80% power). "
+        "Your 400 examples can detect a difference of 5.0 points or more in 80 of 100 test sets. "
         "The observed difference is +39.8."
     )
 
@@ -745,6 +745,6 @@ def test_exploratory_findings_only_suggest(comparison, text):
 
 def test_plan_sentence():
     assert plan_sentence(200, 0.1) == (
-        "200 examples can detect a difference of 6.1 points or more (80% power) where two "
+        "200 examples can detect a difference of 6.1 points or more in 80 of 100 test sets where two "
         "variants disagree on 10% of the cases."
     )

@@ -140,7 +140,8 @@ def test_everything_that_a_judged_run_says(run_judged: Run) -> None:
     (bias,) = findings(result, "position bias")
     assert (bias.values["turned"], bias.values["verdicts"]) == (10, 80)
     assert bias.sentence.startswith(
-        "10 of 80 verdicts turned with the order of the answers (position bias 12.5%, 95% CI 6.9%"
+        "10 of 80 verdicts turned with the order of the answers, 10 towards the one shown first and 0 "
+        "towards the second (lean +12.5 points, 95% CI +4.7 to +19.7)"
     )
     assert bias.rows == (("lora", 30, 10, 0, 10, 0, 0), ("full", 40, 0, 0, 0, 0, 0))
     (effort,) = findings(result, "effort")
@@ -272,7 +273,7 @@ def test_fault_29_a_judge_that_always_says_the_first_is_not_relied_on(run_judged
         result = run_judged(fake)
     assert {score(result, arm).value for arm in ("lora", "full")} == {0.5}
     (bias,) = findings(result, "position bias")
-    assert bias.sentence.endswith("95.4% to 100.0%): the judge is not reliable on this data.")
+    assert bias.sentence.endswith("+93.5 to +100.0): the judge is not reliable on this data.")
     for verdict in result.verdicts:
         assert any("the judge is not reliable on this data" in one for one in verdict.warnings)
         assert verdict.decision == "undecided"

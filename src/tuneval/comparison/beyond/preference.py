@@ -25,7 +25,9 @@ ANCHOR_WEIGHT = 0.1
 ELO = 400 / log(10)
 
 UNRELIABLE_BIAS = 0.30
-"""A judge whose verdict turns with the order more often than that is not relied on."""
+"""A judge that leans to one place in more of its verdicts than that is not relied on."""
+
+ALPHA = 0.05
 
 
 def from_codes(preferences: Sequence[float]) -> Floats:
@@ -65,38 +67,68 @@ def win_rate(y: Floats) -> WinRate:
 
 @dataclass(frozen=True, slots=True)
 class PositionBias:
-    """How often a verdict turned when the two answers changed places, with its Wilson interval."""
+    """Verdicts that turned when the two answers changed places, by the place that they leant to.
 
-    n_turned: int
+    Turning alone is indecision: of two equal answers an unbiased judge turns half of its verdicts,
+    as often to the one place as to the other. ``lean``: (first - second) / verdicts, with its
+    Agresti-Min interval; ``p_value``: McNemar mid-p of first against second.
+    """
+
+    n_first: int
+    n_second: int
     n_verdicts: int
-    rate: float
+    lean: float
     low: float
     high: float
+    p_value: float
+
+    @property
+    def n_turned(self) -> int:
+        """Verdicts that turned, whichever way."""
+        return self.n_first + self.n_second
+
+    @property
+    def is_proved(self) -> bool:
+        """Does the judge lean to one place beyond chance?"""
+        return self.p_value < ALPHA
 
     @property
     def is_unreliable(self) -> bool:
         """Is the judge led by the order?"""
-        return self.rate > UNRELIABLE_BIAS
+        return self.is_proved and abs(self.lean) > UNRELIABLE_BIAS
 
     def sentence(self) -> str:
-        """Say the rate, and what it means where it is high."""
+        """Say how many turned and which way, and what it means where it is one way."""
         if not self.n_verdicts:
             return "The judge gave no verdict that could be read."
         text = (
-            f"{self.n_turned} of {self.n_verdicts} verdicts turned with the order of the answers "
-            f"(position bias {self.rate:.1%}, 95% CI {self.low:.1%} to {self.high:.1%})"
+            f"{self.n_turned} of {self.n_verdicts} verdicts turned with the order of the answers, "
+            f"{self.n_first} towards the one shown first and {self.n_second} towards the second "
+            f"(lean {100 * self.lean:+.1f} points, 95% CI {100 * self.low:+.1f} to "
+            f"{100 * self.high:+.1f})"
         )
-        return (
-            f"{text}: the judge is not reliable on this data." if self.is_unreliable else f"{text}."
-        )
+        if self.is_unreliable:
+            return f"{text}: the judge is not reliable on this data."
+        if self.is_proved:
+            return f"{text}: the place has a part in its verdicts; both orders cancel it."
+        return f"{text}: no lean to either place beyond chance."
 
 
-def position_bias(n_turned: int, n_verdicts: int) -> PositionBias:
-    """Share of verdicts that turned with the order; nan without verdicts."""
+def position_bias(n_first: int, n_second: int, n_verdicts: int) -> PositionBias:
+    """Which place the verdicts that turned leant to; nan without verdicts."""
+    nan = float("nan")
     if not n_verdicts:
-        return PositionBias(0, 0, *(float("nan"),) * 3)
-    low, high = exact.wilson(n_turned, n_verdicts)
-    return PositionBias(n_turned, n_verdicts, n_turned / n_verdicts, low, high)
+        return PositionBias(0, 0, 0, nan, nan, nan, nan)
+    low, high = exact.agresti_min(n_first, n_second, n_verdicts).interval()
+    return PositionBias(
+        n_first,
+        n_second,
+        n_verdicts,
+        (n_first - n_second) / n_verdicts,
+        low,
+        high,
+        exact.mcnemar(n_first, n_second).p_mid,
+    )
 
 
 @dataclass(frozen=True, slots=True)

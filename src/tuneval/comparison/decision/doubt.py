@@ -51,8 +51,8 @@ def doubts(comparison: Comparison, *, of_size: bool = False) -> list[str]:
     bias = comparison.details.get("position_bias", 0.0)
     if bias > UNRELIABLE_BIAS:
         found.append(
-            f"{bias:.0%} of the judge's verdicts turned with the order of the answers: the judge is "
-            "not reliable on this data."
+            f"{bias:.0%} more of the judge's verdicts went to one place than to the other: the judge "
+            "is not reliable on this data."
         )
     return found
 

@@ -12,7 +12,7 @@ from tuneval.comparison.decision.alike import alike
 from tuneval.comparison.decision.circumstances import Circumstances
 from tuneval.comparison.decision.doubt import ALPHA, doubts, p_of, stopped_early
 from tuneval.comparison.estimate.seeds import FEWEST_SEEDS
-from tuneval.comparison.wording import Gain, gain, scale
+from tuneval.comparison.wording import Gain, cases_text, gain, scale
 from tuneval.types import Comparison, Decision, Verdict
 
 ACCEPTABLE_POINTS = 5.0
@@ -96,7 +96,9 @@ def adapter_to_full(
         )
         needed = comparison.details.get("cases_needed_equivalence")
         if needed is not None:
-            text += f" About {max(needed, comparison.n_cases + 1):.0f} would prove it."
+            text += (
+                f" {cases_text(max(needed, comparison.n_cases + 1)).capitalize()} would prove it."
+            )
     elif grade == "acceptable":
         text = behind.format("is" if support == "proved" else "looks") + (
             ": acceptable for most uses; try a higher rank if quality matters more than size."
@@ -151,7 +153,8 @@ def _gap_unclear(comparison: Comparison, g: Gain, adapter: str) -> str:
     if isnan(g.low90):
         span = f"no interval: {comparison.note}"
     else:
-        span = f"90% CI {s.signed(g.low90)} to {s.signed(g.high90)}, n={comparison.n_cases}"
+        confidence = comparison.details.get("bound_confidence", 0.9)
+        span = f"{confidence:.0%} CI {s.signed(g.low90)} to {s.signed(g.high90)}, n={comparison.n_cases}"
     return (
         f"The data cannot tell how far {adapter} is from full fine-tuning: "
         f"{s.signed(g.value)}{s.noun} ({span})."

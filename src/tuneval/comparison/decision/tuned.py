@@ -21,7 +21,7 @@ from tuneval.comparison.decision.doubt import (
 from tuneval.comparison.decision.forgetting import Forgot, forgetting
 from tuneval.comparison.decision.headline import headline, of_guards
 from tuneval.comparison.estimate import power
-from tuneval.comparison.wording import Gain, gain
+from tuneval.comparison.wording import Gain, cases_text, gain
 from tuneval.types import Comparison, Decision, Verdict
 
 NO_CHANGE_POINTS = 1.0
@@ -190,16 +190,16 @@ def _how_many(comparison: Comparison, g: Gain) -> str:
     if not isfinite(g.detectable):
         return ""
     s = g.scale
-    text = f" {comparison.n_cases} examples detect {s.plain(g.detectable)}"
+    text = f" {comparison.n_cases} examples detect {s.plain(g.detectable)} in 80 of 100 test sets"
     needed = comparison.details.get("cases_needed")
     if needed is not None and comparison.n_cases < FEWEST_CASES:
         needed = max(needed, FEWEST_CASES)
     size = s.plain(abs(g.value))
-    if g.value == 0:
+    if abs(g.value) < power.NO_DIFFERENCE:
         return text + "."
     if needed is None:
         return text + "; more examples cannot settle it, more training seeds could."
-    return text + f"; about {needed:.0f} would settle a difference of {size}."
+    return text + f"; {cases_text(needed)} would settle a difference of {size}."
 
 
 def power_sentence(comparison: Comparison) -> str:
@@ -209,7 +209,7 @@ def power_sentence(comparison: Comparison) -> str:
         return ""
     return (
         f"Your {comparison.n_cases} examples can detect a difference of "
-        f"{s.plain(g.detectable)}{s.noun} or more (80% power). "
+        f"{s.plain(g.detectable)}{s.noun} or more in 80 of 100 test sets. "
         f"The observed difference is {s.signed(g.value)}."
     )
 
@@ -236,7 +236,7 @@ def plan_sentence(n: int, discordant: float) -> str:
     """What ``n`` cases can show when two variants disagree on this share of them."""
     points = 100 * power.detectable(n, discordant)
     return (
-        f"{n} examples can detect a difference of {points:.1f} points or more (80% power) "
+        f"{n} examples can detect a difference of {points:.1f} points or more in 80 of 100 test sets "
         f"where two variants disagree on {discordant:.0%} of the cases."
     )
 

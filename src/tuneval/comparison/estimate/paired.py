@@ -86,8 +86,9 @@ def compare(
         ``details`` (absent where undefined): ``baseline_value``, ``candidate_value``,
         ``only_baseline_right``, ``only_candidate_right``, ``both_right``, ``both_wrong`` (counts,
         proportions only), ``discordant_share``, ``standard_deviation`` (of the per-case
-        difference), ``standard_error``, ``interval90_low``, ``interval90_high`` (its ends are
-        one-sided 95% bounds), ``cases_needed`` (for a difference of the observed size),
+        difference), ``standard_error``, ``interval90_low``, ``interval90_high`` (of
+        confidence ``bound_confidence``: the ends are one-sided 95% bounds, or stricter ones where
+        several claims of closeness share the 5%), ``cases_needed`` (for a difference of the observed size),
         ``cases_needed_equivalence``, ``margin``, ``p_equivalence`` (TOST), ``n_clusters``,
         ``unparsed_baseline``, ``unparsed_candidate``.
 
@@ -147,10 +148,11 @@ def to_comparison(
     interval = None
     if found.bounds is not None:
         confidence = settings.confidence
-        narrow = (found.one_sided or found.bounds)(2 * confidence - 1)
+        narrow = (found.one_sided or found.bounds)(settings.bound_confidence)
         wide = bounded.hull(found.bounds(confidence), narrow)
-        low, high = _as_tested(narrow, found.p_value, 2 * (1 - confidence), difference)
+        low, high = _as_tested(narrow, found.p_value, 1 - settings.bound_confidence, difference)
         details["interval90_low"], details["interval90_high"] = low, high
+        details["bound_confidence"] = settings.bound_confidence
         ends = _as_tested(wide, found.p_value, 1 - confidence, difference)
         interval = Interval(*ends, confidence, found.method)
     margin = margin_of(metric.unit, settings)
