@@ -462,7 +462,11 @@ def _replace(path: Path, text: str) -> None:
 
 def _remove_parts(folder: Path) -> None:
     """Remove what killed processes left half-written; others may be writing now."""
-    for path in (*folder.glob("*/*.part"), *folder.glob("*/plans/*.part"), *folder.glob(".probe-*")):
+    for path in (
+        *folder.glob("*/*.part"),
+        *folder.glob("*/plans/*.part"),
+        *folder.glob(".probe-*"),
+    ):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > LONGEST_WRITE_SECONDS:
                 path.unlink()

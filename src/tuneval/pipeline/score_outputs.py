@@ -22,7 +22,7 @@ from tuneval.benchmarks.source import place_of
 from tuneval.comparison import Settings
 from tuneval.data.outputs import read_predictions, read_references
 from tuneval.errors import ConfigError
-from tuneval.pipeline.folder import environment, open_named_folder, write_result
+from tuneval.pipeline.folder import environment, open_named_folder, write_score
 from tuneval.plan.spec import MetricsSpec, OutputSpec
 from tuneval.types import Case, CaseSet, Prediction, RunResult, Variant, VariantKind
 
@@ -119,7 +119,7 @@ def score(
             notes=(*cases.notes, "scored from outputs that were given; no model was run"),
         ),
     )
-    write_result(folder, result, output.reports)
+    write_score(folder, result, output.reports)
     return result
 
 

@@ -262,7 +262,10 @@ class View:
         return verdict.candidate
 
     def resume_command(self) -> str:
-        """What to type to finish an unfinished run."""
+        """What to type to finish an unfinished run; empty where only the words that began it are
+        known to the user: scoring leaves no ``run.yaml``."""
+        if "variants" not in self.result.spec:
+            return ""
         folder = self.result.output_dir or "RUN_DIR"
         return f"tuneval run {shlex.quote(folder.rstrip('/') + '/run.yaml')}"
 

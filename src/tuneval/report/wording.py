@@ -7,6 +7,8 @@ from collections.abc import Mapping
 
 from tuneval.types import Case, Comparison, Interval, Unit, Verdict
 
+SAME_COMMAND = "Give the same command again: it goes on from there."
+
 # Titles of the metrics whose name alone reads badly; the rest show their name with blanks.
 _TITLES = {
     "aurc": "AURC",
