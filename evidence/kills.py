@@ -197,8 +197,10 @@ def end(pid: int) -> int:
 
 
 def without_clock(value: Any) -> Any:
-    """Drop what may differ between two runs: how long things took."""
+    """Drop what tells of this call alone: how long things took, how often the judge was called."""
     if isinstance(value, dict):
+        if (value.get("kind"), value.get("subject")) == ("judge", "effort"):
+            return None
         return {key: without_clock(one) for key, one in value.items() if key not in OF_THE_CLOCK}
     return [without_clock(one) for one in value] if isinstance(value, list) else value
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -48,9 +49,18 @@ def answers_home() -> Path:
     return cache / "tuneval" / "answers"
 
 
+_NOT_IDENTITY: dict[str, Any] = {
+    "output": True,
+    "name": True,
+    "benchmark_data": True,
+    "backend": {"timeout_seconds", "give_up_seconds"},
+}
+"""Parts of a spec that change where and when, and no answer."""
+
+
 def identify(plan: Plan, signatures: Sequence[str]) -> str:
     """Short id of a run: the same words on the same files give the same id, so a run continues."""
-    content = plan.spec.model_dump(mode="json", exclude={"output", "name", "benchmark_data"})
+    content = plan.spec.model_dump(mode="json", exclude=_NOT_IDENTITY)
     for described, cases in zip(content["cases"], plan.case_sets, strict=True):
         described["file"] = cases.sha256 + cases.signature  # what is in it, not where it lies
     content["asked"] = list(signatures)

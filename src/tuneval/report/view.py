@@ -27,6 +27,10 @@ OVERALL = "all"
 MOST_PAIR_COLUMNS = 3
 
 
+SCORED = frozenset({"predictions", "samples"})
+"""Keys of a spec by which outputs were scored that existed already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One column of the report: a variant, or the training seeds of one recipe."""
@@ -264,7 +268,7 @@ class View:
     def resume_command(self) -> str:
         """What to type to finish an unfinished run; empty where only the words that began it are
         known to the user: scoring leaves no ``run.yaml``."""
-        if "variants" not in self.result.spec:
+        if not SCORED.isdisjoint(self.result.spec):
             return ""
         folder = self.result.output_dir or "RUN_DIR"
         return f"tuneval run {shlex.quote(folder.rstrip('/') + '/run.yaml')}"
