@@ -92,6 +92,74 @@ def test_progress_counts_twins_and_reuse(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+class Planned(ScriptedBackend):
+    """Notes over which requests it was told to plan, and what it had to yield of them."""
+
+    def __init__(self) -> None:
+        super().__init__({"": "a"})
+        self.plans: list[tuple[list[str], list[str]]] = []
+
+    def answer(
+        self, variant: Variant, requests: Sequence[Request], known: Collection[str] = frozenset()
+    ) -> Iterator[Response]:
+        ids = [request.id for request in requests]
+        self.plans.append((ids, [one for one in ids if one not in known]))
+        yield from super().answer(variant, requests, known)
+
+
+def ask_after(folder: Path, *words: str, spoil: str) -> tuple[Planned, list[str]]:
+    """Lose the lines of ``spoil`` (``asked`` numbers in the order of recording) and ask again."""
+    shards = sorted(folder.glob("*/*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+    lines = [(shard, n) for shard in shards for n in range(len(shard.read_bytes().splitlines()))]
+    for shard, n in (lines[int(one)] for one in spoil):
+        content = shard.read_bytes().splitlines(keepends=True)
+        content[n] = b"0" * 8 + content[n][8:]
+        shard.write_bytes(b"".join(content))
+    backend = Planned()
+    with Journal(folder) as journal:
+        assert list(answer(backend, BASE, likelihoods(*words), journal)) == [
+            f"r{n}" for n in range(len(words))
+        ]
+    return backend, [one for one in journal.warnings if "damaged line" not in one]
+
+
+@pytest.mark.fault
+def test_fault_7_what_is_lost_is_asked_again_in_the_company_it_had(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        answer(Planned(), BASE, likelihoods("a", "b", "c"), journal)
+    backend, warnings = ask_after(tmp_path, "a", "b", "c", spoil="1")
+    assert backend.plans == [(["r0", "r1", "r2"], ["r1"])]
+    assert warnings == []
+
+
+@pytest.mark.fault
+def test_fault_7_company_that_nobody_remembers_is_said(tmp_path: Path) -> None:
+    for words in (("a", "b"), ("a", "b", "c", "d")):
+        with Journal(tmp_path) as journal:
+            answer(Planned(), BASE, likelihoods(*words), journal)
+    backend, warnings = ask_after(tmp_path, "a", "b", "c", "d", spoil="03")
+    assert backend.plans == [(["r2", "r3"], ["r3"]), (["r0"], ["r0"])]
+    assert warnings == [
+        "1 answer of an earlier run can no longer be read and was asked again in other company: "
+        "log-likelihoods may differ in their last digits (1e-5) from those that were lost."
+    ]
+
+
+@pytest.mark.fault
+@pytest.mark.parametrize("spoilt", ["", "{}", "[7]", '["a"]', "[0"])
+def test_fault_7_a_plan_that_cannot_be_read_is_said(tmp_path: Path, spoilt: str) -> None:
+    with Journal(tmp_path) as journal:
+        answer(Planned(), BASE, likelihoods("a", "b"), journal)
+    (plan,) = tmp_path.glob("*/plans/*")
+    plan.write_text(spoilt)
+    backend, warnings = ask_after(tmp_path, "a", "b", spoil="1")
+    assert backend.plans == [(["r1"], ["r1"])]
+    assert warnings == [
+        f"{plan}: what was computed together before can no longer be read: for what is asked again, "
+        "log-likelihoods may differ in their last digits (1e-5) from those that were lost."
+    ]
+
+
 def test_a_problem_is_asked_again_next_time(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         first = answer(ScriptedBackend({}), BASE, likelihoods("a"), journal)

@@ -221,6 +221,21 @@ def test_fault_7_files_that_a_crash_leaves(tmp_path: Path, spoil: object, left: 
     assert known(tmp_path, 3)[0] == left
 
 
+@pytest.mark.fault
+def test_parts_of_dead_processes_go(tmp_path: Path) -> None:
+    fill(tmp_path, 1)
+    (home,) = (path for path in tmp_path.iterdir() if path.is_dir())
+    (home / "plans").mkdir()
+    left = [tmp_path / ".probe-1-a", home / "variant.json.1-a.part", home / "plans" / "p.1-a.part"]
+    fresh = home / "variant.json.2-b.part"
+    for path in (*left, fresh):
+        path.write_text("{")
+    for path in left:
+        os.utime(path, (1, 1))
+    known(tmp_path, 1)
+    assert [path.exists() for path in (*left, fresh)] == [False, False, False, True]
+
+
 def test_a_loss_that_nobody_misses_is_not_told(tmp_path: Path) -> None:
     shard = fill(tmp_path, 3)
     shard.write_bytes(shard.read_bytes()[:-3])

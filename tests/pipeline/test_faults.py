@@ -282,6 +282,14 @@ def test_an_output_folder_that_cannot_be_written_is_named_first(
     assert "--output-dir" in said
 
 
+@pytest.mark.fault
+def test_fault_2_what_a_kill_left_half_written_goes(run_it: Run) -> None:
+    folder = Path(run_it().output_dir)
+    (folder / ".abcd1234.part").write_text("half")
+    run_it()
+    assert not list(folder.glob("*.part"))
+
+
 def test_a_result_is_replaced_whole_or_not_at_all(
     run_it: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from report.finished_run import finished_run, five_arms, with_benchmark
-from tuneval.report import console
+from tuneval.report import console, html, markdown
 from tuneval.report.escape import display_width
 from tuneval.types import RunResult
 
@@ -90,6 +92,18 @@ def test_incomplete_stands_where_the_verdict_stands() -> None:
     )
     assert "BETTER" not in text
     assert "improved" not in text
+
+
+@pytest.mark.parametrize("render", [console.render, markdown.render, html.render])
+def test_scoring_that_is_incomplete_names_no_file_that_it_never_wrote(
+    render: Callable[[RunResult], str],
+) -> None:
+    scored = replace(
+        SHAPES["incomplete"], spec={"problems": "p.jsonl", "samples": {"a": "a.jsonl"}}
+    )
+    text = render(scored)
+    assert "Give the same command again: it goes on from there." in text
+    assert "run.yaml" not in text
 
 
 def test_other_case_sets_are_not_pushed_out_by_slices() -> None:

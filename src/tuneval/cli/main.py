@@ -168,9 +168,10 @@ def with_hyphens(word: str) -> str:
 
 
 def _say(text: str) -> None:
+    from tuneval.engine.address import hidden
     from tuneval.report.escape import terminal
 
-    print("\n".join(terminal(line) for line in text.split("\n")), file=sys.stderr)
+    print("\n".join(terminal(line) for line in hidden(text).split("\n")), file=sys.stderr)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:
@@ -178,9 +179,13 @@ def _terminate(_number: int, _frame: FrameType | None) -> None:
 
 
 def _write_log() -> Path:
+    from tuneval.engine.address import hidden
+
     descriptor, name = tempfile.mkstemp(prefix="tuneval-bug-", suffix=".log")
     with os.fdopen(descriptor, "w", encoding="utf-8") as log:
-        log.write(f"tuneval {__version__}, Python {sys.version}\n\n{traceback.format_exc()}")
+        log.write(
+            f"tuneval {__version__}, Python {sys.version}\n\n{hidden(traceback.format_exc())}"
+        )
     return Path(name)
 
 

@@ -51,13 +51,12 @@ def answer(
         progress.advance(len(answers), n_reused=len(answers))
         twins = _by_content(requests)
         distinct = [same[0] for same in twins.values()]
-        planned = journal.begin_plan(fingerprint, distinct, answers)
-        for request, response in _ask(backend, variant, planned, frozenset(answers)):
-            journal.record(fingerprint, request, response)
-            same = twins[request.id]
-            answers |= {twin.id: replace(response, request_id=twin.id) for twin in same}
-            progress.advance(len(same))
-        journal.end_plan(fingerprint, distinct)
+        for planned in journal.plans(fingerprint, distinct, answers):
+            for request, response in _ask(backend, variant, planned, frozenset(answers)):
+                journal.record(fingerprint, request, response)
+                same = twins[request.id]
+                answers |= {twin.id: replace(response, request_id=twin.id) for twin in same}
+                progress.advance(len(same))
     finally:
         journal.flush()
         progress.end()

@@ -15,7 +15,7 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +28,11 @@ VERSION = 1
 """Of the line's form; part of every key, so that an answer of another version is never reused."""
 
 SECONDS_BETWEEN_SYNCS = 1.0
+
+LONGEST_WRITE_SECONDS = 60.0
+"""A part of a note that is older was left by a process that is dead."""
+
+LAST_BITS = "log-likelihoods may differ in their last digits (1e-5) from those that were lost"
 
 _NOT_STORED = {"request_id", "problem"}
 _DEFAULTS = {one.name: one.default for one in fields(Response)}
@@ -127,6 +132,7 @@ class Journal:
         self._indexes: dict[str, _Index] = {}
         self._shards: dict[str, _Shard] = {}
         _check_writable(self.folder)
+        _remove_parts(self.folder)
 
     def __enter__(self) -> Journal:
         return self
@@ -193,14 +199,16 @@ class Journal:
         if fingerprint in self._indexes:
             self._indexes[fingerprint].answers[key] = response
 
-    def begin_plan(
+    def plans(
         self, fingerprint: str, requests: Sequence[Request], known: Collection[str]
-    ) -> list[Request]:
-        """Return the requests that the backend shall plan over: those unknown when first asked.
+    ) -> list[list[Request]]:
+        """Return what the backend shall plan over together: all that was unknown when first asked.
 
-        What is computed together decides the last bits of a number. A run that was cut off must
-        therefore go on with the plan that it began with, not with a plan over the rest: what was
-        known at the beginning is kept on disk until ``end_plan``.
+        What is computed together decides the last bits of a number. A run that was cut off, or
+        whose answers were damaged since, must therefore go on with the plan that it began with, not
+        with a plan over the rest: what was known at the beginning is kept on disk. An answer that
+        was known then and is lost now had other company, which nobody remembers: such are asked in
+        a plan of their own, and a warning says what that may change.
 
         Parameters
         ----------
@@ -212,17 +220,37 @@ class Journal:
         if all(request.id in known for request in requests):
             return []
         path = self._plan_path(fingerprint, requests)
-        known_before = _read_plan(path, len(requests))
+        known_before = self._read_plan(path, len(requests))
         if known_before is None:
             known_before = {n for n, request in enumerate(requests) if request.id in known}
             with _translated(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
                 _replace(path, json.dumps(sorted(known_before)))
-        return [request for n, request in enumerate(requests) if n not in known_before]
+        planned = [request for n, request in enumerate(requests) if n not in known_before]
+        lost = [requests[n] for n in sorted(known_before) if requests[n].id not in known]
+        if lost:
+            self.warnings.append(
+                f"{_count(len(lost), 'answer', 'answers')} of an earlier run can no longer be read "
+                f"and {_were(len(lost))} asked again in other company: {LAST_BITS}."
+            )
+        return [each for each in (planned, lost) if any(one.id not in known for one in each)]
 
-    def end_plan(self, fingerprint: str, requests: Sequence[Request]) -> None:
-        """Forget the plan: all of it is answered."""
-        self._plan_path(fingerprint, requests).unlink(missing_ok=True)
+    def _read_plan(self, path: Path, n_requests: int) -> set[int] | None:
+        """Positions that were known when the plan began; None if there is none that can be read."""
+        try:
+            positions = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError):
+            positions = None
+        if isinstance(positions, list) and all(
+            isinstance(one, int) and 0 <= one < n_requests for one in positions
+        ):
+            return set(positions)
+        self.warnings.append(
+            f"{path}: what was computed together before can no longer be read: for what is asked "
+            f"again, {LAST_BITS}."
+        )
+        return None
 
     def _plan_path(self, fingerprint: str, requests: Sequence[Request]) -> Path:
         keys = [key_of(fingerprint, request) for request in requests]
@@ -272,18 +300,6 @@ class Journal:
         """Return the notes of other variants that are the same model and adapter by name."""
         notes = (_read_note(path) for path in sorted(self.folder.glob("*/variant.json")))
         return [note for note in notes if note and _title(note) == _title(ingredients)]
-
-
-def _read_plan(path: Path, n_requests: int) -> set[int] | None:
-    """Positions that were known when the plan began; None if there is no plan, or a damaged one."""
-    try:
-        positions = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    is_sound = isinstance(positions, list) and all(
-        isinstance(one, int) and 0 <= one < n_requests for one in positions
-    )
-    return set(positions) if is_sound else None
 
 
 def _read_shards(home: Path, fingerprint: str, index: _Index) -> None:
@@ -412,6 +428,10 @@ def _count(n: int, one: str, many: str) -> str:
     return f"{n} {one if n == 1 else many}"
 
 
+def _were(n: int) -> str:
+    return "was" if n == 1 else "were"
+
+
 def _title(ingredients: Mapping[str, str]) -> str:
     adapter = ingredients.get("adapter")
     return f'"{ingredients.get("model")}"' + (f' with adapter "{adapter}"' if adapter else "")
@@ -435,9 +455,21 @@ def _read_note(path: Path) -> dict[str, str] | None:
 
 def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    fresh = path.with_name(f"{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     fresh.write_text(text, encoding="utf-8")
     fresh.replace(path)
+
+
+def _remove_parts(folder: Path) -> None:
+    """Remove what killed processes left half-written; others may be writing now."""
+    for path in (
+        *folder.glob("*/*.part"),
+        *folder.glob("*/plans/*.part"),
+        *folder.glob(".probe-*"),
+    ):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > LONGEST_WRITE_SECONDS:
+                path.unlink()
 
 
 def _sync_folder(folder: Path) -> None:

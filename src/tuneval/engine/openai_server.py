@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tuneval import registry
+from tuneval.engine import address
 from tuneval.engine.retry import Refused, RetryPolicy, kind_of, seconds_to_wait
 from tuneval.errors import BackendError, BackendUnavailable, ConfigError, VariantError
 from tuneval.types import (
@@ -52,9 +53,14 @@ class OpenAIServer:
     ----------
     base_url : str, optional
         Up to and with ``/v1``; by default ``OPENAI_BASE_URL``. The key is read from
-        ``OPENAI_API_KEY`` alone, and never written anywhere.
+        ``OPENAI_API_KEY`` alone; it, a name and password and the query of the address are never
+        written anywhere (see ``address.py``).
     batch_size : int or "auto"
         Requests under way at the same time.
+    timeout_seconds : float
+        Longest silence of the server in one request.
+    give_up_seconds : float
+        Of one request with all its attempts: then it counts as failed.
     settings
         What other backends are given (device, dtype, ...) is the server's own affair.
 
@@ -72,21 +78,25 @@ class OpenAIServer:
         base_url: str | None = None,
         batch_size: int | str = "auto",
         timeout_seconds: float = 120.0,
+        give_up_seconds: float = 600.0,
         retry: RetryPolicy | None = None,
         **settings: object,
     ) -> None:
-        url = base_url or os.environ.get("OPENAI_BASE_URL")
+        url = address.chosen(base_url)
         if not url:
             raise ConfigError(
                 "the server has no address. Give --base-url http://HOST:PORT/v1, or set "
                 "OPENAI_BASE_URL."
             )
         self.settings = settings
-        self.retry = retry or RetryPolicy()
+        self.retry = retry or RetryPolicy(budget_seconds=give_up_seconds)
         self._concurrency = DEFAULT_CONCURRENCY if isinstance(batch_size, str) else batch_size
         self._key = os.environ.get("OPENAI_API_KEY", "")
-        self._http, self._client, self.url = _connect(url, self._key, timeout_seconds)
-        self._secrets = [one for one in (self._key, *_userinfo(self._http, url)) if one]
+        self._timeout_seconds = timeout_seconds
+        self._http, self._client = _connect(url, self._key, timeout_seconds)
+        self.url = address.written(url)
+        self._root, _, _ = self.url.partition("?")
+        self._secrets = [one for one in (self._key, *address.secrets_of(url)) if one]
         self._head_tokens: dict[tuple[str, str], int] = {}
         self._first_tokens: dict[tuple[str, tuple[Message, ...]], Mapping[str, float]] = {}
         self._counting: defaultdict[Hashable, threading.Lock] = defaultdict(threading.Lock)
@@ -345,7 +355,12 @@ class OpenAIServer:
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> Mapping[str, Any]:
         try:
-            answered = self._client.request(method, self.url + path, json=body)
+            answered = self._client.request(method, self._root + path, json=body)
+        except self._http.TimeoutException as error:
+            raise Refused(
+                "retry",
+                f"no answer within {self._timeout_seconds:g} s (backend.timeout_seconds)",
+            ) from error
         except self._http.TransportError as error:
             raise Refused("retry", self._clean(f"{type(error).__name__}: {error}")) from error
         if answered.status_code >= 300:
@@ -353,7 +368,7 @@ class OpenAIServer:
             wait = seconds_to_wait(answered.headers.get("retry-after"))
             raise Refused(kind_of(answered.status_code), reason, wait)
         try:
-            found = answered.json()
+            found = json.loads(self._without_key(answered.text))
         except ValueError as error:
             reason = self._clean(f"no JSON but {_one_line(answered.text)!a}")
             raise Refused("retry", reason) from error
@@ -399,7 +414,8 @@ class OpenAIServer:
 
     def _unavailable(self, refused: Refused) -> BackendError:
         hints = {
-            "status 401": "Set OPENAI_API_KEY to a key that this server takes.",
+            "status 401": "Set OPENAI_API_KEY to a key that this server takes, or OPENAI_BASE_URL "
+            "to its address with name and password.",
             "status 403": "This key may not use the model: check OPENAI_API_KEY.",
             "status 404": "Check --base-url (it ends in /v1) and the model's name.",
         }
@@ -414,9 +430,16 @@ class OpenAIServer:
             "server, or a server that returns prompt log-probabilities (vLLM does)."
         )
 
+    def _without_key(self, text: str) -> str:
+        """Take the secrets out of a whole answer, should the server repeat what it was sent."""
+        for secret in self._secrets:
+            if len(secret) >= address.SHORTEST_SECRET:
+                text = text.replace(secret, address.HIDDEN)
+        return text
+
     def _clean(self, text: str) -> str:
         for secret in self._secrets:
-            text = text.replace(secret, "***")
+            text = text.replace(secret, address.HIDDEN)
         return text[:LONGEST_REASON]
 
 
@@ -442,28 +465,27 @@ def _is_letter(token: str) -> bool:
     return len(stripped) == 1 and stripped.isascii() and stripped.isupper()
 
 
-def _connect(url: str, key: str, timeout_seconds: float) -> tuple[Any, Any, str]:
+def _connect(url: str, key: str, timeout_seconds: float) -> tuple[Any, Any]:
     try:
         import httpx2
     except ImportError as error:
         raise BackendUnavailable(
             "talking to a server needs pip install 'tuneval[server]'."
         ) from error
-    parsed = httpx2.URL(url)
+    try:
+        parsed = httpx2.URL(url)
+    except httpx2.InvalidURL:
+        parsed = httpx2.URL("")
     if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigError(f'"{parsed.copy_with(userinfo=b"")}" is no address of a server.')
+        raise ConfigError(f'"{address.written(url)}" is no address of a server.')
     auth = (parsed.username, parsed.password) if parsed.userinfo else None
     client = httpx2.Client(
         headers={"Authorization": f"Bearer {key}"} if key and not auth else {},
         auth=auth,
+        params=parsed.params,
         timeout=timeout_seconds,
     )
-    return httpx2, client, str(parsed.copy_with(userinfo=b"")).rstrip("/")
-
-
-def _userinfo(http: Any, url: str) -> tuple[str, ...]:
-    parsed = http.URL(url)
-    return (parsed.password,) if parsed.password else ()
+    return httpx2, client
 
 
 def _decoding_words(decoding: Decoding) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -24,7 +25,7 @@ from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
 from tuneval.plan.resolve import Plan
 from tuneval.report import REPORTS
-from tuneval.report.files import replace_file
+from tuneval.report.files import remove_parts, replace_file
 from tuneval.report.predictions import render as render_predictions
 from tuneval.report.predictions import render_prompts
 from tuneval.report.results_json import render as render_json
@@ -33,6 +34,8 @@ from tuneval.version import __version__
 
 PACKAGES = ("torch", "transformers", "peft", "tokenizers", "safetensors", "numpy", "scipy")
 """Packages whose version can move a number; their versions stand in every result."""
+
+LONGEST_WRITE_SECONDS = 60.0
 
 
 def answers_home() -> Path:
@@ -47,9 +50,18 @@ def answers_home() -> Path:
     return cache / "tuneval" / "answers"
 
 
+_NOT_IDENTITY: dict[str, Any] = {
+    "output": True,
+    "name": True,
+    "benchmark_data": True,
+    "backend": {"timeout_seconds", "give_up_seconds"},
+}
+"""Parts of a spec that change where and when, and no answer."""
+
+
 def identify(plan: Plan, signatures: Sequence[str]) -> str:
     """Short id of a run: the same words on the same files give the same id, so a run continues."""
-    content = plan.spec.model_dump(mode="json", exclude={"output", "name", "benchmark_data"})
+    content = plan.spec.model_dump(mode="json", exclude=_NOT_IDENTITY)
     for described, cases in zip(content["cases"], plan.case_sets, strict=True):
         described["file"] = cases.sha256 + cases.signature  # what is in it, not where it lies
     content["asked"] = list(signatures)
@@ -88,16 +100,18 @@ def _as_file_name(text: str) -> str:
 
 
 @contextmanager
-def only_owner_of(folder: Path) -> Iterator[None]:
-    """Hold the folder against a second run; a dead owner holds nothing."""
+def only_owner_of(folder: Path, *, wait_seconds: float = 0) -> Iterator[None]:
+    """Hold the folder against a second run; a dead owner holds nothing, and what it left
+    half-written goes."""
     lock = FileLock(folder / ".lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait_seconds)
     except Timeout:
         raise ConfigError(
             f'another run is writing to "{folder}". Wait for it, or give another --output-dir.'
         ) from None
     try:
+        remove_parts(folder)
         yield
     finally:
         lock.release()
@@ -161,6 +175,16 @@ def _inferred(
             for name, chosen in metrics.items()
         ),
     ]
+
+
+def write_score(
+    folder: Path, result: RunResult, reports: Sequence[str], outcomes: str | None = None
+) -> None:
+    """Write the result of scoring; two that scored the same write one after the other."""
+    with only_owner_of(folder, wait_seconds=LONGEST_WRITE_SECONDS):
+        if outcomes is not None:
+            replace_file(folder / "outcomes.jsonl", outcomes)
+        write_result(folder, result, reports)
 
 
 def write_result(folder: Path, result: RunResult, reports: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from tuneval.report.files import naming
 from tuneval.sandbox import Outcome
 
 
@@ -35,7 +36,7 @@ class OutcomeStore:
             return
         text = json.dumps({"key": key, "outcome": outcome.to_record()})
         line = f"{zlib.crc32(text.encode()):08x} {text}\n".encode()
-        with self._path.open("ab") as file:
+        with naming(self._path), self._path.open("ab") as file:
             file.write(line)
 
 

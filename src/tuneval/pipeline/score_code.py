@@ -22,11 +22,10 @@ from tuneval.comparison import Settings
 from tuneval.data.code_problems import CompletionSet, read_completions, read_problems
 from tuneval.errors import ConfigError, DataError, gather
 from tuneval.metrics.pass_at_k import PassAtK
-from tuneval.pipeline.folder import answers_home, environment, open_named_folder, write_result
+from tuneval.pipeline.folder import answers_home, environment, open_named_folder, write_score
 from tuneval.pipeline.outcomes import OutcomeStore
 from tuneval.pipeline.score_outputs import named_files, variants_of
 from tuneval.plan.spec import OutputSpec
-from tuneval.report.files import replace_file
 from tuneval.sandbox import Examiner, Outcome, SandboxBackend
 from tuneval.types import CaseSet, NoProgress, Progress, RunResult
 
@@ -118,7 +117,6 @@ def score_code(
         teller.begin(system, n_samples)
         outcomes[system] = metrics[0].outcomes(cases.cases, own)
         teller.end()
-    replace_file(folder / "outcomes.jsonl", _lines(cases, read, outcomes))
     found = assess(cases, metrics, predictions, variants, variants[0].name, Settings())
     result = conclude(
         About(
@@ -143,7 +141,7 @@ def score_code(
             notes=_notes(read, outcomes, backend.level),
         ),
     )
-    write_result(folder, result, output.reports)
+    write_score(folder, result, output.reports, _lines(cases, read, outcomes))
     return result
 
 

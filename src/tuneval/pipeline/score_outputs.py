@@ -25,7 +25,7 @@ from tuneval.data.formats import quote
 from tuneval.data.outputs import Outputs, read_predictions, read_references
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
-from tuneval.pipeline.folder import environment, open_named_folder, write_result
+from tuneval.pipeline.folder import environment, open_named_folder, write_score
 from tuneval.pipeline.given_answers import read_given
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import MetricsSpec, OutputSpec, RunSpec
@@ -155,7 +155,7 @@ def score(
             alpha=alpha,
         ),
     )
-    write_result(folder, result, output.reports)
+    write_score(folder, result, output.reports)
     return result
 
 

@@ -16,11 +16,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PositiveFloat,
     PositiveInt,
     ValidationError,
     model_validator,
 )
 
+from tuneval.engine.address import ServerUrl
 from tuneval.errors import ConfigError, gather
 from tuneval.plan.yaml_text import Place, override, read_yaml
 from tuneval.registry import unknown
@@ -182,7 +184,9 @@ class BackendSpec(_Strict):
     """What runs the models, and on what."""
 
     kind: str = "hf"
-    base_url: str | None = None
+    base_url: ServerUrl | None = None
+    timeout_seconds: PositiveFloat = 120.0
+    give_up_seconds: PositiveFloat = 600.0
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     batch_size: Literal["auto"] | PositiveInt = "auto"
@@ -205,7 +209,7 @@ class JudgeSpec(_Strict):
 
     model: str
     backend: str = "hf"
-    base_url: str | None = None
+    base_url: ServerUrl | None = None
     scoring: Literal["auto", "generate", "likelihood"] = "auto"
     template: str | None = None
     system: str | None = None

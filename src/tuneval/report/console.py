@@ -243,7 +243,8 @@ def _verdict(view: View, width: int, color: bool, most: int) -> list[str]:
     headline = escape.fit(escape.terminal(view.headline()), width)
     lines = [_paint(headline, "1", color)]
     if not view.result.is_complete:
-        lines.append(f"  Go on with: {escape.terminal(view.resume_command())}")
+        command = escape.terminal(view.resume_command())
+        lines.append(f"  Go on with: {command}" if command else f"  {wording.SAME_COMMAND}")
     messages = view.messages()
     blocks = _wrapped(messages, width - 4)
     if sum(map(len, blocks)) > most:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tuneval.report.escape import well_formed
@@ -22,6 +24,30 @@ def replace_file(path: str | os.PathLike[str], text: str) -> Path:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    with naming(path):
+        _replace(path, text)
+    return path
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Have what the file system refuses name the file that it is about; a full disk names none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None:
+            error.filename = str(path)
+        raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what a killed process left half-written; only for who alone writes in the folder."""
+    for part in folder.glob(".*.part"):
+        with suppress(OSError):
+            part.unlink()
+
+
+def _replace(path: Path, text: str) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="") as file:
@@ -35,7 +61,6 @@ def replace_file(path: str | os.PathLike[str], text: str) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     _flush_folder(path.parent)
-    return path
 
 
 def _umask() -> int:

@@ -105,6 +105,7 @@ class Page:
 
     sign_tones = _SIGN_TONES
     sign_words = _SIGN_WORDS
+    same_command = wording.SAME_COMMAND
 
     def __init__(self, result: RunResult, private: bool) -> None:
         self.result = result

@@ -16,7 +16,9 @@ def render(result: RunResult) -> str:
     view = View.of(result)
     top = [f"## {escape(view.headline())}: {escape(result.name)}", ""]
     if not result.is_complete:
-        top += [f"Some answers are missing. Go on with: {escape(view.resume_command())}", ""]
+        command = escape(view.resume_command())
+        how = f"Go on with: {command}" if command else wording.SAME_COMMAND
+        top += [f"Some answers are missing. {how}", ""]
     messages = [f"- {_SIGNS[sign]} {escape(sentence)}" for sign, sentence in view.messages()]
     bottom = _provenance(view)
     table = _table(view)

@@ -29,6 +29,10 @@ ANSWERS = ("checkpoints",)
 """Findings that answer what a run was made for: they stand before its verdicts."""
 
 
+SCORED = frozenset({"predictions", "samples"})
+"""Keys of a spec by which outputs were scored that existed already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Arm:
     """One column of the report: a variant, or the training seeds of one recipe."""
@@ -268,7 +272,10 @@ class View:
         return verdict.candidate
 
     def resume_command(self) -> str:
-        """What to type to finish an unfinished run."""
+        """What to type to finish an unfinished run; empty where only the words that began it are
+        known to the user: scoring leaves no ``run.yaml``."""
+        if not SCORED.isdisjoint(self.result.spec):
+            return ""
         folder = self.result.output_dir or "RUN_DIR"
         return f"tuneval run {shlex.quote(folder.rstrip('/') + '/run.yaml')}"
 

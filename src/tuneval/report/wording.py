@@ -10,6 +10,8 @@ from tuneval.types import Case, Comparison, FindingLevel, Interval, Unit, Verdic
 SIGNS: Mapping[FindingLevel, str] = {"warning": "!", "unclear": "?", "clear": "+", "note": "="}
 """The sign before a finding's sentence, in the order in which sentences stand."""
 
+SAME_COMMAND = "Give the same command again: it goes on from there."
+
 # Titles of the metrics whose name alone reads badly; the rest show their name with blanks.
 _TITLES = {
     "aurc": "AURC",

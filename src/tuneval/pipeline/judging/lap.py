@@ -14,6 +14,7 @@ from tuneval.assess.assess import assess
 from tuneval.assess.measure import Predictions
 from tuneval.comparison import Settings
 from tuneval.engine import Backend
+from tuneval.engine.address import written
 from tuneval.engine.answer import answer
 from tuneval.engine.journal import Journal
 from tuneval.pipeline.judging.judged import (
@@ -50,7 +51,7 @@ class Judging:
     @property
     def title(self) -> str:
         """The judge in words."""
-        place = self.spec.base_url or "the server"
+        place = written(self.spec.base_url) if self.spec.base_url else "the server"
         return f'"{self.spec.model}"' + (f" at {place}" if self.spec.backend == "openai" else "")
 
     def signature(self) -> str:
