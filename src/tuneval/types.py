@@ -439,6 +439,22 @@ class Finding:
     flag: str = ""
 
 
+GateOutcome = Literal["passed", "failed", "cannot tell"]
+"""Of a condition on a number, by its interval: inside, outside, or across the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A condition that a run was held to, for one arm and case set where it speaks of them.
+
+    ``name`` is the condition as it was written, ``sentence`` what was found and why it decides.
+    """
+
+    name: str
+    outcome: GateOutcome
+    sentence: str
+
+
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """Everything a finished run found; every report renders from this alone.
@@ -474,6 +490,7 @@ class RunResult:
     notes: tuple[str, ...] = ()
     is_complete: bool = True
     output_dir: str = ""
+    gates: tuple[Gate, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 

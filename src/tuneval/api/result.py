@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tuneval import types
 from tuneval.errors import ConfigError
 from tuneval.report.files import replace_file
+from tuneval.runs.shelf import folders
 from tuneval.types import Flips
 
 if TYPE_CHECKING:
@@ -128,6 +129,6 @@ def _no_result(folder: Path) -> str:
             f'"{folder}" holds a run that was not finished (no result.json).\n'
             f"Go on with: tuneval run {folder}/run.yaml"
         )
-    runs = sorted(one.parent.name for one in folder.glob("*/result.json"))
+    runs = sorted(one.name for one in folders(folder) if (one / "result.json").is_file())
     listed = f"\nIt holds the runs {', '.join(runs[:8])}: give one of them." if runs else ""
     return f'"{folder}" is no run folder: it has no result.json.{listed}'

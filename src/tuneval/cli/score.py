@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from tuneval.cli.ending import FailOn
+
 CODE = "code"
 
 
@@ -82,6 +84,7 @@ def score(
     ] = "html",
     json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    fail_on: FailOn = None,
 ) -> int:
     """tuneval score --references refs.jsonl --predictions base=base.jsonl \\
         --predictions lora=lora.jsonl --metrics rouge,bleu
@@ -94,13 +97,16 @@ def score(
     """
     from tuneval.api import RunResult
     from tuneval.cli.compare import show
+    from tuneval.cli.ending import ending, fail_on_words
     from tuneval.cli.progress import progress_for
     from tuneval.pipeline.score_code import Problems, Walls, score_code
     from tuneval.pipeline.score_outputs import Expected
     from tuneval.pipeline.score_outputs import score as score_outputs
     from tuneval.plan.spec import MetricsSpec, OutputSpec
 
-    output = OutputSpec(dir=output_dir, reports=tuple(_listed(report)))
+    output = OutputSpec.model_validate(
+        {"dir": output_dir, "reports": _listed(report), "fail_on": fail_on_words(fail_on)}
+    )
     if task == "code" or (benchmark is not None and samples):
         result = score_code(
             Problems(problems, benchmark, benchmark_data),
@@ -125,7 +131,7 @@ def score(
             output=output,
         )
     show(RunResult.of(result), as_json=json)
-    return 0 if result.is_complete else 1
+    return ending(result)
 
 
 def _options(metrics: list[str], encoder: str) -> dict[str, dict[str, str]]:

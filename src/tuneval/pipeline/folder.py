@@ -27,6 +27,7 @@ from tuneval.report import REPORTS
 from tuneval.report.files import replace_file
 from tuneval.report.predictions import render as render_predictions
 from tuneval.report.results_json import render as render_json
+from tuneval.runs.shelf import LATEST
 from tuneval.types import RunResult, VariantFacts
 from tuneval.version import __version__
 
@@ -48,7 +49,9 @@ def answers_home() -> Path:
 
 def identify(plan: Plan, signatures: Sequence[str]) -> str:
     """Short id of a run: the same words on the same files give the same id, so a run continues."""
-    content = plan.spec.model_dump(mode="json", exclude={"output", "name", "benchmark_data"})
+    content = plan.spec.model_dump(
+        mode="json", exclude={"output", "name", "benchmark_data", "gates"}
+    )
     for described, cases in zip(content["cases"], plan.case_sets, strict=True):
         described["file"] = cases.sha256 + cases.signature  # what is in it, not where it lies
     content["asked"] = list(signatures)
@@ -168,8 +171,25 @@ def write_result(folder: Path, result: RunResult, reports: Sequence[str]) -> Non
     for name in reports:
         render = registry.load(REPORTS, name, room="report")
         replace_file(folder / report_name(name), render(result))
+    _point_latest(folder)
+
+
+def _point_latest(folder: Path) -> None:
+    """Let the link "latest" beside the runs lead to this one.
+
+    A convenience: where links are not allowed, or something else is called so, there is none, and
+    ``tuneval report`` finds the last run by its date.
+    """
+    link, fresh = folder.parent / LATEST, folder.parent / f".{LATEST}-{os.getpid()}"
+    if link.exists() and not link.is_symlink():
+        return
+    try:
+        fresh.symlink_to(folder.name, target_is_directory=True)
+        fresh.replace(link)
+    except OSError:
+        fresh.unlink(missing_ok=True)
 
 
 def report_name(name: str) -> str:
     """File name of a report in its run's folder."""
-    return "result.json" if name == "json" else f"report.{name}"
+    return {"json": "result.json", "junit": "junit.xml"}.get(name, f"report.{name}")

@@ -38,8 +38,10 @@ from tuneval.pipeline.folder import (
     write_result,
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
+from tuneval.plan.gates import parse_conditions, refuse_unknown
 from tuneval.plan.resolve import Plan, resolve
 from tuneval.plan.spec import RunSpec
+from tuneval.runs.gate import gates_of, hold
 from tuneval.tasks import Task
 from tuneval.types import (
     CaseSet,
@@ -50,6 +52,7 @@ from tuneval.types import (
     RunResult,
     Variant,
     VariantFacts,
+    arms,
 )
 
 Announce = Callable[[Plan, Mapping[str, VariantFacts] | None, Path], None]
@@ -93,6 +96,7 @@ def run(
         cases.name: metrics_of(spec, cases, asked[cases.name], plan.benchmarks.get(cases.name))
         for cases in plan.case_sets
     }
+    refuse_gates(plan, chosen)
     begun = checks.begin(plan)
     plan, judge = begin_judging(plan, lambda own: make_backend(own, models))
     settings = settings_of(spec)
@@ -169,8 +173,19 @@ def run(
             ),
             Found(predictions, assessments, primary_metrics, findings, notes=notes),
         )
+        result = hold(result, gates_of(result), spec.output.fail_on)
         write_result(folder, result, spec.output.reports)
     return result
+
+
+def refuse_gates(plan: Plan, chosen: Mapping[str, Sequence[Metric]]) -> None:
+    """Raise ConfigError for a gate on what this run will not have."""
+    refuse_unknown(
+        parse_conditions(f"{key} {value}" for key, value in plan.spec.gates.items()),
+        {arm: members[0].kind for arm, members in arms(plan.variants).items()},
+        plan.case_sets,
+        {metric.name for metrics in chosen.values() for metric in metrics},
+    )
 
 
 def first_lap(

@@ -27,6 +27,7 @@ from tuneval.pipeline.outcomes import OutcomeStore
 from tuneval.pipeline.score_outputs import named_files, variants_of
 from tuneval.plan.spec import OutputSpec
 from tuneval.report.files import replace_file
+from tuneval.runs.gate import hold
 from tuneval.sandbox import Examiner, Outcome, SandboxBackend
 from tuneval.types import CaseSet, NoProgress, Progress, RunResult
 
@@ -143,6 +144,7 @@ def score_code(
             notes=_notes(read, outcomes, backend.level),
         ),
     )
+    result = hold(result, (), output.fail_on)
     write_result(folder, result, output.reports)
     return result
 

@@ -24,6 +24,7 @@ from tuneval.data.outputs import read_predictions, read_references
 from tuneval.errors import ConfigError
 from tuneval.pipeline.folder import environment, open_named_folder, write_result
 from tuneval.plan.spec import MetricsSpec, OutputSpec
+from tuneval.runs.gate import hold
 from tuneval.types import Case, CaseSet, Prediction, RunResult, Variant, VariantKind
 
 LABELLED = ("classify", "multiple_choice")
@@ -119,6 +120,7 @@ def score(
             notes=(*cases.notes, "scored from outputs that were given; no model was run"),
         ),
     )
+    result = hold(result, (), output.fail_on)
     write_result(folder, result, output.reports)
     return result
 
