@@ -447,12 +447,14 @@ GateOutcome = Literal["passed", "failed", "cannot tell"]
 class Gate:
     """A condition that a run was held to, for one arm and case set where it speaks of them.
 
-    ``name`` is the condition as it was written, ``sentence`` what was found and why it decides.
+    ``name`` is the condition as it was written, ``sentence`` what was found and why it decides;
+    ``about`` tells gates of one condition apart ("lora: accuracy").
     """
 
     name: str
     outcome: GateOutcome
     sentence: str
+    about: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def _answers(result: RunResult) -> ElementTree.Element:
 
 
 def _gate(gate: Gate) -> ElementTree.Element:
-    case = _case("gates", gate.name)
+    case = _case("gates", f"{gate.name} [{gate.about}]" if gate.about else gate.name)
     kind = {"passed": "system-out", "failed": "failure", "cannot tell": "error"}[gate.outcome]
     _say(case, kind, gate.outcome, [gate.sentence])
     return case

@@ -118,25 +118,29 @@ def _case_words(result: RunResult, cases: object) -> dict[str, str]:
 
 def _arms(first: RunResult, second: RunResult, before: Arm, after: Arm) -> Iterator[Change]:
     name = before.name if before.name == after.name else f"{before.name}, {after.name}"
-    sides: list[dict[str, dict[str, str]]] = []
-    for result, arm in ((first, before), (second, after)):
-        facts = {one.variant: one for one in result.facts}
-        words: dict[str, dict[str, str]] = {"prompts": {}, "weights": {}}
-        words["weights"][f"{name}: training seeds"] = str(len(arm.variants))
-        for number, variant in enumerate(arm.variants):
-            called = f"{name}, seed {number + 1}" if len(arm.variants) > 1 else name
-            fact = facts.get(variant.name)
-            if fact is None:
-                words["weights"][f"{called}: from"] = variant.adapter or variant.model
-                continue
-            words["weights"][f"{called}: fingerprint"] = fact.fingerprint[:12]
-            words["weights"][f"{called}: dtype"] = fact.dtype
-            words["weights"] |= {f"{called}: {key}": text for key, text in fact.settings.items()}
-            words["prompts"][f"{called}: format"] = fact.prompt_format
-            words["prompts"][f"{called}: tokenizer"] = fact.tokenizer
-        sides.append(words)
+    sides = [_of_arm(first, before, name), _of_arm(second, after, name)]
     for area in ("prompts", "weights"):
         yield from _differing(area, sides[0][area], sides[1][area])
+
+
+def _of_arm(result: RunResult, arm: Arm, name: str) -> dict[str, dict[str, str]]:
+    """Area -> what the backend found out about an arm; of its training seeds every value once."""
+    facts = {one.variant: one for one in result.facts}
+    prompts: dict[str, list[str]] = {}
+    weights: dict[str, list[str]] = {"training seeds": [str(len(arm.variants))]}
+    for variant in arm.variants:
+        fact = facts.get(variant.name)
+        if fact is None:
+            weights.setdefault("from", []).append(variant.adapter or variant.model)
+            continue
+        prompts.setdefault("format", []).append(fact.prompt_format)
+        words = {"fingerprint": fact.fingerprint[:12], "dtype": fact.dtype, **fact.settings}
+        for key, text in (words | {"tokenizer": fact.tokenizer}).items():
+            weights.setdefault(key, []).append(text)
+    return {
+        area: {f"{name}: {key}": ", ".join(dict.fromkeys(texts)) for key, texts in words.items()}
+        for area, words in (("prompts", prompts), ("weights", weights))
+    }
 
 
 def _settings(result: RunResult) -> dict[str, str]:

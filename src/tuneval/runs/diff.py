@@ -250,16 +250,18 @@ def _judge(
         one
         for one in result.comparisons
         if one.slice == "all"
+        and one.details.get("confirmatory", 1.0)
         and one.metric == result.primary_metrics[one.case_set]
         and one.baseline in {names[0], pair.old[0].name}
         and one.candidate in {names[1], pair.new[0].name}
     ]
     outcomes: list[Outcome] = [outcome_of(one) for one in found]
-    prefix = len(result.case_sets) > 1
-    reasons = [
-        (f"{one.case_set}: " if prefix else "") + _sentence(one, outcome, names, is_same=is_same)
-        for one, outcome in zip(found, outcomes, strict=True)
-    ]
+    is_one_set = len(result.case_sets) == 1
+    reasons = []
+    for one, outcome in zip(found, outcomes, strict=True):
+        of_set = "" if is_one_set else f" of {one.case_set}"
+        shared = f"the {one.n_cases:,} cases{of_set} that both runs have"
+        reasons.append(_sentence(one, outcome, names, shared, is_same=is_same))
     warnings = [text for one in found for text in doubts(one)]
     areas = {one.area for one in changed}
     if "prompts" in areas and not is_same:
@@ -269,7 +271,6 @@ def _judge(
             "One training seed a side: this holds for the two checkpoints, not for their recipes."
         )
     overall = SAME if is_same else headline(outcomes, [])
-    decisions = {_DECISIONS[one] for one in outcomes}
     decision: Decision = "equivalent" if is_same else _decision(outcomes)
     said = tuple(dict.fromkeys(warnings))
     return Verdict(names[1], names[0], decision, overall, tuple(reasons), said), outcomes
@@ -284,9 +285,10 @@ def _decision(outcomes: Sequence[Outcome]) -> Decision:
     return "better" if "better" in kinds else "undecided"
 
 
-def _sentence(one: Comparison, outcome: Outcome, names: Sequence[str], *, is_same: bool) -> str:
+def _sentence(
+    one: Comparison, outcome: Outcome, names: Sequence[str], shared: str, *, is_same: bool
+) -> str:
     old, new = names
-    shared = f"the {one.n_cases:,} cases that both runs have"
     if is_same:
         return f"{new} and {old} are the same: every answer is equal on {shared}."
     g = gain(one)

@@ -278,6 +278,7 @@ def _decide(condition: Condition, amount: _Amount) -> Gate:
             "cannot tell",
             f"{amount.what}{known}, {wanted}: there is no interval (n={amount.n_cases}), so the "
             "data cannot tell.",
+            amount.what,
         )
     is_inside = _SIGNS[condition.sign]
     ends = {is_inside(end, limit) for end in (amount.low, amount.high)}
@@ -289,7 +290,7 @@ def _decide(condition: Condition, amount: _Amount) -> Gate:
         f"({amount.shown(amount.low)} to {amount.shown(amount.high)}, n={amount.n_cases:,}), "
         f"{wanted}: {_WHY[outcome]}."
     )
-    return Gate(condition.text, outcome, sentence)
+    return Gate(condition.text, outcome, sentence, amount.what)
 
 
 def _limit(condition: Condition, amount: _Amount) -> float:

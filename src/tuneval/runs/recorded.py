@@ -71,7 +71,7 @@ def _rebuilt(score: Score, result: RunResult, one: Shared) -> Metric | None:
     return metric if is_light and metric.signature() == _signature(score, one.second) else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recorded:
     """The mean of the values that a run gave to single cases: for a metric that a record alone cannot
     measure again (a judge, a sandbox, another tool, a model)."""
