@@ -137,7 +137,8 @@ class _Held:
             return Gate(name, "failed" if found else "passed", found or "Nothing became worse.")
         if word == "warning":
             warned = [text for one in result.verdicts for text in one.warnings]
-            warned = warned or [one.sentence for one in result.findings if one.level == "warning"]
+            if not result.verdicts:  # else they are warnings of the verdicts
+                warned = [one.sentence for one in result.findings if one.level == "warning"]
             return _absent(name, warned, [], "There is no warning.")
         open_ = [
             f"{one.candidate}: {_reason(one)}" for one in verdicts if one.decision == "undecided"
