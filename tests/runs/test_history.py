@@ -58,7 +58,10 @@ def test_the_command_prints_it(three: list[Path], capsys: pytest.CaptureFixture[
     [
         ({"metric": "acuracy"}, '--metric: there is no "acuracy" (did you mean "accuracy"?).'),
         ({"arms": ["lor"]}, '--arm: there is no "lor" (did you mean "lora"?).'),
-        ({"case_set": "refs"}, '--case-set: there is no "refs" (did you mean "refs.jsonl"?).'),
+        (
+            {"case_set": "refs.json"},
+            '--case-set: there is no "refs.json" (did you mean "refs.jsonl"?).',
+        ),
     ],
 )
 def test_wrong_words_are_named(three: list[Path], words: dict[str, object], message: str) -> None:

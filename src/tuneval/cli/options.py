@@ -195,7 +195,7 @@ def _words(
     ] = "html",
     fail_on: Annotated[
         str | None,
-        _option(OUTPUT, "worse, warning, inconclusive: exit 1 or 4", metavar="WHAT,.."),
+        _option(OUTPUT, "worse, warning, inconclusive: exit 1 or 4", metavar="WHAT,..", rare=True),
     ] = None,
     resamples: Annotated[
         int, _option(OUTPUT, "bootstrap and permutation draws", metavar="N", rare=True)

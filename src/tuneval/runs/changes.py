@@ -12,8 +12,19 @@ from tuneval.types import Finding, RunResult
 AREAS = ("data", "prompts", "weights", "settings")
 _OF_PROMPTS = frozenset(("template", "options", "few_shot", "few_shot_file", "task", "columns"))
 _ELSEWHERE = frozenset(
-    ("name", "output", "gates", "variants", "cases", "prompting", "task_options")
-    + ("references", "predictions", "problems", "samples")
+    [
+        "name",
+        "output",
+        "gates",
+        "variants",
+        "cases",
+        "prompting",
+        "task_options",
+        "references",
+        "predictions",
+        "problems",
+        "samples",
+    ]
 )
 """What is looked at by itself, and where files lie, which says nothing of what is in them."""
 _NOWHERE = "(none)"
