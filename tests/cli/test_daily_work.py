@@ -27,7 +27,10 @@ variants:
   - {name: base, model: ./base}
   - {name: lora, adapter: ./adapter}
 cases:
-  - {file: test.jsonl, task: classify, columns: {input: text, reference: label}}
+  - file: test.jsonl
+    task: classify
+    columns: {input: text, reference: label}
+    labels: [positive, negative, neutral]
 statistics: {resamples: 200}
 gates: {accuracy: ">= base - 2"}
 output: {reports: [junit, md]}
@@ -128,7 +131,7 @@ def test_gates_change_nothing_of_the_run_itself(here: Path) -> None:
 def test_a_gate_on_nothing_is_refused_before_a_model_is_loaded(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert front.exit_code(["run", "run.yaml", "gates.acuracy=>= 0.9"]) == 2
+    assert front.exit_code(["run", "run.yaml", "gates.acuracy='>= 0.9'"]) == 2
     said = capsys.readouterr().err
     assert 'gate "acuracy >= 0.9": there is no "acuracy" (did you mean "accuracy"?).' in said
     assert "loading and proving" not in said
@@ -154,7 +157,7 @@ def test_a_finished_run_is_held_to_other_gates(
 
 
 def test_the_pytest_recipe_fails_with_the_sentence(here: Path) -> None:
-    (recipe,) = [one for one in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)]
+    (recipe,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     (here / "test_recipe.py").write_text(recipe)
     words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_recipe.py"]
     done = subprocess.run(
@@ -175,7 +178,7 @@ def test_diff_of_a_repaired_adapter(here: Path, capsys: pytest.CaptureFixture[st
     front.exit_code(["run", "run.yaml", "-q"])
     before = (here / "tuneval-runs" / "latest").resolve()
     build_adapter(here / "mended", here / "base", seed=3, scale=0.01)
-    words = ["run", "run.yaml", "-q", "name=mended", "variants.1.adapter=mended", "gates={}"]
+    words = ["run", "run.yaml", "-q", "name=mended", "variants.1.adapter=mended"]
     assert front.exit_code(words) == 0
     after = (here / "tuneval-runs" / "latest").resolve()
     capsys.readouterr()

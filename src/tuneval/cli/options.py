@@ -164,7 +164,7 @@ def _words(
         str, _option(MACHINE, "cpu, mps, cuda, cuda:1, ...", metavar="auto|NAME")
     ] = "auto",
     dtype: Annotated[
-        str, _option(MACHINE, "float32, bfloat16, float16", metavar="auto|NAME")
+        str, _option(MACHINE, "float32, bfloat16, float16", metavar="auto|NAME", rare=True)
     ] = "auto",
     batch_size: Annotated[
         str, _option(MACHINE, "requests per batch", metavar="auto|N", rare=True)
