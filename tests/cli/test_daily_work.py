@@ -179,7 +179,7 @@ def test_diff_of_a_repaired_adapter(here: Path, capsys: pytest.CaptureFixture[st
     before = (here / "tuneval-runs" / "latest").resolve()
     build_adapter(here / "mended", here / "base", seed=3, scale=0.01)
     words = ["run", "run.yaml", "-q", "name=mended", "variants.1.adapter=mended"]
-    assert front.exit_code(words) == 0
+    assert front.exit_code(words) == 4, "60 cases cannot tell a loss of 2 points from none"
     after = (here / "tuneval-runs" / "latest").resolve()
     capsys.readouterr()
     assert front.exit_code(["diff", str(before), str(after)]) == 0
@@ -206,7 +206,7 @@ def test_reading_finished_runs_needs_no_torch(here: Path, words: list[str]) -> N
     code = (
         "import sys; from tuneval.cli.main import exit_code; "
         f"code = exit_code({words!r}); "
-        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules or code > 1)"
+        "sys.exit('torch' in sys.modules or 'transformers' in sys.modules or code not in (0, 1, 4))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
