@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from report.finished_run import finished_run
 from runs.conftest import LABELS, Make, loaded, questions
 from tuneval.api import RunResult
 from tuneval.cli import main as front
@@ -181,6 +182,16 @@ def test_a_metric_that_cannot_be_measured_again_is_compared_by_its_cases(make_ru
     (found,) = diff(foreign(first), foreign(second)).comparisons
     (expected,) = [one for one in diff(first, second).comparisons if one.metric == "accuracy"]
     assert replace(found, metric="accuracy") == expected
+
+
+def test_changed_inputs_and_training_seeds_are_paired_too() -> None:
+    run = RunResult.of(finished_run(20, hostile=False))
+    result = diff(run, run)
+    assert result.headline == SAME
+    assert len(result.case_sets[0].cases) == len(run.case_sets[0].cases)
+    assert {one.slice for one in result.comparisons} >= {"all", "typos:medium"}
+    recipes = {one.recipe for one in result.variants}
+    assert {"lora (first)", "lora (second)"} <= recipes
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,16 @@ def test_a_group_too_small_for_a_score_cannot_be_told() -> None:
     )
 
 
+def test_a_slice_that_a_check_made_may_be_named() -> None:
+    (writer,) = [
+        one for one in RUN.scores if (one.variant, one.slice) == ("lora", "writer=learner")
+    ]
+    run = replace(RUN, scores=(*RUN.scores, replace(writer, slice="overlap=clean")))
+    (gate,) = hold(run, ["slice:overlap=clean >= 0.1"]).gates
+    assert gate.outcome == "passed"
+    assert gate.about == "lora: accuracy on overlap: clean"
+
+
 def test_arms_and_case_sets_may_be_named() -> None:
     gates = hold(RUN, ["accuracy@base <= 0.9", f"accuracy@full@{SET} >= 0.5"]).gates
     assert [gate.about for gate in gates] == ["base: accuracy", "full: accuracy"]

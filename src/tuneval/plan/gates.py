@@ -93,6 +93,7 @@ def refuse_unknown(
     kinds: Mapping[str, str],
     case_sets: Sequence[CaseSet],
     metrics: Collection[str],
+    slices: Collection[str] = (),
 ) -> None:
     """Refuse a gate that speaks of what the run does not have, before hours of inference.
 
@@ -100,13 +101,15 @@ def refuse_unknown(
     ----------
     kinds : mapping
         Arm -> its kind ("base", "adapter", "full").
+    slices : collection of str
+        Those that a finished run has beside groups and changed inputs.
 
     Raises
     ------
     ConfigError
         It names the gate and the nearest name.
     """
-    slices = slice_names(case_sets)
+    slices = [*slice_names(case_sets), *slices]
     for one in conditions:
         named = one.subject.removeprefix(SLICE)
         faults = [

@@ -78,7 +78,13 @@ def hold(result: RunResult, texts: Sequence[str], fail_on: Sequence[str] = ()) -
     view = View.of(result)
     conditions = parse_conditions(texts)
     kinds = {arm.name: arm.kind for arm in view.arms}
-    refuse_unknown(conditions, kinds, result.case_sets, {one.metric for one in result.scores})
+    refuse_unknown(
+        conditions,
+        kinds,
+        result.case_sets,
+        {one.metric for one in result.scores},
+        {one.slice for one in result.scores},
+    )
     held = _Held(view)
     gates = [gate for one in conditions for gate in held.to(one)]
     words = dict.fromkeys(("worse", *fail_on)) if fail_on else {}
@@ -192,7 +198,9 @@ class _Held:
             return named
         decisive = [cases for cases in every if cases.is_decisive] or list(every)
         if condition.subject.startswith(SLICE):
-            return [cases for cases in decisive if _has_slice(cases, _slice(condition))]
+            part = _slice(condition)
+            scored = {one.case_set for one in self.view.result.scores if one.slice == part}
+            return [one for one in decisive if one.name in scored or _count(one, part)]
         if condition.subject == GAP:
             return decisive
         return [cases for cases in decisive if condition.subject in self.view.metrics(cases.name)]
@@ -333,10 +341,6 @@ def _names(arm: Arm) -> tuple[str, ...]:
 def _slice(condition: Condition) -> str:
     is_slice = condition.subject.startswith(SLICE)
     return condition.subject.removeprefix(SLICE) if is_slice else OVERALL
-
-
-def _has_slice(cases: CaseSet, name: str) -> bool:
-    return name == OVERALL or _count(cases, name) > 0
 
 
 def _count(cases: CaseSet, name: str) -> int:
