@@ -148,7 +148,7 @@ def test_a_finished_run_is_held_to_other_gates(
     }
     assert codes == {"accuracy@base >= 0.5": 0, "accuracy <= base - 1": 0, "accuracy >= 0.9": 1}
     capsys.readouterr()
-    assert front.exit_code(["gate", "tuneval-runs/latest", "--report", "junit", "-o", "g.xml"]) == 1
+    assert front.exit_code(["gate", "tuneval-runs/latest", "-o", "g.xml"]) == 1
     assert capsys.readouterr().out.startswith("failed       accuracy >= base - 2\n")
     assert ElementTree.parse("g.xml").getroot().find("testsuite/testcase/failure") is not None
     assert front.exit_code(["gate"]) == 1, "the last run, its own gates"

@@ -93,6 +93,9 @@ def test_two_trainings_are_what_the_statistics_say(
     assert result.headline == headline
     (verdict,) = result.verdicts
     assert re.fullmatch(sentence, verdict.reasons[0]), verdict.reasons[0]
+    assert verdict.reasons[1:] == (
+        "One training seed a side: this holds for the two checkpoints, not for their recipes.",
+    )
     assert "base gave the same answers in both runs" in result.notes
     assert RunResult.of(result).flips_of("lora (week1)", "lora (week2)")
 
@@ -137,6 +140,22 @@ def test_the_same_question_with_another_reference_is_another_case(make_run: Make
     result = diff(first, second)
     assert result.comparisons[0].n_cases == 90
     assert ("data", "refs.jsonl: other references", "", "10 cases") in result.findings[0].rows
+
+
+def test_another_label_set_is_named_and_compared_on_the_union(make_run: Make) -> None:
+    numbers = list(range(100))
+    first = asked(make_run("v1", questions(numbers), {"lora": poor}), numbers)
+    (cases,) = first.case_sets
+    wider = replace(cases, labels=(*LABELS, "loan"))
+    result = diff(first, RunResult.of(replace(first, case_sets=(wider,))))
+    assert result.case_sets[0].labels == (*(cases.labels or ()), "loan")
+    row = (
+        "data",
+        "refs.jsonl: labels",
+        ", ".join(cases.labels or ()),
+        "fees, card, transfer, loan",
+    )
+    assert row in result.findings[0].rows
 
 
 def test_a_question_asked_twice_is_matched_twice(make_run: Make) -> None:

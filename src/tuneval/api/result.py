@@ -110,12 +110,14 @@ class RunResult(types.RunResult):
         return {variant, *(one.recipe for one in self.variants if one.name == variant)}
 
     def save_report(self, path: str | Path, kind: str | None = None) -> Path:
-        """Write a report; its kind is the suffix of ``path`` unless it is given."""
+        """Write a report; its kind is the suffix of ``path`` unless it is given (.xml: JUnit)."""
         from tuneval import registry
         from tuneval.report import REPORTS
 
         path = Path(path)
-        render = registry.load(REPORTS, kind or path.suffix.lstrip("."), room="report")
+        suffix = path.suffix.lstrip(".")
+        kind = kind or ("junit" if suffix == "xml" else suffix)
+        render = registry.load(REPORTS, kind, room="report")
         try:
             replace_file(path, render(self))
         except OSError as error:

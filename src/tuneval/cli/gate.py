@@ -21,11 +21,9 @@ def gate(
         ),
     ] = None,
     fail_on: FailOn = None,
-    report: Annotated[
-        str | None, typer.Option(help="junit, md, ...: write it too", metavar="KIND")
-    ] = None,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", help="where it goes", metavar="FILE")
+        str | None,
+        typer.Option("--output", "-o", help="report to write: .xml (JUnit), .md", metavar="FILE"),
     ] = None,
 ) -> int:
     """tuneval gate tuneval-runs/latest "accuracy >= 0.90" "gap_to_full <= 5"
@@ -59,6 +57,6 @@ def gate(
         print(f"{'':<12} {terminal(one.sentence)}")
     if not result.is_complete:
         print(f"{'failed':<12} units are missing: the run is incomplete")
-    if report or output:
-        print(result.save_report(Path(output or f"gate.{report}"), kind=report))
+    if output:
+        print(result.save_report(Path(output)))
     return ending(result)

@@ -186,7 +186,7 @@ def _point_latest(folder: Path) -> None:
     try:
         fresh.symlink_to(folder.name, target_is_directory=True)
         fresh.replace(link)
-    except OSError:
+    except (OSError, NotImplementedError):
         fresh.unlink(missing_ok=True)
 
 

@@ -89,6 +89,9 @@ def _data(second: RunResult, shared: Sequence[Shared]) -> Iterator[Change]:
                 f"{n_first:,}",
                 f"{n_second:,}",
             )
+        labels = [", ".join(cases.labels or ()) for cases in (one.first, one.second)]
+        if set(one.first.labels or ()) != set(one.second.labels or ()):
+            yield Change("data", f"{name}: labels", *labels)
         if one.n_relabelled:
             yield Change("data", f"{name}: other references", "", f"{one.n_relabelled:,} cases")
     matched = {one.second.name for one in shared}
@@ -126,7 +129,7 @@ def _case_words(result: RunResult, cases: object) -> dict[str, str]:
     if not isinstance(described, list | tuple) or number >= len(described):
         return {}
     flat = _flat(described[number], "")
-    return {key: value for key, value in flat.items() if key not in ("file", "name")}
+    return {key: value for key, value in flat.items() if key not in ("file", "name", "labels")}
 
 
 def _arms(first: RunResult, second: RunResult, before: Arm, after: Arm) -> Iterator[Change]:
