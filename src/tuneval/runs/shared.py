@@ -82,7 +82,9 @@ def _match(
     )
 
 
-def _keys(cases: CaseSet, asked: frozenset[str], *, by_line: bool) -> list[Hashable | None]:
+def _keys(
+    cases: CaseSet, asked: frozenset[str], *, by_line: bool = False, with_references: bool = True
+) -> list[Hashable | None]:
     """What a case is known by; the second case with the same content is the second here and there.
 
     Outputs that came without inputs are known by their id, else by their line in the same file.
@@ -98,7 +100,8 @@ def _keys(cases: CaseSet, asked: frozenset[str], *, by_line: bool) -> list[Hasha
         if not inputs:
             keys.append(None)
             continue
-        content = (tuple(inputs), case.references, case.perturbation)
+        references = case.references if with_references else ()
+        content = (tuple(inputs), references, case.perturbation)
         keys.append((content, seen[content]))
         seen[content] += 1
     return keys
@@ -106,25 +109,18 @@ def _keys(cases: CaseSet, asked: frozenset[str], *, by_line: bool) -> list[Hasha
 
 def _n_relabelled(first: CaseSet, second: CaseSet, asked: frozenset[str]) -> int:
     """Cases whose inputs both have, with other references."""
-    blank = [
-        replace(
-            cases,
-            cases=tuple(replace(one, references=()) for one in cases.cases if one.origin is None),
-        )
+    before, after = (
+        replace(cases, cases=tuple(one for one in cases.cases if one.origin is None))
         for cases in (first, second)
-    ]
-    n_inputs, n_cases = (
-        len(
-            (set(_keys(one, asked, by_line=False)) & set(_keys(other, asked, by_line=False)))
-            - {None}
-        )
-        for one, other in (blank, [_originals(first), _originals(second)])
     )
-    return max(0, n_inputs - n_cases)
-
-
-def _originals(cases: CaseSet) -> CaseSet:
-    return replace(cases, cases=tuple(one for one in cases.cases if one.origin is None))
+    n_asked, n_same = (
+        len(
+            set(_keys(before, asked, with_references=has))
+            & set(_keys(after, asked, with_references=has)) - {None}
+        )
+        for has in (False, True)
+    )
+    return n_asked - n_same
 
 
 def _start(result: RunResult, number: int) -> int:
