@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from report.finished_run import finished_run
+from runs.conftest import answers, questions
+from tuneval.cli import main as front
 from tuneval.runs.gate import exit_code, gates_of, hold
-from tuneval.types import Gate, GateOutcome, Interval, RunResult, Score
+from tuneval.types import (
+    Gate,
+    GateOutcome,
+    Interval,
+    LearningCurve,
+    RunResult,
+    Score,
+    TrainingLog,
+)
 
 RUN = finished_run()
 SET = RUN.case_sets[0].name
@@ -185,6 +197,49 @@ def test_brittle_is_what_the_check_proved() -> None:
         assert gate.outcome == outcome
 
 
+@pytest.mark.parametrize(
+    ("difference", "half", "outcome"),
+    [(-0.05, 0.02, "failed"), (0.0, 0.005, "passed"), (-0.01, 0.05, "cannot tell")],
+)
+def test_forgotten_is_what_a_guard_proved(
+    difference: float, half: float, outcome: GateOutcome
+) -> None:
+    """Also where the headline speaks of something else."""
+    (found,) = [
+        one
+        for one in RUN.comparisons
+        if (one.baseline, one.candidate, one.metric, one.slice)
+        == ("base", "lora", "accuracy", "all")
+    ]
+    ends = {"interval90_low": difference - half, "interval90_high": difference + half}
+    fallen = replace(
+        found,
+        case_set="general",
+        difference=difference,
+        interval=Interval(difference - half, difference + half, 0.95, "t"),
+        p_value=0.001,
+        p_adjusted=0.001,
+        details=ends,
+    )
+    guard = replace(RUN.case_sets[0], name="general", is_guard=True, cases=())
+    run = replace(
+        decided("better", "BETTER, WITH WARNINGS"),
+        case_sets=(*RUN.case_sets, guard),
+        primary_metrics={**RUN.primary_metrics, "general": "accuracy"},
+        comparisons=(*RUN.comparisons, fallen),
+    )
+    (gate,) = hold(run, ["forgot none"]).gates
+    assert gate.outcome == outcome, gate.sentence
+
+
+def test_two_evaluations_cannot_tell_overfitting() -> None:
+    names = {one.name for one in RUN.variants if one.kind == "adapter"}
+    log = TrainingLog((1, 2), (1.0, 0.9), (1, 2), (1.0, 0.9), None, "trainer_state.json:1")
+    curves = tuple(LearningCurve(name, log, "Only 2 evaluations.", False) for name in sorted(names))
+    (gate,) = hold(replace(RUN, learning_curves=curves), ["overfit none"]).gates
+    assert (gate.outcome, gate.sentence) == ("cannot tell", "Only 2 evaluations.")
+
+
 def decided(decision: str, headline: str, warnings: tuple[str, ...] = ()) -> RunResult:
     (first, *_) = [one for one in RUN.verdicts if one.baseline == "base"]
     verdict = replace(first, decision=decision, headline=headline, warnings=warnings)
@@ -227,3 +282,35 @@ def test_the_gates_of_a_run_are_those_of_its_run_yaml() -> None:
     spec = {"gates": {"accuracy": ">= 0.9", "brittle": "none"}}
     assert gates_of(replace(RUN, spec=spec)) == ["accuracy >= 0.9", "brittle none"]
     assert gates_of(RUN) == []
+
+
+@pytest.fixture
+def worse_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Words that score a system which is much worse than the base."""
+    monkeypatch.chdir(tmp_path)
+    cases = questions(range(60))
+    rows = [json.dumps({"label": case["label"]}) for case in cases]
+    Path("refs.jsonl").write_text("\n".join(rows) + "\n")
+    for system, every in (("base", 20), ("lora", 2)):
+        told = answers(cases, lambda n, every=every: n % every == 0)
+        Path(f"{system}.txt").write_text("\n".join(told) + "\n")
+    files = ["--predictions", "base=base.txt", "--predictions", "lora=lora.txt"]
+    return ["score", "--references", "refs.jsonl:label", *files, "--metrics", "accuracy", "-q"]
+
+
+def test_score_and_report_fail_only_when_asked(
+    worse_files: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert front.exit_code(worse_files) == 0
+    assert front.exit_code([*worse_files, "--fail-on", "worse", "--report", "junit"]) == 1
+    assert Path("tuneval-runs/latest/junit.xml").is_file()
+    assert front.exit_code(["report"]) == 0
+    assert front.exit_code(["report", "--fail-on", "worse"]) == 1
+    assert front.exit_code(["report", "--fail-on", "inconclusive"]) == 1
+    assert front.exit_code(["gate"]) == 2
+    said = capsys.readouterr()
+    assert '! gate "fail on worse" failed: lora: Fine-tuning made accuracy worse' in said.out
+    assert said.err == (
+        'tuneval: nothing to hold the run to: give conditions such as "accuracy >= 0.90", '
+        "--fail-on worse, or gates: in its run.yaml.\n"
+    )

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
+from tuneval.comparison.beyond.overfitting import FEWEST_EVALUATIONS
+from tuneval.comparison.decision.forgetting import Forgot, forgetting
 from tuneval.comparison.wording import gain, scale
 from tuneval.plan.gates import (
     CLEAN,
@@ -169,16 +171,32 @@ class _Held:
         elif condition.subject == "overfit":
             curves = [one for one in result.learning_curves if one.variant in names]
             bad = [one.finding for one in curves if one.is_overfitted]
-            unclear = [] if curves else ["There is no training log of it."]
+            short = [one for one in curves if len(one.log.validation_loss) < FEWEST_EVALUATIONS]
+            unclear = [one.finding for one in short] if curves else ["There is no training log."]
         elif condition.subject == "forgot":
-            bad = [_reason(one) for one in verdicts if "FORGOT" in one.headline]
-            guarded = any(cases.is_guard for cases in result.case_sets)
-            unclear = [] if guarded else ["No guard was run: nothing says what was forgotten."]
+            read = self._guards(arms)
+            bad = [text for kept, text in read if kept == "forgot"]
+            unclear = [text for kept, text in read if kept == "unclear"]
+            unclear = unclear if read else ["No guard was run: nothing says what was forgotten."]
         elif condition.subject == "invalid":
             bad = [_invalid(result)] if result.headline == "INVALID" else []
         else:
             bad = [text for one in verdicts for text in one.warnings]
         return _absent(condition.text, bad, unclear, "Nothing of the kind was found.")
+
+    def _guards(self, arms: Sequence[Arm]) -> list[tuple[Forgot, str]]:
+        """What each guard says of each arm against the baseline."""
+        found = []
+        for cases in self.view.result.case_sets:
+            if not cases.is_guard or self._baseline is None:
+                continue
+            metric = self.view.primary(cases.name)
+            for arm in arms:
+                one = self.view.comparison(cases.name, metric, (self._baseline.name, arm.name))
+                if one is not None:
+                    kept, text = forgetting(one, cases.name, metric)
+                    found.append((kept, f"{arm.name}: {text}"))
+        return found
 
     def _arms(self, condition: Condition) -> list[Arm]:
         """Those that are named; else what was tuned: the adapters, else all but the baseline."""
