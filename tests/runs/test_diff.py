@@ -54,7 +54,10 @@ def test_a_run_and_itself_are_the_same(make_run: Make) -> None:
         "lora (second) and lora (first) are the same: every answer is equal on the 300 cases that "
         "both runs have.",
     )
-    assert result.findings[0].sentence == "Nothing changed in data, prompts, weights or settings."
+    assert result.findings[0].sentence == (
+        "Nothing changed in data, prompts, weights or settings. The same answers in both runs: "
+        "base, lora."
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +99,7 @@ def test_two_trainings_are_what_the_statistics_say(
     assert verdict.reasons[1:] == (
         "One training seed a side: this holds for the two checkpoints, not for their recipes.",
     )
-    assert "base gave the same answers in both runs" in result.notes
+    assert result.findings[0].sentence.endswith(" The same answers in both runs: base.")
     assert RunResult.of(result).flips_of("lora (week1)", "lora (week2)")
 
 
@@ -183,7 +186,9 @@ def test_what_changed_is_named(make_run: Make) -> None:
         ("settings", "statistics.margin_points", "2.0", "1.0"),
         ("settings", "version of torch", "2.1", "2.2"),
     )
-    assert found.sentence == "Between the runs changed: prompts (1), settings (2)."
+    assert found.sentence == (
+        "Between the runs changed: prompts (1), settings (2). The same answers in both runs: lora."
+    )
 
 
 def test_a_metric_that_cannot_be_measured_again_is_compared_by_its_cases(make_run: Make) -> None:

@@ -48,6 +48,16 @@ def test_the_chart_places_values_and_intervals(three: list[Path]) -> None:
     assert max(map(len, shown)) <= 80
 
 
+def test_a_set_that_the_last_run_does_not_have_keeps_its_own_metric(
+    three: list[Path], make_run: Make
+) -> None:
+    result = three[-1] / "result.json"
+    result.write_text(result.read_text().replace('"refs.jsonl"', '"other.jsonl"'))
+    assert len(history(RUNS, arms=["lora"])) == 1
+    points = history(RUNS, arms=["lora"], case_set="refs.jsonl")
+    assert [point.score.metric for point in points] == ["accuracy", "accuracy"]
+
+
 def test_the_command_prints_it(three: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     assert front.exit_code(["history", "--metric", "f1_macro"]) == 0
     assert capsys.readouterr().out.startswith("F1 macro on refs.jsonl\n")

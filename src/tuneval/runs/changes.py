@@ -56,8 +56,8 @@ def changes(
     return sorted(found, key=lambda change: AREAS.index(change.area))
 
 
-def finding(found: Sequence[Change]) -> Finding:
-    """The changes as a table of the report."""
+def finding(found: Sequence[Change], same: Sequence[str]) -> Finding:
+    """The changes as a table of the report; ``same`` names the arms whose answers did not change."""
     counts = {area: sum(one.area == area for one in found) for area in AREAS}
     said = ", ".join(f"{area} ({n})" for area, n in counts.items() if n)
     return Finding(
@@ -66,9 +66,12 @@ def finding(found: Sequence[Change]) -> Finding:
         case_set="",
         subject="between the runs",
         level="note",
-        sentence=f"Between the runs changed: {said}."
-        if said
-        else "Nothing changed in data, prompts, weights or settings.",
+        sentence=(
+            f"Between the runs changed: {said}."
+            if said
+            else "Nothing changed in data, prompts, weights or settings."
+        )
+        + (f" The same answers in both runs: {', '.join(same)}." if same else ""),
         values={area: float(n) for area, n in counts.items()},
         columns={"area": "text", "what": "text", "before": "text", "after": "text"},
         rows=tuple((one.area, one.what, one.before, one.after) for one in found),

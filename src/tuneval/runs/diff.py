@@ -63,9 +63,7 @@ def diff(first: RunResult, second: RunResult, arms: Sequence[str] = ()) -> RunRe
     changed = changes(first, second, shared, [(one.before, one.after) for one in pairs])
     equal = [pair for pair in pairs if pair.is_same(first, second, shared)]
     compared = [pair for pair in pairs if pair not in equal] or pairs
-    notes: list[str] = [
-        f"{pair.named} gave the same answers in both runs" for pair in equal if pair not in compared
-    ]
+    notes: list[str] = []
     predictions: dict[str, dict[str, list[Prediction]]] = {}
     assessments: dict[str, Assessment] = {}
     primary: dict[str, str] = {}
@@ -94,7 +92,13 @@ def diff(first: RunResult, second: RunResult, arms: Sequence[str] = ()) -> RunRe
             case_sets,
             [fact for pair in compared for fact in pair.facts(first, second)],
         ),
-        Found(predictions, assessments, primary, [finding(changed)], notes=notes),
+        Found(
+            predictions,
+            assessments,
+            primary,
+            [finding(changed, [pair.named for pair in equal])],
+            notes=notes,
+        ),
     )
     judged = [_judge(pair, result, changed, is_same=pair in equal) for pair in compared]
     outcomes = [outcome for _, found in judged for outcome in found]

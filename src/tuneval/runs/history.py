@@ -45,9 +45,9 @@ def history(
     if not runs:
         raise ConfigError(f'"{place}" holds no finished run. Give the folder that the runs lie in.')
     results = [(folder.name, read(folder / "result.json")) for folder in runs]
-    last = results[-1][1]
-    name = case_set or last.case_sets[0].name
-    metric = metric or last.primary_metrics.get(name, "")
+    name = case_set or results[-1][1].case_sets[0].name
+    primary = [one.primary_metrics[name] for _, one in results if name in one.primary_metrics]
+    metric = metric or (primary[-1] if primary else "")
     points: list[Point] = []
     before = ""
     for run, result in results:
