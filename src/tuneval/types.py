@@ -471,6 +471,24 @@ class Finding:
     flag: str = ""
 
 
+GateOutcome = Literal["passed", "failed", "cannot tell"]
+"""Of a condition on a number, by its interval: inside, outside, or across the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A condition that a run was held to, for one arm and case set where it speaks of them.
+
+    ``name`` is the condition as it was written, ``sentence`` what was found and why it decides;
+    ``about`` tells gates of one condition apart ("lora: accuracy").
+    """
+
+    name: str
+    outcome: GateOutcome
+    sentence: str
+    about: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """Everything a finished run found; every report renders from this alone.
@@ -507,6 +525,7 @@ class RunResult:
     notes: tuple[str, ...] = ()
     is_complete: bool = True
     output_dir: str = ""
+    gates: tuple[Gate, ...] = ()
     schema_version: int = SCHEMA_VERSION
     prompts: tuple[ShownPrompt, ...] = ()
     prompt_places: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)

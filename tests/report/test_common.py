@@ -173,6 +173,7 @@ def test_predictions_has_one_line_per_case_and_variant() -> None:
 
 SUFFIXES = {
     "console": "txt",
+    "junit": "junit.xml",
     "notebook": "notebook.html",
     "predictions": "predictions.jsonl",
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuneval.cli.ending import ending
 from tuneval.cli.options import OUTPUT, takes_comparison, to_options
 from tuneval.cli.progress import progress_for
 
@@ -50,7 +51,7 @@ def walk(spec: RunSpec, *, as_json: bool, quiet: bool) -> int:
     # What stands on the same screen already is not said twice.
     was_announced = not quiet and sys.stderr.isatty() and sys.stdout.isatty()
     show(result, as_json=as_json, preface=not was_announced)
-    return 0 if result.is_complete else 1
+    return ending(result)
 
 
 def show(result: RunResult, *, as_json: bool, preface: bool = True) -> None:

@@ -1,7 +1,7 @@
 """The command line's front door: finds the command, turns errors into exit codes and words.
 
 Exit codes: 0 done, 1 a gate failed or units are missing, 2 the user can mend it, 3 our bug (with a
-log), 130/143 interrupted and resumable.
+log), 4 the data cannot tell whether a gate holds, 130/143 interrupted and resumable.
 """
 
 from __future__ import annotations
@@ -22,7 +22,22 @@ from typing import Any
 
 import typer
 
-from tuneval.cli import compare, demo, doctor, listing, paraphrase, plan, report, run, score, split
+from tuneval.cli import (
+    compare,
+    demo,
+    diff,
+    doctor,
+    gate,
+    history,
+    listing,
+    paraphrase,
+    plan,
+    report,
+    run,
+    runs,
+    score,
+    split,
+)
 from tuneval.cli.layout import PlainCommand, PlainGroup
 from tuneval.cli.unfolded import with_flags
 from tuneval.errors import TunevalError
@@ -43,6 +58,10 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "doctor": doctor.doctor,
     "list": listing.list_,
     "report": report.report,
+    "gate": gate.gate,
+    "runs": runs.runs,
+    "diff": diff.diff,
+    "history": history.history,
     "score": score.score,
     "plan": plan.plan,
     "split": split.split,

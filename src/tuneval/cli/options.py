@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tuneval.cli.ending import fail_on_words
+
 VARIANTS, DATA, HOW, MACHINE, OUTPUT = "variants", "data", "how", "machine", "output"
 AUTO = "auto"
 
@@ -213,6 +215,10 @@ def _words(
     report: Annotated[
         str, _option(OUTPUT, "html, md, csv beside result.json", metavar="KIND,..")
     ] = "html",
+    fail_on: Annotated[
+        str | None,
+        _option(OUTPUT, "worse, warning, inconclusive: exit 1 or 4", metavar="WHAT,..", rare=True),
+    ] = None,
     resamples: Annotated[
         int, _option(OUTPUT, "bootstrap and permutation draws", metavar="N", rare=True)
     ] = 10_000,
@@ -320,7 +326,11 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
                 "tokenizer_from",
             )
         },
-        "output": {"dir": words["output_dir"], "reports": _listed(words["report"])},
+        "output": {
+            "dir": words["output_dir"],
+            "reports": _listed(words["report"]),
+            "fail_on": fail_on_words(words["fail_on"]),
+        },
     }
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from tuneval.cli.ending import FailOn
+
 CODE = "code"
 
 
@@ -92,6 +94,7 @@ def score(
     ] = "html",
     json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    fail_on: FailOn = None,
 ) -> int:
     """tuneval score --references refs.jsonl --predictions base=base.jsonl \\
         --predictions lora=lora.jsonl --metrics rouge,bleu
@@ -104,6 +107,7 @@ def score(
     """
     from tuneval.api import RunResult
     from tuneval.cli.compare import show, show_notes
+    from tuneval.cli.ending import ending, fail_on_words
     from tuneval.cli.progress import progress_for
     from tuneval.pipeline.score_code import Problems, Walls, score_code
     from tuneval.pipeline.score_outputs import Expected
@@ -111,7 +115,9 @@ def score(
     from tuneval.plan.spec import MetricsSpec, OutputSpec
     from tuneval.tasks.thinking import one_of_thinking
 
-    output = OutputSpec(dir=output_dir, reports=tuple(_listed(report)))
+    output = OutputSpec.model_validate(
+        {"dir": output_dir, "reports": _listed(report), "fail_on": fail_on_words(fail_on)}
+    )
     if task == "code" or (benchmark is not None and samples):
         result = score_code(
             Problems(problems, benchmark, benchmark_data),
@@ -148,7 +154,7 @@ def score(
             announce=None if quiet else show_notes,
         )
     show(RunResult.of(result), as_json=json)
-    return 0 if result.is_complete else 1
+    return ending(result)
 
 
 def _options(metrics: list[str], encoder: str) -> dict[str, dict[str, str]]:

@@ -23,7 +23,9 @@ from tuneval.errors import DataError, gather
 from tuneval.registry import unknown
 from tuneval.types import Case, CaseSet
 
-ID_COLUMNS = ("id", "_id", "doc_id")
+ID_COLUMNS = ("id", "_id")
+SOMETIMES_IDS = ("doc_id",)
+"""lm-evaluation-harness numbers cases so; elsewhere it names a document of several cases."""
 
 Answer = TypeVar("Answer")
 
@@ -284,7 +286,20 @@ def _joined(
 def _id_column(table: Table, asked: str | None) -> str | None:
     _refuse_unknown(table, asked)
     present = list(table.rows[0].fields)
-    return asked or next((name for name in present if name.casefold() in ID_COLUMNS), None)
+    return asked or next(
+        (
+            name
+            for name in present
+            if name.casefold() in ID_COLUMNS
+            or (name.casefold() in SOMETIMES_IDS and _is_unique(table, name))
+        ),
+        None,
+    )
+
+
+def _is_unique(table: Table, column: str) -> bool:
+    values = [as_text(row.fields.get(column)) for row in table.rows]
+    return len(set(values)) == len(values)
 
 
 def _refuse_unknown(table: Table, asked: str | None) -> None:

@@ -29,6 +29,7 @@ from tuneval.pipeline.folder import environment, open_named_folder, write_score
 from tuneval.pipeline.given_answers import read_given
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import MetricsSpec, OutputSpec, RunSpec
+from tuneval.runs.gate import hold
 from tuneval.tasks import Task
 from tuneval.tasks.thinking import Thinking
 from tuneval.types import CaseSet, Finding, NoProgress, Progress, RunResult, Variant, VariantKind
@@ -155,6 +156,7 @@ def score(
             alpha=alpha,
         ),
     )
+    result = hold(result, (), output.fail_on)
     write_score(folder, result, output.reports)
     return result
 

@@ -24,6 +24,7 @@ from pydantic import (
 
 from tuneval.engine.address import ServerUrl
 from tuneval.errors import ConfigError, gather
+from tuneval.plan.gates import parse_condition
 from tuneval.plan.yaml_text import Place, override, read_yaml
 from tuneval.registry import unknown
 
@@ -227,11 +228,16 @@ def _judge(value: Any) -> Any:
     return value
 
 
+FailOn = Literal["worse", "warning", "inconclusive"]
+"""What beside a failed gate makes a command fail; "worse" is part of the others."""
+
+
 class OutputSpec(_Strict):
-    """Where the run goes and what is written beside ``result.json``."""
+    """Where the run goes, what is written beside ``result.json``, and what makes it fail."""
 
     dir: str = "tuneval-runs"
     reports: Texts = ("html",)
+    fail_on: Annotated[tuple[FailOn, ...], BeforeValidator(_one_or_many)] = ()
 
 
 class RunSpec(_Strict):
@@ -253,7 +259,14 @@ class RunSpec(_Strict):
     perturbations: tuple[Annotated[PerturbationSpec, BeforeValidator(_perturbation)], ...] = ()
     statistics: StatisticsSpec = StatisticsSpec()
     backend: BackendSpec = BackendSpec()
+    gates: Mapping[str, str] = Field(default_factory=dict)
     output: OutputSpec = OutputSpec()
+
+    @model_validator(mode="after")
+    def _gates_can_be_read(self) -> RunSpec:
+        for subject, condition in self.gates.items():
+            parse_condition(f"{subject} {condition}")
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> RunSpec:

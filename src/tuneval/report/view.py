@@ -14,6 +14,8 @@ from tuneval.report import wording
 from tuneval.types import (
     CaseSet,
     Comparison,
+    Gate,
+    GateOutcome,
     RunResult,
     Score,
     Variant,
@@ -216,7 +218,7 @@ class View:
         return self.result.headline if self.result.is_complete else "INCOMPLETE"
 
     def messages(self) -> list[tuple[str, str]]:
-        """(mark, sentence): answers, what each verdict says first, then warnings, then what else it says.
+        """(mark, sentence): gates, answers, what each verdict says first, warnings, what else it says.
 
         A sentence is said once, with the names of those that it is about where there are several.
         None of an unfinished run: what half of the cases show is not what the run shows.
@@ -251,7 +253,8 @@ class View:
                     said.setdefault(found.sentence, ("!", [found.variant]))
         about_data = {one.sentence for one in self.result.findings if not one.variant}
         is_plain = len({name for _, names in said.values() for name in names if name}) <= 1
-        return [
+        gates = [(_GATE_MARKS[gate.outcome], gate_line(gate)) for gate in self.result.gates]
+        return gates + [
             (
                 sign,
                 sentence
@@ -278,6 +281,14 @@ class View:
             return ""
         folder = self.result.output_dir or "RUN_DIR"
         return f"tuneval run {shlex.quote(folder.rstrip('/') + '/run.yaml')}"
+
+
+_GATE_MARKS: dict[GateOutcome, str] = {"passed": "+", "failed": "!", "cannot tell": "?"}
+
+
+def gate_line(gate: Gate) -> str:
+    """The outcome of a gate as a sentence."""
+    return f'gate "{gate.name}" {gate.outcome}: {gate.sentence}'
 
 
 def _names_itself(sentence: str, about: Sequence[str]) -> bool:

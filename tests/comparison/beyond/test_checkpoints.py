@@ -30,7 +30,7 @@ def judged(measurements, metric=None, **more):
             (True, False, False),
             "step 20 is the best of 3 checkpoints: accuracy 90.0 (81.0 to 95.0, widened: it is picked on "
             "these same cases); 30 cannot be told from it, 10 is worse; the last (30) against the best: "
-            "-2.0 points (-5.8 to +1.9).",
+            "-2.0 points (-7.2 to +2.4).",
             id="one is worse",
         ),
         pytest.param(
@@ -47,7 +47,7 @@ def judged(measurements, metric=None, **more):
             (False, False, False),
             "step 10 is the best of 3 checkpoints: accuracy 80.0 (71.1 to 86.7, widened: it is picked on "
             "these same cases); none of the others can be told from it; the last (30) against the best: "
-            "+0.0 points (-1.9 to +1.9).",
+            "+0.0 points (-3.0 to +3.0).",
             id="copies: the earliest, and nothing to pay",
         ),
     ],

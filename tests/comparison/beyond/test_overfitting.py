@@ -109,10 +109,10 @@ DEMO = (0.129, 0.092, 0.110, 0.118, 0.120, 0.120)
             id="NaN after two evaluations",
         ),
         pytest.param(
-            replace(log_of([1.0, 0.9, 0.97]), nan_from=40),
+            replace(log_of([1.0, 0.9, 1.17]), nan_from=40),
             "The losses became NaN at step 40; nothing is judged from there on: evaluate a "
             "checkpoint from before that step. Until then: Validation loss reached its minimum "
-            "0.900 at step 20 and rose to 0.970 (+8%). The checkpoint at step 20 is the one to "
+            "0.900 at step 20 and rose to 1.170 (+30%). The checkpoint at step 20 is the one to "
             "evaluate; train fewer epochs or add dropout/weight decay.",
             True,
             id="overfitted, then NaN",

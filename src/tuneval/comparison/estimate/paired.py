@@ -148,8 +148,9 @@ def to_comparison(
     interval = None
     if found.bounds is not None:
         confidence = settings.confidence
-        narrow = (found.one_sided or found.bounds)(settings.bound_confidence)
-        wide = bounded.hull(found.bounds(confidence), narrow)
+        one_sided = found.one_sided or found.bounds
+        narrow = one_sided(settings.bound_confidence)
+        wide = bounded.hull(found.bounds(confidence), one_sided(2 * confidence - 1))
         low, high = _as_tested(narrow, found.p_value, 1 - settings.bound_confidence, difference)
         details["interval90_low"], details["interval90_high"] = low, high
         details["bound_confidence"] = settings.bound_confidence
