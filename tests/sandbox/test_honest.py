@@ -17,7 +17,7 @@ SLOW_MACHINE = Limits(wall_seconds=60.0)
 
 def test_honest_programs_pass(each: SandboxBackend) -> None:
     rows = shared_rows("sandbox", "honest.jsonl")
-    assert len(rows) == 15
+    assert rows
     outcomes = run_all([corpus_program(row, row["program"]) for row in rows], each, SLOW_MACHINE)
     assert _others([row["id"] for row in rows], outcomes, "passed") == []
 
@@ -39,16 +39,15 @@ def _others(ids: list[str], outcomes: list[Outcome], wanted: str) -> list[str]:
     return [f"{name}: {o.outcome} {o.detail}" for name, o in pairs if o.outcome != wanted]
 
 
-@pytest.mark.parametrize("part", [slice(0, 164, 4)], ids=["41"])
-def test_humaneval_solutions_pass(best: SandboxBackend, part: slice) -> None:
+def test_every_fourth_humaneval_solution_passes(best: SandboxBackend) -> None:
     ids, programs = _reference_programs("humaneval", "HumanEval.jsonl.gz")
-    assert _others(ids[part], run_all(programs[part], best, SLOW_MACHINE), "passed") == []
+    assert _others(ids[::4], run_all(programs[::4], best, SLOW_MACHINE), "passed") == []
 
 
 @pytest.mark.slow
 def test_all_humaneval_solutions_pass(each: SandboxBackend) -> None:
     ids, programs = _reference_programs("humaneval", "HumanEval.jsonl.gz")
-    assert len(programs) == 164
+    assert len(programs) == len(shared_rows("humaneval", "HumanEval.jsonl.gz"))
     assert _others(ids, run_all(programs, each, SLOW_MACHINE), "passed") == []
 
 
