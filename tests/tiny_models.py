@@ -64,6 +64,14 @@ def build_tokenizer(*, bos: bool = False, pad: bool = False, chat: bool = False)
     return tokenizer
 
 
+def words_only(*words: str) -> Any:
+    """A tokenizer that knows these words and nothing else."""
+    vocabulary = {word: number for number, word in enumerate(("[UNK]", END, *words))}
+    inner = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    return PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="[UNK]", eos_token=END)
+
+
 def build_model(folder: Path, family: str = "llama", *, seed: int = 0, **options: Any) -> Path:
     """Write a random model of a family, with a tokenizer, to a folder."""
     keys = ("bos", "pad", "chat")

@@ -91,3 +91,68 @@ def _state(folder: Path, step: int) -> None:
     ]
     state = {"global_step": step, "epoch": 1.0, "log_history": history}
     (folder / "trainer_state.json").write_text(json.dumps(state))
+
+
+# ---- what each says about a training: data, settings, seed ---------------------------------------------
+
+
+def torchtune_record(folder: Path, *, seed: int, data: str, rate: float) -> None:
+    """torchtune writes the configuration of a run into its output folder."""
+    _written(
+        folder / "torchtune_config.yaml",
+        f"output_dir: {folder}\nseed: {seed}\ndataset:\n  source: {data}\noptimizer:\n  lr: {rate}\n"
+        f"metric_logger:\n  log_dir: {folder}/logs\n",
+    )
+
+
+def swift_record(folder: Path, *, seed: int, data: str, rate: float) -> None:
+    """ms-swift writes all of its arguments."""
+    args = {"seed": seed, "dataset": [data], "learning_rate": rate, "output_dir": str(folder)}
+    _written(folder / "args.json", json.dumps(args))
+
+
+def llama_factory_record(folder: Path, *, seed: int, data: str, rate: float) -> None:
+    """LLaMA-Factory's web page writes the arguments of a training."""
+    _written(
+        folder / "training_args.yaml",
+        f"dataset: {data}\nlearning_rate: {rate}\noutput_dir: {folder}\nseed: {seed}\nstage: sft\n",
+    )
+
+
+def axolotl_record(folder: Path, *, seed: int, data: str, rate: float) -> None:
+    """Axolotl's model card holds its configuration."""
+    _written(
+        folder / "README.md",
+        "<details><summary>See axolotl config</summary>\n\naxolotl version: `0.9.2`\n```yaml\n"
+        f"datasets:\n- path: {data}\n  type: alpaca\nlearning_rate: {rate}\noutput_dir: {folder}\n"
+        f"seed: {seed}\nwandb_name: try-{seed}\n```\n\n</details>\n",
+    )
+
+
+def trainer_record(folder: Path, *, seed: int, data: str, rate: float) -> None:
+    """The Trainer's model card lists what matters."""
+    _written(
+        folder / "README.md",
+        f"# {folder.name}\n\nThis model is a fine-tuned version of [base](base) on the {data} dataset.\n\n"
+        "The following hyperparameters were used during training:\n"
+        f"- learning_rate: {rate}\n- train_batch_size: 8\n- seed: {seed}\n- num_epochs: 3\n\n### More\n",
+    )
+
+
+RECORDS = {
+    "torchtune": torchtune_record,
+    "ms-swift": swift_record,
+    "LLaMA-Factory": llama_factory_record,
+    "Axolotl": axolotl_record,
+    "Trainer": trainer_record,
+}
+
+
+def step_record(folder: Path, step: int) -> None:
+    """The state that the Trainer writes beside its weights."""
+    _state(folder, step)
+
+
+def _written(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")

@@ -124,7 +124,8 @@ class Variant:
     """One of the things compared.
 
     ``model`` is a local folder or a hub id (for an adapter: that of its base). Adapters of one
-    ``recipe`` differ in their ``training_seed`` alone and are reported as one row.
+    ``recipe`` differ in their ``training_seed`` alone and are reported as one row. Those of one
+    ``training_run`` are its checkpoints, in order of ``step`` (steps or epochs, as their folders count).
     """
 
     name: str
@@ -137,6 +138,8 @@ class Variant:
     training_seed: int | None = None
     training_log: str | None = None
     trust_remote_code: bool = False
+    training_run: str | None = None
+    step: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +200,30 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class ShownPrompt:
+    """The exact text that a variant is asked with.
+
+    Attributes
+    ----------
+    text : str
+        What the model reads, special tokens spelled out. Behind a server: the messages as JSON,
+        since its template cannot be seen from here.
+    continuation : str or None
+        What is scored after it, joint included; None where an answer is drawn.
+    n_cut, cut_at : int
+        Tokens that were left out to fit the context, and the place in ``text`` where.
+    is_question_lost : bool
+        More than half of what is asked is gone: of the last turn, or of a prompt of exact characters.
+    """
+
+    text: str
+    continuation: str | None = None
+    n_cut: int = 0
+    cut_at: int | None = None
+    is_question_lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """One text drawn from a model, without stop string and special tokens.
 
@@ -239,6 +266,8 @@ class Prediction:
     ``n_tokens`` tokens that spell ``n_bytes`` utf-8 bytes. ``finish_reasons`` stands beside ``completions``
     ("length": cut at the token limit). ``is_truncated``: the prompt was cut to fit the context.
     ``values``: metric name -> the sums of this case, where the task of another tool measures by itself.
+    ``thinking``: "" (the model thought nothing aloud), "closed" (its thoughts were cut off the answer),
+    or "open" (they never ended, and there is no answer).
     """
 
     case_id: str
@@ -254,12 +283,14 @@ class Prediction:
     finish_reasons: tuple[str, ...] = ()
     is_truncated: bool = False
     values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    thinking: Literal["", "closed", "open"] = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingLog:
     """Loss curves of one training run. ``steps`` belong to ``train_loss`` and ``validation_steps``
-    to ``validation_loss``; losses are in nats per token as logged by the trainer."""
+    to ``validation_loss``; losses are in nats per token as logged by the trainer. ``nan_from``: the step
+    from which on the training or validation losses are not numbers."""
 
     steps: tuple[int, ...]
     train_loss: tuple[float, ...]
@@ -268,6 +299,7 @@ class TrainingLog:
     best_step: int | None
     source: str
     epochs: tuple[float, ...] = ()
+    nan_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -439,13 +471,32 @@ class Finding:
     flag: str = ""
 
 
+GateOutcome = Literal["passed", "failed", "cannot tell"]
+"""Of a condition on a number, by its interval: inside, outside, or across the limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """A condition that a run was held to, for one arm and case set where it speaks of them.
+
+    ``name`` is the condition as it was written, ``sentence`` what was found and why it decides;
+    ``about`` tells gates of one condition apart ("lora: accuracy").
+    """
+
+    name: str
+    outcome: GateOutcome
+    sentence: str
+    about: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class RunResult:
     """Everything a finished run found; every report renders from this alone.
 
     ``predictions`` and ``case_scores`` are keyed by variant name; the tuples follow ``cases``
     flattened over case sets in order. ``case_scores`` holds the value of the case set's primary
-    metric for that single case, None where there is none.
+    metric for that single case, None where there is none. ``prompts`` holds every distinct text
+    that a case was asked with, ``prompt_places`` the place of each case's own for every variant.
     """
 
     run_id: str
@@ -474,7 +525,10 @@ class RunResult:
     notes: tuple[str, ...] = ()
     is_complete: bool = True
     output_dir: str = ""
+    gates: tuple[Gate, ...] = ()
     schema_version: int = SCHEMA_VERSION
+    prompts: tuple[ShownPrompt, ...] = ()
+    prompt_places: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
 
 
 class Progress(Protocol):

@@ -66,6 +66,57 @@ def test_models_in_memory_that_cannot_be_used(
     assert message in str(error.value)
 
 
+def tuned_in_memory(setting: Setting) -> tuple[Any, Any]:
+    """A PEFT model as a notebook holds it after training."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    base = AutoModelForCausalLM.from_pretrained(setting.base)
+    model = PeftModel.from_pretrained(base, setting.adapters[0])
+    return model, AutoTokenizer.from_pretrained(setting.base)
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")
+def test_a_peft_model_brings_its_own_base(setting: Setting, run_it: Run) -> None:
+    stored = run_it(adapters=[f"tuned={setting.adapters[0]}"], full=())
+    held = tuned_in_memory(setting)
+    options = {"data": setting.data, "statistics": {"resamples": 200}}
+    for found in (
+        tuneval.compare(models={"tuned": held}, **options),
+        tuneval.compare(adapters={"tuned": held}, **options),
+    ):
+        assert [(one.name, one.kind) for one in found.variants] == [
+            ("base", "base"),
+            ("tuned", "adapter"),
+        ]
+        assert found.predictions == stored.predictions
+
+
+def test_a_model_is_taken_wherever_a_folder_is(
+    setting: Setting, run_it: Run, in_memory: dict[str, Any]
+) -> None:
+    stored = run_it(adapters=())
+    options = {"data": setting.data, "statistics": {"resamples": 200}}
+    for base, full in (
+        (in_memory["base"], in_memory["full"]),
+        (setting.base, [in_memory["full"]]),
+        (
+            in_memory["base"][0],
+            {"full": str(setting.full)},
+        ),  # its tokenizer lies where it came from
+    ):
+        assert tuneval.compare(base, full=full, **options).predictions == stored.predictions
+
+
+def test_models_without_a_base(in_memory: dict[str, Any], setting: Setting) -> None:
+    with pytest.raises(TunevalError) as error:
+        tuneval.compare(models={"full": in_memory["full"]}, data=setting.data)
+    assert str(error.value) == (
+        'models in memory ("full"): which one is the base? Give it the name "base", or a folder or '
+        "hub id as the first argument."
+    )
+
+
 class Labelled:
     """A datasets.Dataset as far as it is used here: rows, and names of class labels."""
 
@@ -203,7 +254,7 @@ def test_what_was_inferred_is_said_before_the_first_case_and_stays_in_run_yaml(
     setting: Setting, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["compare", str(setting.base), "--data", str(setting.data), "--resamples", "200"]
-    words += [word for path in setting.adapters for word in ("--adapter", str(path))]
+    words += [word for path in setting.adapters for word in ("--adapter", f"lora={path}")]
     assert exit_code(words) == 0
     said = capsys.readouterr().err
     text = next(Path("tuneval-runs").glob("*/run.yaml")).read_text()

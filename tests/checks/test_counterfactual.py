@@ -55,7 +55,8 @@ def test_a_model_that_is_worse_on_her() -> None:
     assert one.rows[0][:5] == pytest.approx((100, 10, 0.3, *wilson(30, 100)))
     assert len(one.rows[0]) == len(one.columns)
     assert found.verdicts[0].warnings == (one.sentence,)
-    assert found.of("base", "gender:swap").level == "clear"
+    # 100 equal answers allow a difference of 3 points: they do not prove 2.
+    assert found.of("base", "gender:swap").level == "unclear"
 
 
 def test_swaps_are_no_slice_and_are_not_judged_by_ninety_per_cent() -> None:

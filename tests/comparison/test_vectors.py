@@ -62,7 +62,7 @@ def test_clustered_mean(vector):
     assert estimate.standard_error * sqrt((groups - 1) / groups) == near(vector, "se_cr0")
     found = score(
         measured(values),
-        MeanScore(),
+        MeanScore(unit="nats"),  # without a range the interval is the t interval
         SETTINGS,
         case_set="t",
         clusters=[str(c) for c in clusters],
@@ -74,7 +74,8 @@ def test_clustered_mean(vector):
 @vector_named("paired_t")
 def test_paired_t(vector):
     a, b = vector["input"]["a"], vector["input"]["b"]
-    found = compare(measured(a), measured(b, "lora"), MeanScore(), SETTINGS, case_set="t")
+    nats = MeanScore(unit="nats")  # without a range the interval is the t interval
+    found = compare(measured(a), measured(b, "lora"), nats, SETTINGS, case_set="t")
     assert found.difference == near(vector, "mean_diff")
     assert found.details["standard_error"] == near(vector, "se")
     assert found.interval.low == near(vector, "ci_low")
@@ -164,7 +165,8 @@ def test_seed_summary(vector):
 @vector_named("bca_interval")
 def test_bca(vector):
     x = vector["input"]["x"]
-    found = score(measured(x), Corpus(), Settings(resamples=100_000), case_set="t")
+    corpus = Corpus(unit="nats")  # without a range the interval is BCa's alone
+    found = score(measured(x), corpus, Settings(resamples=100_000), case_set="t")
     assert found.interval.low == near(vector, "low")
     assert found.interval.high == near(vector, "high")
 

@@ -126,6 +126,11 @@ def test_an_answer_that_is_no_choice(answer: object) -> None:
         (["hello"], 'turn 1 of "messages" is text, expected an object'),
         ([{"content": "q"}], 'turn 1 of "messages" has no "role" (found "content")'),
         ([{"role": "user"}], 'turn 1 of "messages" has no "content" (found "role")'),
+        (
+            [{"role": "assistant", "content": None, "tool_calls": [{"name": "look"}]}],
+            'turn 1 of "messages" (assistant) calls a tool and says nothing: such turns are not '
+            "rendered",
+        ),
         ([{"role": "user", "content": [{"type": "image"}]}],
          'turn 1 of "messages" holds something other than text'),
     ],

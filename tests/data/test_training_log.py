@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from shared import SHARED
+from tuneval.comparison import judge_training_log
 from tuneval.data.training_log import find, read
 from tuneval.errors import DataError
 
@@ -71,6 +74,35 @@ def test_validation_rows(
     assert (log.validation_loss, log.best_step) == (validation, best)
 
 
+NAN = float("nan")
+
+
+@pytest.mark.parametrize(
+    ("history", "nan_from", "best"),
+    [
+        ([(10, "loss", 1.0), (10, "eval_loss", 1.0), (20, "eval_loss", NAN)], 20, 10),
+        ([(10, "loss", 1.0), (20, "loss", NAN), (30, "loss", NAN)], 20, None),
+        ([(10, "eval_loss", NAN), (20, "eval_loss", NAN)], 10, None),
+        ([(0, "eval_loss", NAN)], 0, None),
+        ([(10, "eval_loss", 1.0), (20, "eval_loss", float("inf"))], 20, 10),
+        ([(10, "eval_loss", 1.0), (20, "eval_loss", None)], 20, 10),  # strict JSON has no NaN
+        ([(10, "eval_loss", 1.0), (20, "eval_loss", NAN), (30, "eval_loss", 1.2)], None, 10),
+        ([(20, "loss", NAN), (20, "eval_loss", 1.0)], None, 20),  # one batch without a scored token
+        ([(10, "loss", 1.0)], None, None),
+    ],
+)
+def test_losses_that_become_nan(
+    tmp_path: Path, history: list[tuple[int, str, Any]], nan_from: int | None, best: int | None
+) -> None:
+    log = read(state(tmp_path, [{"step": step, key: loss} for step, key, loss in history]))
+    assert (log.nan_from, log.best_step) == (nan_from, best)
+
+
+def test_a_row_of_both_kinds_with_a_null(tmp_path: Path) -> None:
+    log = read(state(tmp_path, [{"step": 5, "loss": 2.0, "eval_loss": None}]))
+    assert (log.train_loss, log.validation_loss, log.nan_from) == ((2.0,), (), None)
+
+
 @pytest.mark.parametrize("name", ["out", "out/checkpoint-20", "out/checkpoint-100"])
 def test_found_in_the_folder_itself(tmp_path: Path, name: str) -> None:
     path = state(tmp_path / name)
@@ -109,3 +141,17 @@ def test_a_broken_log_is_named(tmp_path: Path, content: str) -> None:
 def test_a_missing_log(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be opened \\(No such file"):
         read(tmp_path / "trainer_state.json")
+
+
+def test_the_door_case_is_told_as_it_must_be() -> None:
+    door = SHARED / "cases" / "door"
+    if not door.exists():
+        pytest.skip(f"shared cases not here: {door} (set TUNEVAL_SHARED)")
+    manifest = (door / "manifest.jsonl").read_text(encoding="utf-8").splitlines()
+    (row,) = (one for one in map(json.loads, manifest) if one["folder"] == "training_log")
+    some, every = (
+        judge_training_log(read(door / "training_log" / name), "lora").finding
+        for name in row["files"]
+    )
+    assert some.lower().startswith(row["must"].lower())
+    assert every.startswith("All logged losses are NaN, from step ")

@@ -65,7 +65,7 @@ def run_it(setting: Setting) -> Callable[..., RunResult]:
     def run(**changes: Any) -> RunResult:
         words: dict[str, Any] = {
             "base": str(setting.base),
-            "adapters": [str(path) for path in setting.adapters],
+            "adapters": [f"lora={path}" for path in setting.adapters],
             "full": str(setting.full),
             "data": str(setting.data),
             "statistics": {"resamples": 200},

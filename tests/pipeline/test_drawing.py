@@ -109,3 +109,18 @@ def test_the_order_is_the_seeds_and_nothing_elses() -> None:
 def test_a_corpus_metric_is_refused() -> None:
     with pytest.raises(ConfigError, match='the primary metric "f1_macro" is no mean of cases'):
         drawing(case_set(10), "f1_macro")
+
+
+def test_each_pair_stops_for_itself() -> None:
+    lora = Variant("lora", "adapter", "m", adapter="a")
+    cases = case_set(4000)
+    chosen = metrics.build("accuracy", labels=cases.labels)
+    one = Drawing(cases, chosen, [BASE, lora, FULL], "base", SETTINGS, None)
+    draw_until_decided([one], walking({"base": 0.4, "lora": 0.8, "full": 0.83}, []))
+    sizes = {(look.baseline, look.candidate): look.n_cases for look in one.looks}
+    assert sizes["base", "lora"] < 500
+    assert sizes["base", "full"] < 500
+    assert sizes["lora", "full"] > 1000
+    (first, *_) = one.looks
+    assert first.interval is not None
+    assert first.interval.confidence == pytest.approx(1 - 0.05 / 3)

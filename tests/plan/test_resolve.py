@@ -102,17 +102,17 @@ def test_a_log_that_lies_elsewhere_is_named(
     assert f'no training log in "{tmp_path / "home"}" (searched: ' in said
 
 
-def test_a_checkpoint_in_a_folder_without_a_final_adapter_is_offered(
-    weights: tuple[Path, Path], data: Path, tmp_path: Path, doctor: Any
+def test_a_folder_of_models_is_asked_which(
+    weights: tuple[Path, Path], data: Path, tmp_path: Path
 ) -> None:
-    base, adapter = weights
-    folder = trainer_layouts.trl(tmp_path / "out", adapter, base, recorded=str(base))
-    for name in ("adapter_config.json", "adapter_model.safetensors"):
-        (folder / name).unlink()
-    code, said = doctor("--adapter", folder, "--data", data)
-    assert code == 2
-    assert '"checkpoint-30", "checkpoint-90" in it are.' in said
-    assert f"Give one: --adapter {folder}/checkpoint-90 or" in said
+    for name in ("first try", "second"):
+        shutil.copytree(weights[1], tmp_path / "out" / name)
+    with pytest.raises(TunevalError) as error:
+        describe_run(base=str(weights[0]), adapters=["out"], data=[str(data)])
+    assert str(error.value) == (
+        '"out" is no model folder itself; "first try", "second" in it are.\n'
+        'Give one: --adapter out/second or --adapter "out/*" for all.'
+    )
 
 
 def test_columns_of_dataset_info_are_read(
@@ -139,21 +139,21 @@ GONE = "/mnt/train/models/llama-3-8b"
             GONE,
             "",
             'adapter "out" was trained on "/mnt/train/models/llama-3-8b", which is not here.\n'
-            "Name it: tuneval compare BASE --adapter out --data test.jsonl",
+            "Name it: tuneval compare BASE --adapter out --data 'my test.jsonl' --limit 5",
         ),
         (
             "/mnt/train/meta-llama/Llama-3-8B",
             "meta-llama/Llama-3-8B",
             'adapter "out" was trained on "/mnt/train/meta-llama/Llama-3-8B", which is not here.\n'
             "Your cache holds meta-llama/Llama-3-8B. If that is the same model:\n"
-            "    tuneval compare meta-llama/Llama-3-8B --adapter out --data test.jsonl",
+            "    tuneval compare meta-llama/Llama-3-8B --adapter out --data 'my test.jsonl' --limit 5",
         ),
         (
             "models/tiny-base",
             "beside",
             'adapter "out" was trained on "models/tiny-base", which is not here.\n'
             'There is "{beside}". If that is the same model:\n'
-            "    tuneval compare {beside} --adapter out --data test.jsonl",
+            "    tuneval compare {beside} --adapter out --data 'my test.jsonl' --limit 5",
         ),
         (
             "meta-llama/Meta-Llama-3-8B",
@@ -163,13 +163,13 @@ GONE = "/mnt/train/models/llama-3-8b"
             "Download it elsewhere with: hf download meta-llama/Meta-Llama-3-8B\n"
             "then pass the directory, or unset HF_HUB_OFFLINE.\n"
             "If you have it in a folder:\n"
-            "    tuneval compare FOLDER --adapter out --data test.jsonl",
+            "    tuneval compare FOLDER --adapter out --data 'my test.jsonl' --limit 5",
         ),
         (
             None,
             "",
             'adapter "out": adapter_config.json names no base model.\n'
-            "Name it: tuneval compare BASE --adapter out --data test.jsonl",
+            "Name it: tuneval compare BASE --adapter out --data 'my test.jsonl' --limit 5",
         ),
     ],
     ids=["a path", "a path, and a cached model", "relative to a folder above", "hub id", "none"],
@@ -192,7 +192,12 @@ def test_a_base_that_is_not_here_is_offered_never_taken(
     elif cached:
         (tmp_path / "cache" / f"models--{cached.replace('/', '--')}").mkdir(parents=True)
     with pytest.raises(TunevalError) as error:
-        describe_run(base=None, adapters=["out"], data=["test.jsonl"])
+        describe_run(
+            base=None,
+            adapters=["out"],
+            data=["my test.jsonl"],
+            said=["--adapter", "out", "--data", "my test.jsonl", "--limit", "5"],
+        )
     assert str(error.value) == message.replace("{beside}", str(beside))
 
 
@@ -212,41 +217,22 @@ def test_a_four_bit_base_is_no_other_base(
     assert recorded in said
 
 
-def two_adapters(weights: tuple[Path, Path], tmp_path: Path, **changes: Any) -> list[str]:
-    paths = [str(shutil.copytree(weights[1], tmp_path / name)) for name in ("seed1", "seed2")]
-    if changes:
-        edit_json(tmp_path / "seed2" / "adapter_config.json", **changes)
-    return paths
-
-
-def arms_of(adapters: list[str], base: str = "base", **more: Any) -> dict[str, tuple[str, ...]]:
-    spec = describe_run(base=base, adapters=adapters, data=["test.jsonl"], **more)
-    return {one.name: one.adapter for one in spec.variants if one.adapter}
-
-
-def test_one_recipe_is_one_arm_two_recipes_are_two(
-    weights: tuple[Path, Path], tmp_path: Path
-) -> None:
-    one, two = two_adapters(weights, tmp_path)
-    assert arms_of([one, two]) == {"lora": (one, two)}
-    assert arms_of([f"{tmp_path}/seed*"]) == {"lora": (one, two)}
-    assert arms_of([f"a={one}", f"b={two}"]) == {"a": (one,), "b": (two,)}
-    assert arms_of([f"a={one}", f"a={two}"]) == {"a": (one, two)}
-    edit_json(tmp_path / "seed2" / "adapter_config.json", lora_alpha=64)
-    assert arms_of([one, two]) == {"seed1": (one,), "seed2": (two,)}
+def two_adapters(weights: tuple[Path, Path], tmp_path: Path) -> list[str]:
+    return [str(shutil.copytree(weights[1], tmp_path / name)) for name in ("seed1", "seed2")]
 
 
 def test_a_folder_with_an_equals_sign_is_a_folder(
     weights: tuple[Path, Path], tmp_path: Path
 ) -> None:
     shutil.copytree(weights[1], tmp_path / "lr=1e-4")
-    assert arms_of(["lr=1e-4"]) == {"lora": ("lr=1e-4",)}
+    spec = describe_run(base="base", adapters=["lr=1e-4"], data=["test.jsonl"])
+    assert [(one.name, one.adapter) for one in spec.variants[1:]] == [("lora", ("lr=1e-4",))]
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ({"adapters": ["seed1", "./seed1"]}, '--adapter "./seed1" is given twice for "lora".'),
+        ({"adapters": ["seed1", "./seed1"]}, '--adapter "./seed1" is given twice.'),
         ({"full": ["m", "m/"]}, '--full "m/" is given twice.'),
         ({"data": ["test.jsonl", "./test.jsonl"]}, '--data "./test.jsonl" is given twice.'),
         ({"adapters": ["nope*"]}, '--adapter "nope*" matches no folder.'),
@@ -258,7 +244,7 @@ def test_a_folder_with_an_equals_sign_is_a_folder(
         ),
         (
             {"base": None, "full": ["whole"]},
-            "which base? Give it first: tuneval compare BASE --full DIR --data FILE.",
+            "which base? Give it first: tuneval compare BASE --full whole --data test.jsonl",
         ),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,14 @@ def test_a_file_of_the_working_directory_is_not_taken_for_one_beside_the_yaml(
     spec = RunSpec.from_yaml(path)
     assert [one.model for one in spec.variants] == [str(tmp_path / "out" / "full"), "org/name"]
     assert spec.cases[0].file == str(tmp_path / "test.jsonl")
+
+
+def test_an_override_that_is_no_yaml_says_how_to_quote_it(tmp_path: Path) -> None:
+    message = (
+        '"gates.accuracy=>= 0.9": the value is not YAML that can be read. Quote it: '
+        "gates.accuracy=\"'>= 0.9'\""
+    )
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        RunSpec.from_yaml(written(tmp_path, GOOD), ["gates.accuracy=>= 0.9"])
+    spec = RunSpec.from_yaml(written(tmp_path, GOOD), ["gates.accuracy='>= 0.9'"])
+    assert spec.gates == {"accuracy": ">= 0.9"}

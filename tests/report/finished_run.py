@@ -24,6 +24,7 @@ from tuneval.types import (
     Prediction,
     RunResult,
     Score,
+    ShownPrompt,
     TrainingLog,
     Variant,
     VariantFacts,
@@ -101,7 +102,27 @@ def finished_run(
         notes=('column "text" is the input, "label" the class (8 values)',),
         is_complete=complete,
         output_dir="./tuneval-runs/support-3f9c21",
+        **_prompts(case_set, variants),
     )
+
+
+def _prompts(case_set: CaseSet, variants: Sequence[Variant]) -> dict[str, Any]:
+    """The full fine-tune reads a chat template; every ninth of its prompts was cut."""
+    plain, chat = [], []
+    for number, case in enumerate(case_set.cases):
+        text = str(case.inputs["text"]) if "text" in case.inputs else case.id
+        plain.append(ShownPrompt(f"<s>Message: {text}\nTopic:", " login"))
+        asked = f"<s><|user|>Message: {text}\nTopic:<|assistant|>"
+        cut = {"n_cut": 40, "cut_at": 3} if number % 9 == 0 else {}
+        chat.append(ShownPrompt(asked, "login", **cut))
+    places = {one: place for place, one in enumerate(dict.fromkeys([*plain, *chat]))}
+    return {
+        "prompts": tuple(places),
+        "prompt_places": {
+            one.name: tuple(places[own] for own in (chat if one.kind == "full" else plain))
+            for one in variants
+        },
+    }
 
 
 def _findings(case_set: str) -> tuple[Finding, ...]:
@@ -114,7 +135,7 @@ def _findings(case_set: str) -> tuple[Finding, ...]:
             case_set,
             "label probabilities",
             "warning",
-            "full is right 96% of the time but 3% too sure.",
+            "full is right 96% of the time but 3 points too sure.",
             {"ece": 0.03, "null_95": float("nan")},
             {
                 "confidence": "share",

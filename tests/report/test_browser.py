@@ -116,6 +116,9 @@ def test_an_opened_case_shows_every_answer(open_page: Open) -> None:
     opened = opened[: opened.index("</details>")]
     for name in ("base", "lora-0", "lora-1", "lora-2", "full"):
         assert f">{name}<" in opened
+    for who in ("base, lora-0, lora-1, lora-2", "full"):  # held once where they read the same
+        assert opened.count(f">Prompt as sent to {who}<") == 1
+    assert "&lt;s&gt;&lt;|user|&gt;Message: " in opened
     assert "unparsed: no label in the answer" in opened
     assert "&lt;script&gt;document.title" in opened
 

@@ -173,6 +173,7 @@ def test_predictions_has_one_line_per_case_and_variant() -> None:
 
 SUFFIXES = {
     "console": "txt",
+    "junit": "junit.xml",
     "notebook": "notebook.html",
     "predictions": "predictions.jsonl",
 }
@@ -193,3 +194,14 @@ def _normalised(text: str) -> str:
     text = re.sub(r"<style>.*?</style>", "<style></style>", text, flags=re.DOTALL)
     text = re.sub(r"<script>.*?</script>", "<script></script>", text, flags=re.DOTALL)
     return re.sub(r"sha256-[\w+/=]+", "sha256-HASH", text).replace("2026-11-21", "DAY")
+
+
+def test_predictions_name_their_prompt() -> None:
+    run = finished_run(20)
+    prompts = [json.loads(line) for line in predictions.render_prompts(run).splitlines()]
+    assert len({one["text"] for one in prompts}) == len(prompts) == len(run.prompts)
+    for line in predictions.render(run).splitlines():
+        row = json.loads(line)
+        shown = prompts[row["prompt"]]["text"]
+        assert shown.startswith("<s><|user|>Message: ") is (row["variant"] == "full")
+        assert row["input"] in shown

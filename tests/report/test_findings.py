@@ -52,3 +52,34 @@ def test_one_table_for_one_shape() -> None:
 )
 def test_cells(value: Any, unit: str, shown: str) -> None:
     assert cell(value, unit) == shown
+
+
+def checkpoints(*rows: tuple[int, float | None, float | None, float | None, str]) -> Finding:
+    columns = {
+        "step": "count",
+        "accuracy": "share",
+        "low": "share",
+        "high": "share",
+        "against the best": "text",
+    }
+    return Finding(
+        "checkpoints", "", "test", "out", "unclear", "said", {"best": 20.0}, columns, rows
+    )
+
+
+def test_checkpoints_are_drawn_as_a_path() -> None:
+    rows = ((10, 0.6, 0.5, 0.7, "worse"), (20, 0.9, 0.8, 0.95, "the best"))
+    found = block(checkpoints(*rows))
+    (chart,) = found.charts
+    assert chart.title == "out: accuracy by step"
+    assert chart.header == ("step", "accuracy", "low", "high")
+    assert chart.rows == (("10", "60.0", "50.0", "70.0"), ("20", "90.0", "80.0", "95.0"))
+    assert chart.svg.count('class="bar thin base-0"') == 2
+    (table,) = found.tables
+    assert table.rows[1] == ("20", "90.0", "80.0", "95.0", "the best")
+
+
+@pytest.mark.parametrize("rows", [((10, None, None, None, "the best"),), ()])
+def test_a_path_without_numbers_is_drawn_empty_or_not_at_all(rows: Any) -> None:
+    charts = block(checkpoints(*rows)).charts
+    assert [chart.rows for chart in charts] == [()] * len(rows)

@@ -279,3 +279,26 @@ def test_options_that_cannot_be(name: str, options: dict[str, object], message: 
 def test_stop_may_be_one_text() -> None:
     (request,) = made("generate", stop="END").ask(TEXT)
     assert request.decoding is not None and request.decoding.stop == ("END",)
+
+
+def _is_drawn(task: Task, case: Case) -> bool:
+    return all(request.decoding is not None for request in task.ask(case))
+
+
+# A judge that could not see all of it is not read at all.
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "judge"])
+def test_cuts_reach_the_prediction(name: str) -> None:
+    options = {"scoring": "generate"} if name in ("classify", "multiple_choice") else {}
+    task = made(name, **options)
+    case = CASES[name][0] if name in CASES else EXACT
+    cut = [
+        replace(
+            one,
+            is_truncated=True,
+            completions=tuple(replace(two, finish_reason="length") for two in one.completions),
+        )
+        for one in responses_to(task.ask(case))
+    ]
+    prediction = task.read(case, cut)
+    assert prediction.is_truncated
+    assert ("length" in prediction.finish_reasons) is _is_drawn(task, case)

@@ -81,7 +81,7 @@ def test_a_verdict_that_turns_with_the_order_is_a_tie() -> None:
     )
     assert prediction.label == "tie"
     assert prediction.label_probabilities == {"candidate": 0.5, "baseline": 0.5}
-    assert disagreements([prediction]) == (1, 1)
+    assert disagreements([prediction]) == (1, 0, 1)
 
 
 def test_position_bias_counts_verdicts_only() -> None:
@@ -89,7 +89,7 @@ def test_position_bias_counts_verdicts_only() -> None:
     predictions = [
         task.read(CASE, drawn(*said)) for said in [("A", "A"), ("A", "B"), ("?", "A"), ("B", "B")]
     ]
-    assert disagreements(predictions) == (2, 3)
+    assert disagreements(predictions) == (1, 1, 3)
 
 
 def test_a_missing_text_is_missing_for_both() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tuneval.api.objects import parted
 from tuneval.api.result import RunResult
 from tuneval.api.rows import write_rows
 from tuneval.errors import ConfigError
@@ -49,10 +50,10 @@ def run(
 
 
 def compare(
-    base: str | None = None,
+    base: Any = None,
     *,
-    adapters: str | Sequence[str] | Mapping[str, str | Sequence[str]] = (),
-    full: str | Sequence[str] | Mapping[str, str] = (),
+    adapters: Any = (),
+    full: Any = (),
     data: Any = None,
     benchmarks: str | Sequence[str] = (),
     guards: str | Sequence[str] = (),
@@ -65,10 +66,14 @@ def compare(
 
     Parameters
     ----------
-    base : str, optional
-        Folder or hub id; left out, the base that the adapters name.
+    base : str or model, optional
+        Folder or hub id; left out, the base that the adapters name. A model, or (model, tokenizer),
+        may stand here and wherever a folder may.
     adapters, full : str, sequence or mapping
         Folders, globs, "NAME=DIR", or name -> folder(s).
+    models : mapping, optional
+        Name -> (model, tokenizer) in memory. A PEFT model is an adapter and brings its own base:
+        the same model with its adapters off.
     data : path, sequence of paths, list of mappings, or datasets.Dataset
         The test cases.
     benchmarks : str or sequence of str
@@ -90,6 +95,7 @@ def compare(
     --------
     >>> result = tuneval.compare(adapters="out/lora", data="test.jsonl")  # doctest: +SKIP
     >>> print(result)                                                      # doctest: +SKIP
+    >>> tuneval.compare(models={"tuned": (model, tokenizer)}, data=rows)    # doctest: +SKIP
     """
     words = _split(options)
     files = _files(data)
@@ -98,10 +104,16 @@ def compare(
         place = Path((options.get("output") or {}).get("dir", "tuneval-runs"))
         files = [str(write_rows(data, place))]
         words["cases"]["name"] = "data"
+    arms = parted(base, adapters, full, models)
     spec = describe_run(
-        base=base, adapters=_words(adapters), full=_words(full), data=files, **words
+        base=arms.base,
+        adapters=_words(arms.adapters),
+        full=_words(arms.full),
+        held=arms.places,
+        data=files,
+        **words,
     )
-    return run(spec, models=models, progress=progress, announce=announce)
+    return run(spec, models=arms.objects or None, progress=progress, announce=announce)
 
 
 def score(
@@ -137,6 +149,7 @@ def score(
     0.5
     """
     from tuneval import metrics
+    from tuneval.metrics.scripts import script_of
     from tuneval.types import Case, Prediction
 
     if len(predictions) != len(references):
@@ -156,7 +169,8 @@ def score(
     # Without a declared label set, what was predicted counts as well: so does scikit-learn.
     found = {text for texts in expected for text in texts} | {str(one.label) for one in given}
     labels = options.pop("labels", None) or sorted(found)
-    chosen = metrics.build(metric, labels=tuple(labels), **options)
+    script = script_of(text for texts in expected for text in texts)
+    chosen = metrics.build(metric, labels=tuple(labels), script=script, **options)
     rows = chosen.per_case(cases, given)
     if chosen.statistic == "ranks":
         return float(chosen.from_rows(rows))  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tuneval import types
 from tuneval.errors import ConfigError
 from tuneval.report.files import replace_file
+from tuneval.runs.shelf import folders
 from tuneval.types import Flips
 
 if TYPE_CHECKING:
@@ -109,12 +111,14 @@ class RunResult(types.RunResult):
         return {variant, *(one.recipe for one in self.variants if one.name == variant)}
 
     def save_report(self, path: str | Path, kind: str | None = None) -> Path:
-        """Write a report; its kind is the suffix of ``path`` unless it is given."""
+        """Write a report; its kind is the suffix of ``path`` unless it is given (.xml: JUnit)."""
         from tuneval import registry
         from tuneval.report import REPORTS
 
         path = Path(path)
-        render = registry.load(REPORTS, kind or path.suffix.lstrip("."), room="report")
+        suffix = path.suffix.lstrip(".")
+        kind = kind or ("junit" if suffix == "xml" else suffix)
+        render = registry.load(REPORTS, kind, room="report")
         try:
             replace_file(path, render(self))
         except OSError as error:
@@ -126,8 +130,8 @@ def _no_result(folder: Path) -> str:
     if (folder / "run.yaml").is_file():
         return (
             f'"{folder}" holds a run that was not finished (no result.json).\n'
-            f"Go on with: tuneval run {folder}/run.yaml"
+            f"Go on with: tuneval run {shlex.quote(f'{folder}/run.yaml')}"
         )
-    runs = sorted(one.parent.name for one in folder.glob("*/result.json"))
+    runs = sorted(one.name for one in folders(folder) if (one / "result.json").is_file())
     listed = f"\nIt holds the runs {', '.join(runs[:8])}: give one of them." if runs else ""
     return f'"{folder}" is no run folder: it has no result.json.{listed}'

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
 from math import isnan
 
 from tuneval import comparison
@@ -21,6 +22,7 @@ from tuneval.assess.measure import (
     measure,
     unanswered,
     unparsed_share,
+    worst_case,
 )
 from tuneval.comparison import Settings
 from tuneval.metrics import Metric
@@ -31,8 +33,10 @@ from tuneval.types import (
     Confusion,
     Flips,
     Measurement,
+    NoProgress,
     PerClass,
     Prediction,
+    Progress,
     Score,
     Variant,
     arms,
@@ -42,10 +46,14 @@ from tuneval.types import (
 @dataclass(slots=True)
 class Assessment:
     """What was found on one case set. ``confirmatory`` comparisons are those that a verdict may
-    rest on (primary metric, all cases of a set that is not exploratory); the others suggest."""
+    rest on (primary metric, all cases of a set that is not exploratory); ``ranking`` are the pairs of
+    tuned arms that no verdict is about; the others suggest. ``selected``: baseline against the best
+    of several tuned arms, its interval widened because the best was chosen."""
 
     scores: list[Score] = field(default_factory=list)
     confirmatory: list[Comparison] = field(default_factory=list)
+    ranking: list[Comparison] = field(default_factory=list)
+    selected: Comparison | None = None
     exploratory: list[Comparison] = field(default_factory=list)
     confusions: list[Confusion] = field(default_factory=list)
     per_class: list[PerClass] = field(default_factory=list)
@@ -56,8 +64,8 @@ class Assessment:
 
     def demote(self) -> None:
         """Let no verdict rest on it."""
-        self.exploratory += self.confirmatory
-        self.confirmatory = []
+        self.exploratory += [*self.confirmatory, *self.ranking]
+        self.confirmatory, self.ranking, self.selected = [], [], None
 
 
 def assess(
@@ -67,16 +75,20 @@ def assess(
     variants: Sequence[Variant],
     baseline: str,
     settings: Settings,
+    progress: Progress | None = None,
 ) -> Assessment:
     """Measure, score and compare every arm on one case set, on every slice that it has.
 
     The first of ``chosen`` is the primary metric: it alone is measured on slices, and its
-    comparisons on all cases are what a verdict may rest on. A case that one variant could not
+    comparisons on all cases are what a verdict may rest on; on all cases the other tuned arms are
+    compared with one another, too, for the ranking. A case that one variant could not
     answer counts for none of them: a failure is not a wrong answer.
     """
     found = Assessment()
     rows = arms(variants)
     slices = answered(cases, predictions)
+    progress = progress or NoProgress()
+    progress.begin(f"metrics of {cases.name}", len(chosen))
     for metric in chosen:
         chosen_slices = slices if metric is chosen[0] else {"all": slices["all"]}
         measured = {
@@ -101,9 +113,17 @@ def assess(
             ]
             is_confirmatory = slice_ == "all" and metric is chosen[0] and not cases.is_exploratory
             (found.confirmatory if is_confirmatory else found.exploratory).extend(comparisons)
+            if is_confirmatory and not cases.is_guard:
+                found.ranking = [
+                    of_slice.compare(left, right, rows, by_variant, predictions)
+                    for left, right in ranked_pairs(rows, baseline)
+                ]
+                found.selected = _selected(found, of_slice, rows, by_variant, predictions, baseline)
         if metric is chosen[0]:
             clean = _Slice(cases, "all", slices["all"], metric, settings)
             found.exploratory += _robustness(clean, measured, rows)
+        progress.advance(1)
+    progress.end()
     found.case_scores = {
         variant.name: _case_values(chosen[0], cases, predictions[variant.name])
         for variant in variants
@@ -120,6 +140,44 @@ def pairs(rows: Mapping[str, Sequence[Variant]], baseline: str) -> list[tuple[st
     adapters = [arm for arm, members in rows.items() if members[0].kind == "adapter"]
     fulls = [arm for arm, members in rows.items() if members[0].kind == "full" and arm != baseline]
     return against_baseline + [(adapter, full) for adapter in adapters for full in fulls]
+
+
+def ranked_pairs(rows: Mapping[str, Sequence[Variant]], baseline: str) -> list[tuple[str, str]]:
+    """Pairs of tuned arms beside those of ``pairs``: recipe with recipe, full with full."""
+    tuned = [arm for arm in rows if arm != baseline]
+    known = set(pairs(rows, baseline))
+    return [
+        (left, right)
+        for left, right in combinations(tuned, 2)
+        if (left, right) not in known and (right, left) not in known
+    ]
+
+
+def _selected(
+    found: Assessment,
+    of_slice: _Slice,
+    rows: Mapping[str, Sequence[Variant]],
+    measured: Mapping[str, Measurement],
+    predictions: Predictions,
+    baseline: str,
+) -> Comparison | None:
+    """The best tuned arm against the baseline; None where none was selected.
+
+    The best of K looks better than it is: its interval is one of K that hold together (Bonferroni),
+    so it holds for whichever was chosen.
+    """
+    values = {
+        score.variant: score.value
+        for score in found.scores
+        if score.slice == "all" and score.metric == of_slice.metric.name
+    }
+    tuned = [arm for arm in rows if arm != baseline and not isnan(values[arm])]
+    if len(tuned) < 2 or not found.ranking:
+        return None
+    best = (max if of_slice.metric.higher_is_better else min)(tuned, key=lambda arm: values[arm])
+    settings = of_slice.settings
+    wide = replace(settings, confidence=1 - (1 - settings.confidence) / len(tuned))
+    return replace(of_slice, settings=wide).compare(baseline, best, rows, measured, predictions)
 
 
 def add_slice(
@@ -215,21 +273,52 @@ class _Slice:
         measured: Mapping[str, Measurement],
         predictions: Predictions,
     ) -> Comparison:
-        return comparison.compare_recipe(
-            [measured[one.name] for one in rows[left]],
-            [measured[one.name] for one in rows[right]],
-            self.metric,
-            self.settings,
-            baseline_name=left,
-            candidate_name=right,
-            case_set=self.cases.name,
-            slice=self.name,
-            clusters=self.clusters,
-            unparsed=(
-                unparsed_share(rows[left], predictions, self.positions),
-                unparsed_share(rows[right], predictions, self.positions),
-            ),
+        unparsed = tuple(
+            unparsed_share(rows[arm], predictions, self.positions) for arm in (left, right)
         )
+        sides = [[measured[one.name] for one in rows[arm]] for arm in (left, right)]
+
+        def compared(
+            baseline: Sequence[Measurement], candidate: Sequence[Measurement]
+        ) -> Comparison:
+            return comparison.compare_recipe(
+                baseline,
+                candidate,
+                self.metric,
+                self._settings(left, rows),
+                baseline_name=left,
+                candidate_name=right,
+                case_set=self.cases.name,
+                slice=self.name,
+                clusters=self.clusters,
+                is_spread_shared=all(rows[arm][0].kind != "base" for arm in (left, right)),
+                unparsed=(unparsed[0], unparsed[1]),
+            )
+
+        found = compared(*sides)
+        if max(unparsed) == 0 or self.metric.statistic not in {"proportion", "mean"}:
+            return found
+        unread = {
+            one.variant: [predictions[one.variant][i].problem is not None for i in self.positions]
+            for side in sides
+            for one in side
+        }
+        worst = worst_case(sides, unread, self.metric.unit, gains=found.difference > 0)
+        if worst is None:
+            return found
+        against = compared(*worst)
+        details = {**found.details, "worst_case_difference": against.difference}
+        if against.p_value is not None:
+            details["worst_case_p"] = against.p_value
+        return replace(found, details=details)
+
+    def _settings(self, left: str, rows: Mapping[str, Sequence[Variant]]) -> Settings:
+        """Claims of closeness to an adapter share one error rate, those to the baseline another."""
+        is_adapter = rows[left][0].kind == "adapter"
+        n_tuned, n_adapters = len(rows) - 1, sum(row[0].kind == "adapter" for row in rows.values())
+        n_fulls = sum(row[0].kind == "full" for row in rows.values())
+        claims = n_adapters * n_fulls if is_adapter else n_tuned
+        return replace(self.settings, closeness_claims=max(claims, 1) * self.settings.n_case_sets)
 
 
 def _robustness(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from tuneval import comparison
 from tuneval.assess.assess import Assessment
 from tuneval.assess.measure import LABELLED, Predictions, class_counts, is_missing
+from tuneval.comparison.estimate.multiplicity import ALPHA
 from tuneval.types import (
     CaseSet,
     Comparison,
@@ -20,6 +22,7 @@ from tuneval.types import (
     Variant,
     VariantFacts,
     Verdict,
+    arms,
 )
 from tuneval.version import __version__
 
@@ -56,6 +59,8 @@ class Found:
     findings: Sequence[Finding] = ()
     problems: Sequence[str] = ()
     notes: Sequence[str] = ()
+    alpha: float = ALPHA
+    """What each kind of warning may use of the 5% of a run."""
 
 
 def conclude(about: About, compared: Compared, found: Found) -> RunResult:
@@ -65,8 +70,10 @@ def conclude(about: About, compared: Compared, found: Found) -> RunResult:
     scores = tuple(score for one in assessed for score in one.scores)
     comparisons = adjust(assessed)
     curves = tuple(
-        comparison.judge_training_log(log, variant) for variant, log in compared.logs.items()
+        comparison.judge_training_log(log, variant, found.alpha / len(compared.logs))
+        for variant, log in compared.logs.items()
     )
+    findings = (*rankings(comparisons, found, variants), *found.findings)
     verdicts, headline = decide(
         comparisons,
         variants,
@@ -75,7 +82,7 @@ def conclude(about: About, compared: Compared, found: Found) -> RunResult:
         compared.facts,
         curves,
         tuple(one.name for one in case_sets if one.is_guard),
-        found.findings,
+        findings,
     )
     problems = (*found.problems, *missing_units(found.predictions))
     return RunResult(
@@ -108,12 +115,44 @@ def conclude(about: About, compared: Compared, found: Found) -> RunResult:
         per_class=tuple(one for each in assessed for one in each.per_class),
         flips=tuple(one for each in assessed for one in each.flips),
         learning_curves=curves,
-        findings=tuple(found.findings),
+        findings=findings,
         problems=problems,
-        notes=(*found.notes, *(line for cases in case_sets for line in baselines_of(cases))),
+        notes=(
+            *found.notes,
+            *(line for cases in case_sets for line in baselines_of(cases)),
+            *expected_warnings(findings, found.alpha, has_curves=bool(curves)),
+        ),
         is_complete=not problems,
         output_dir=about.output_dir,
     )
+
+
+def expected_warnings(
+    findings: Sequence[Finding], alpha: float, *, has_curves: bool = False
+) -> tuple[str, ...]:
+    """How many false warnings a clean run of this shape is expected to have; () without any test."""
+    tests = Counter(one.kind for one in findings if "p_adjusted" in one.values)
+    kinds = [*tests, *(["loss curves"] if has_curves else [])]
+    if not kinds:
+        return ()
+    return (
+        f"A clean run of this shape is expected to have {alpha * len(kinds):.2f} false warnings: "
+        f"tested for warnings were {', '.join(kinds)}, each with {100 * alpha:.1f}% for all arms and "
+        "kinds together (Holm).",
+    )
+
+
+def rankings(
+    comparisons: Sequence[Comparison], found: Found, variants: Sequence[Variant]
+) -> list[Finding]:
+    """Which of several tuned arms is best, as far as it can be told: one finding per case set."""
+    from tuneval.assess.ranking import rank
+
+    return [
+        rank(name, one.selected, comparisons, one.scores, list(arms(variants)))
+        for name, one in found.assessments.items()
+        if one.selected is not None
+    ]
 
 
 def adjust(assessments: Iterable[Assessment]) -> tuple[Comparison, ...]:
@@ -121,7 +160,8 @@ def adjust(assessments: Iterable[Assessment]) -> tuple[Comparison, ...]:
     assessments = list(assessments)
     confirmatory = [one for found in assessments for one in found.confirmatory]
     exploratory = [one for found in assessments for one in found.exploratory]
-    return comparison.adjust(confirmatory, exploratory)
+    ranking = [one for found in assessments for one in found.ranking]
+    return comparison.adjust(confirmatory, exploratory, ranking)
 
 
 def decide(
@@ -154,7 +194,10 @@ def decide(
 
 
 def decide_again(result: RunResult) -> RunResult:
-    """Recompute the verdicts of a finished run from its own records; no model."""
+    """Recompute the verdicts of a finished run from its own records; no model. Two runs laid side by
+    side are no base and fine-tune: their verdicts stand."""
+    if "diff" in result.spec:
+        return result
     verdicts, headline = decide(
         result.comparisons,
         result.variants,

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from tuneval import metrics
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
+from tuneval.metrics.scripts import script_of
 from tuneval.plan.spec import MetricsSpec
-from tuneval.types import Case, CaseSet, Measurement, Prediction, Variant
+from tuneval.types import Case, CaseSet, Measurement, Prediction, Unit, Variant
 
 FEWEST_TO_SHOW = 10
 """A group of fewer cases gets no score."""
@@ -40,10 +42,13 @@ def choose_metrics(
     defaults = metrics.defaults_of(cases)
     primary = metrics.expand([defaults[0] if spec.primary == "auto" else spec.primary])[0]
     others = metrics.expand(defaults if spec.also == "auto" else spec.also)
-    names = [primary, *(name for name in others if name != primary)]
+    named = _named([primary, *others])
+    names = list(named)
     labels = labels_of(cases)
+    script = script_of(text for case in cases.cases for text in case.references)
     built = tuple(
-        metrics.build(name, labels=labels, **spec.options.get(name, {})) for name in names
+        metrics.build(name, labels=labels, script=script, **{**spec.options.get(name, {}), **word})
+        for name, word in named.items()
     )
     if spec.also == "auto" and not has_probabilities:
         built = tuple(one for one in built if "label_probabilities" not in one.needs)
@@ -51,6 +56,15 @@ def choose_metrics(
     if unused:
         raise ConfigError(f'metrics.options: "{unused[0]}" is not among the metrics of this run.')
     return built
+
+
+def _named(words: Sequence[str]) -> dict[str, dict[str, str]]:
+    """Name -> the option of its suffix; a name stands for one number, so for one suffix."""
+    named: dict[str, dict[str, str]] = {}
+    for name, option in map(metrics.with_suffix, dict.fromkeys(words)):
+        if named.setdefault(name, option) != option:
+            raise ConfigError(f'metric "{name}" is named twice, with different settings: name one.')
+    return named
 
 
 def try_metrics(chosen: Sequence[Metric], cases: CaseSet, dry: Sequence[Prediction] = ()) -> None:
@@ -163,3 +177,37 @@ def unparsed_share(
 def class_counts(cases: Iterable[Case]) -> dict[str, int]:
     """Reference label -> number of cases."""
     return dict(Counter(case.references[0] for case in cases if case.references))
+
+
+def worst_case(
+    sides: Sequence[Sequence[Measurement]],
+    is_unread: Mapping[str, Sequence[bool]],
+    unit: Unit,
+    *,
+    gains: bool,
+) -> list[list[Measurement]] | None:
+    """Baseline and candidate as if every unread answer had spoken against the difference seen.
+
+    Parameters
+    ----------
+    is_unread : mapping
+        Variant name -> which of its cases have an answer that could not be read.
+    gains : bool
+        The candidate has the higher value.
+
+    Returns
+    -------
+    list or None
+        None where the values have no known range.
+    """
+    most = {"share": 1.0, "points": 100.0}.get(unit)
+    if most is None or any(one.rows.shape[1] != 2 for side in sides for one in side):
+        return None
+    against: list[list[Measurement]] = []
+    for side, worst in zip(sides, (most, 0.0) if gains else (0.0, most), strict=True):
+        against.append([])
+        for one in side:
+            rows = one.rows.copy()
+            rows[list(is_unread[one.variant])] = worst, 1.0  # one that was left out counts now
+            against[-1].append(replace(one, rows=rows))
+    return against

@@ -14,6 +14,7 @@ from tuneval import registry
 from tuneval.assess.assess import Assessment
 from tuneval.assess.measure import Predictions
 from tuneval.comparison import Settings
+from tuneval.comparison.estimate.multiplicity import ALPHA
 from tuneval.metrics import Metric
 from tuneval.plan.resolve import Plan
 from tuneval.tasks import Task
@@ -45,10 +46,16 @@ class Scene:
     predictions: Mapping[str, Predictions]
     assessments: Mapping[str, Assessment]
     ask: Ask
+    alpha: float = ALPHA
+    """The share of the 5% of a run that the warnings of each tested check may use."""
 
 
 class Check(Protocol):
-    """One question. Made before any model is loaded, so that a wrong file stops the run in time."""
+    """One question. Made before any model is loaded, so that a wrong file stops the run in time.
+
+    A check whose warnings rest on a test says ``is_tested = True`` and holds them, over all arms and
+    kinds, at ``scene.alpha`` (Holm); its findings carry ``values["p_adjusted"]``.
+    """
 
     @classmethod
     def begin(cls, plan: Plan) -> Check | None:
@@ -65,12 +72,16 @@ class Check(Protocol):
 
 
 CHECKS = {
+    "cuts": "tuneval.checks.cuts:Cuts",
+    "answers": "tuneval.checks.answers:Answers",
     "robustness": "tuneval.checks.robustness:Robustness",
     "counterfactual": "tuneval.checks.counterfactual:Counterfactual",
     "contamination": "tuneval.checks.contamination:Contamination",
     "memorisation": "tuneval.checks.memorisation:LearntByHeart",
+    "checkpoints": "tuneval.checks.checkpoints:Checkpoints",
     "training gap": "tuneval.checks.training_gap:TrainingGap",
     "groups": "tuneval.checks.groups:Groups",
+    "slices": "tuneval.checks.slices:Slices",
     "calibration": "tuneval.checks.calibration:CalibrationCheck",
     "out of distribution": "tuneval.checks.out_of_distribution:OutOfDistribution",
 }
@@ -85,6 +96,13 @@ def begin_one(name: str, plan: Plan) -> Check | None:
     """Make one check if the run calls for it. Raises TunevalError if its files cannot be used."""
     check: Check | None = registry.load(CHECKS, name, room="checks").begin(plan)
     return check
+
+
+def share_of_alpha(begun: Sequence[Check], *, has_curves: bool = False) -> float:
+    """What each kind of warning may use of the 5% of a run: equal shares for the checks that test,
+    and for loss curves where there are any."""
+    n_tested = sum(getattr(one, "is_tested", False) for one in begun) + has_curves
+    return float(ALPHA / max(n_tested, 1))
 
 
 def begin(plan: Plan) -> tuple[Check, ...]:

@@ -7,8 +7,9 @@ Looks at likelihoods that are there; a confidence is never read from text. The a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
+from typing import ClassVar
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from tuneval.checks import Scene
 from tuneval.comparison.beyond.calibration import (
     Calibration,
     calibration_sentence,
+    hold,
     judge_calibration,
 )
 from tuneval.comparison.estimate.slices import cluster_codes, clusters_of
@@ -26,7 +28,9 @@ from tuneval.types import CaseSet, Finding, Prediction, Variant, arms
 
 @dataclass(frozen=True, slots=True)
 class CalibrationCheck:
-    """Every case set of labels that is no guard."""
+    """Every case set of labels that is no guard, where its answers come with probabilities."""
+
+    is_tested: ClassVar[bool] = True
 
     @classmethod
     def begin(cls, plan: Plan) -> CalibrationCheck | None:
@@ -34,18 +38,25 @@ class CalibrationCheck:
         return cls() if _labelled(plan) else None
 
     def look(self, scene: Scene) -> Iterator[Finding]:
-        """One finding per arm with its reliability table, and one with the numbers of all arms."""
+        """One finding per arm with its reliability table, and one with the numbers of all arms.
+
+        Too sure and too unsure are held against all arms and case sets together.
+        """
+        judged = [
+            (cases, arm, one)
+            for cases in _labelled(scene.plan)
+            for arm, members in arms(scene.plan.variants).items()
+            if (one := _judge(cases, scene.predictions[cases.name], arm, members, scene))
+        ]
+        held = hold([one.confidence for _, _, one in judged], scene.alpha)
+        found: dict[str, dict[str, Calibration]] = {}
+        for (cases, arm, one), confidence in zip(judged, held, strict=True):
+            found.setdefault(cases.name, {})[arm] = replace(one, confidence=confidence)
         for cases in _labelled(scene.plan):
-            if not scene.tasks[cases.name].has_probabilities:
-                continue
-            found = {
-                arm: judged
-                for arm, members in arms(scene.plan.variants).items()
-                if (judged := _judge(cases, scene.predictions[cases.name], arm, members, scene))
-            }
-            yield from (_of_arm(cases, arm, one) for arm, one in found.items())
-            if found:
-                yield _of_all(cases, found)
+            of_set = found.get(cases.name, {})
+            yield from (_of_arm(cases, arm, one) for arm, one in of_set.items())
+            if of_set:
+                yield _of_all(cases, of_set)
 
 
 def _labelled(plan: Plan) -> list[CaseSet]:
@@ -125,6 +136,8 @@ def _numbers(found: Calibration) -> dict[str, float]:
         "excess": own.excess,
         "excess_low": own.low,
         "excess_high": own.high,
+        "p_value": own.p_value,
+        "p_adjusted": own.p_adjusted,
         "ece": found.error.ece,
         "ece_null_mean": found.error.null_mean,
         "ece_null_95": found.error.null_95,

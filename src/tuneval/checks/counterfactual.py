@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import isfinite
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from tuneval.assess.measure import LABELLED, is_swap
 from tuneval.checks import Scene
@@ -38,6 +38,8 @@ class _Swap:
 class Counterfactual:
     """Called for by twins in which words about people were swapped."""
 
+    is_tested: ClassVar[bool] = True
+
     @classmethod
     def begin(cls, plan: Plan) -> Counterfactual | None:
         """Nothing to read: the twins were made with the plan."""
@@ -57,7 +59,7 @@ class Counterfactual:
         ]
         for one in swaps:
             scene.assessments[one.twins.cases.name].exploratory.append(one.comparison)
-        levels = judge_swaps([one.comparison for one in swaps])
+        levels = judge_swaps([one.comparison for one in swaps], scene.alpha)
         for one, (level, p_adjusted) in zip(swaps, levels, strict=True):
             yield _found(one, level, p_adjusted)
 

@@ -9,20 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
+from typing import ClassVar
 
 import numpy as np
 
 from tuneval.assess.measure import FEWEST_TO_SHOW, answered, measure
 from tuneval.checks import Scene
 from tuneval.comparison.beyond.groups import (
-    ALPHA,
     FEWEST_TO_JUDGE,
     GroupGap,
     fairness_gaps,
     group_sentence,
     judge_groups,
 )
-from tuneval.comparison.estimate.multiplicity import benjamini_hochberg
+from tuneval.comparison.estimate.multiplicity import holm
 from tuneval.comparison.estimate.slices import clusters_of
 from tuneval.metrics import Metric
 from tuneval.plan.resolve import Plan
@@ -48,6 +48,8 @@ class _Judged:
 class Groups:
     """Every attribute of every case set that is no guard."""
 
+    is_tested: ClassVar[bool] = True
+
     @classmethod
     def begin(cls, plan: Plan) -> Groups | None:
         """None where no case has a group."""
@@ -55,10 +57,10 @@ class Groups:
         return cls() if has_groups else None
 
     def look(self, scene: Scene) -> Iterator[Finding]:
-        """One finding per attribute and arm; p-values are corrected over all of them together."""
+        """One finding per attribute and arm; Holm over all of them together."""
         judged = [one for cases in _looked_at(scene.plan) for one in _judge(cases, scene)]
         tested = [one for one in judged if isfinite(one.gap.p_value)]
-        adjusted = benjamini_hochberg([one.gap.p_value for one in tested])
+        adjusted = holm([one.gap.p_value for one in tested])
         p_adjusted = {id(one): float(p) for one, p in zip(tested, adjusted, strict=True)}
         for one in judged:
             metric = scene.metrics[one.cases.name][0]
@@ -98,7 +100,7 @@ def _gap(
     one: _Judged, metric: Metric, p_adjusted: float | None, n_tests: int, scene: Scene
 ) -> Finding:
     gap = one.gap
-    sentence = group_sentence(gap, metric, metric.name, p_adjusted)
+    sentence = group_sentence(gap, metric, metric.name, p_adjusted, scene.alpha)
     if p_adjusted is None:
         level = "unclear"
         sentence = (
@@ -107,9 +109,12 @@ def _gap(
             + "."
         )
     else:
-        level = "warning" if p_adjusted < ALPHA else "clear"
+        level = "warning" if p_adjusted < scene.alpha else "clear"
     values = {
         "gap": gap.gap,
+        "gap_low": gap.low,
+        "gap_high": gap.high,
+        "observed_gap": gap.observed,
         "p_value": gap.p_value,
         "p_adjusted": float("nan") if p_adjusted is None else p_adjusted,
         "tests": float(n_tests),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import isfinite
+from typing import ClassVar
 
 import numpy as np
 
@@ -31,6 +32,8 @@ _LEVELS: Mapping[str, FindingLevel] = {
 class Robustness:
     """Called for by any twin that is no swap."""
 
+    is_tested: ClassVar[bool] = True
+
     @classmethod
     def begin(cls, plan: Plan) -> Robustness | None:
         """Nothing to read: the twins were made with the plan."""
@@ -39,6 +42,7 @@ class Robustness:
 
     def look(self, scene: Scene) -> Iterator[Finding]:
         """A line per arm and kind of change, then sums over kinds, then arms against each other."""
+        _hold(scene)
         for cases in scene.plan.case_sets:
             twins = Twins(scene, cases)
             kinds = [kind for kind in twins.kinds if not is_swap(kind)]
@@ -59,6 +63,16 @@ class Robustness:
             for arm in twins.arms:
                 yield from _orders(twins, arm, kinds)
                 yield from _formats(twins, arm, kinds)
+
+
+def _hold(scene: Scene) -> None:
+    """Correct "brittle" for all arms, kinds and case sets together."""
+    from tuneval.comparison.beyond.robustness import hold
+
+    lists = [scene.assessments[cases.name].exploratory for cases in scene.plan.case_sets]
+    held = iter(hold([one for own in lists for one in own], scene.alpha))
+    for own in lists:
+        own[:] = [next(held) for _ in own]
 
 
 def _judged(twins: Twins, arm: str, change: Comparison, of_baseline: Comparison) -> Finding:
@@ -84,6 +98,8 @@ def _judged(twins: Twins, arm: str, change: Comparison, of_baseline: Comparison)
         **{name: change.details.get(name) for name in ("clean", "perturbed", "ratio")},
         "kept_low": change.details.get("kept_low"),
         "kept_high": change.details.get("kept_high"),
+        "p_value": change.details.get("p_brittle"),
+        "p_adjusted": change.details.get("p_brittle_adjusted"),
         "right_to_wrong": flips.right_to_wrong if flips else None,
         "wrong_to_right": flips.wrong_to_right if flips else None,
         "consistency": 1 - float(np.mean(changed)) if changed[0] else None,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuneval.cli.ending import ending
 from tuneval.cli.options import OUTPUT, takes_comparison, to_options
 from tuneval.cli.progress import progress_for
 
@@ -32,9 +33,8 @@ def compare(
 ) -> int:
     """tuneval compare --adapter out/lora --full out/full --data test.jsonl
 
-    Compare a base model, adapters and full fine-tunes on the same cases.
-    Everything left out is inferred, shown before the first case, and written
-    to run.yaml in the run's folder. The same command continues after a stop.
+    Compare a base model, adapters and full fine-tunes on the same cases. What is
+    left out is inferred, shown, kept in run.yaml; the same words resume a stop.
     """
     from tuneval.plan.words import describe_run
 
@@ -51,7 +51,7 @@ def walk(spec: RunSpec, *, as_json: bool, quiet: bool) -> int:
     # What stands on the same screen already is not said twice.
     was_announced = not quiet and sys.stderr.isatty() and sys.stdout.isatty()
     show(result, as_json=as_json, preface=not was_announced)
-    return 0 if result.is_complete else 1
+    return ending(result)
 
 
 def show(result: RunResult, *, as_json: bool, preface: bool = True) -> None:
@@ -86,3 +86,11 @@ def show_inferred(plan: Plan, facts: Mapping[str, VariantFacts] | None, folder: 
         lines = lines_about_facts(plan, facts, folder)
     for line in lines:
         print(terminal(line), file=sys.stderr, flush=True)
+
+
+def show_notes(notes: Sequence[str]) -> None:
+    """Say on stderr how files of outputs were read."""
+    from tuneval.report.escape import terminal
+
+    for note in notes:
+        print(terminal(f"  note    {note}"), file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import sys
 import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from tuneval.cli.options import takes_comparison, to_options
 if TYPE_CHECKING:
     from tuneval.plan.resolve import Plan
     from tuneval.plan.spec import RunSpec
+    from tuneval.tasks import Task
 
 EXTRAS = {
     "generation": ("nltk",),
@@ -113,7 +115,10 @@ def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
             with _noting(faults):
                 checks.begin_one(name, plan)
     about = lines_about(replace(plan, variants=()) if unknown else plan)
-    return [*about, *_about_needs(spec, plan), *_about_requests(spec, plan, faults)]
+    asked: dict[str, Task] = {}
+    requests = _about_requests(spec, plan, faults, asked)
+    needs = _about_needs(spec, plan)
+    return [*about, *needs, *requests, *_about_prompts(plan, asked, faults)]
 
 
 @contextmanager
@@ -273,8 +278,53 @@ def _free_memory() -> str:
     return _mebibytes(int(psutil.virtual_memory().available))
 
 
-def _about_requests(spec: RunSpec, plan: Plan, faults: list[str]) -> list[str]:
-    """Word every prompt and try every metric, as the run will."""
+def _about_prompts(plan: Plan, asked: dict[str, Task], faults: list[str]) -> list[str]:
+    """The first case of every case set as every variant reads it; no weights are loaded."""
+    from tuneval.cli.inferred import about_prompts
+    from tuneval.pipeline import prompts
+    from tuneval.pipeline.build import make_backend
+
+    lines: list[str] = []
+    is_whole = len(asked) == len(plan.case_sets) and len(plan.variants) >= len(plan.spec.variants)
+    if faults or not is_whole:
+        return lines
+    with _noting(faults), _without_torch():
+        is_local = plan.spec.backend.kind == "hf"
+        show = (
+            prompts.show_from_folders(plan)
+            if is_local
+            else prompts.show_of(make_backend(plan.spec, None))
+        )
+        seen = prompts.see(plan.case_sets, plan.variants, asked, show)
+        lines = about_prompts(prompts.lines_about(plan, seen, asked))
+        lines += [f"  note    {note}" for note in prompts.unused_settings(plan, asked)]
+        prompts.refuse_lost_questions(plan, seen)
+    return lines
+
+
+@contextmanager
+def _without_torch() -> Iterator[None]:
+    """Let transformers load tokenizers without torch, which takes seconds and is not needed here.
+
+    Where either of them was imported before, nothing is changed.
+    """
+    if "torch" in sys.modules or "transformers" in sys.modules:
+        yield
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    try:
+        yield
+    finally:  # as if it had never been imported: it remembers that there was no torch
+        del sys.modules["torch"]
+        for name in [one for one in sys.modules if one.partition(".")[0] == "transformers"]:
+            del sys.modules[name]
+
+
+def _about_requests(
+    spec: RunSpec, plan: Plan, faults: list[str], asked: dict[str, Task]
+) -> list[str]:
+    """Word every prompt and try every metric, as the run will; the tasks go to ``asked``."""
     from tuneval.pipeline.build import build_task, metrics_of
 
     lines: list[str] = []
@@ -292,6 +342,7 @@ def _about_requests(spec: RunSpec, plan: Plan, faults: list[str]) -> list[str]:
             )
             lines += [f"          warning: {warning}" for warning in task.warnings()]
         if task is not None:
+            asked[cases.name] = task
             with _noting(faults):
                 chosen = metrics_of(spec, cases, task, plan.benchmarks.get(cases.name))
                 lines.append(f"  metrics {', '.join(metric.name for metric in chosen)}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +27,13 @@ def lines_about_facts(plan: Plan, facts: Mapping[str, VariantFacts], folder: Pat
     lines = []
     for variant in plan.variants:
         lines += _about_facts(variant, facts[variant.name])
+    lines += about_prompts(plan.first_prompts)
     return [*lines, f"run.yaml, to edit and run again: {folder}/run.yaml"]
+
+
+def about_prompts(first: Sequence[str]) -> list[str]:
+    """The first case of every case set, as it is asked."""
+    return [f"{'  prompt  ' if n == 0 else INDENT}{line}" for n, line in enumerate(first)]
 
 
 def _about_cases(cases: CaseSet) -> list[str]:

@@ -34,7 +34,8 @@ class PlainCommand(TyperCommand):
             for left, right in rows:
                 formatter.write(_row(left, right))
         if rare:
-            lines = textwrap.wrap(f"rarely needed (docs/cli.md): {', '.join(rare)}", WIDTH)
+            text = f"more (docs/cli.md): {' '.join(rare)}"
+            lines = textwrap.wrap(text, WIDTH, break_on_hyphens=False)
             formatter.write("\n" + "\n".join(lines) + "\n")
 
 

@@ -1,14 +1,16 @@
 """The command line's front door: finds the command, turns errors into exit codes and words.
 
 Exit codes: 0 done, 1 a gate failed or units are missing, 2 the user can mend it, 3 our bug (with a
-log), 130/143 interrupted and resumable.
+log), 4 the data cannot tell whether a gate holds, 130/143 interrupted and resumable.
 """
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import errno
 import functools
+import io
 import os
 import signal
 import sys
@@ -21,8 +23,24 @@ from typing import Any
 
 import typer
 
-from tuneval.cli import compare, demo, doctor, listing, paraphrase, plan, report, run, score, split
+from tuneval.cli import (
+    compare,
+    demo,
+    diff,
+    doctor,
+    gate,
+    history,
+    listing,
+    paraphrase,
+    plan,
+    report,
+    run,
+    runs,
+    score,
+    split,
+)
 from tuneval.cli.layout import PlainCommand, PlainGroup
+from tuneval.cli.unfolded import with_flags
 from tuneval.errors import TunevalError
 from tuneval.version import __version__
 
@@ -41,6 +59,10 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "doctor": doctor.doctor,
     "list": listing.list_,
     "report": report.report,
+    "gate": gate.gate,
+    "runs": runs.runs,
+    "diff": diff.diff,
+    "history": history.history,
     "score": score.score,
     "plan": plan.plan,
     "split": split.split,
@@ -118,7 +140,22 @@ def _top(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
+    codecs.register_error(ESCAPED, _escaped)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=ESCAPED)
     sys.exit(exit_code(list(sys.argv[1:] if argv is None else argv)))
+
+
+ESCAPED = "tuneval-escaped"
+"""How a terminal shows what its encoding lacks: as JSON spells it, so that --json stays JSON."""
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    lacking = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    units = (lacking[at : at + 2].hex() for at in range(0, len(lacking), 2))
+    return "".join(f"\\u{unit}" for unit in units), error.end
 
 
 def exit_code(words: Sequence[str]) -> int:
@@ -127,7 +164,7 @@ def exit_code(words: Sequence[str]) -> int:
     _open_closed_streams()
     try:
         outcome = app(
-            [with_hyphens(word) for word in words or ["--help"]],
+            with_flags([with_hyphens(word) for word in words or ["--help"]]),
             standalone_mode=False,
             prog_name="tuneval",
         )

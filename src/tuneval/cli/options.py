@@ -8,7 +8,10 @@ from typing import Annotated, Any
 
 import typer
 
+from tuneval.cli.ending import fail_on_words
+
 VARIANTS, DATA, HOW, MACHINE, OUTPUT = "variants", "data", "how", "machine", "output"
+AUTO = "auto"
 
 
 def _option(
@@ -77,12 +80,20 @@ def _words(
         list[str] | None,
         _option(DATA, "columns A or A+B for subgroups; repeatable", metavar="COLUMN"),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        _option(DATA, "cases that share its value count together", metavar="COLUMN", rare=True),
+    ] = None,
     limit: Annotated[
         str | None, _option(DATA, "that many cases (0.1: that share)", metavar="N")
     ] = None,
     train_data: Annotated[
         str | None,
         _option(DATA, "training file: leaked cases, learnt by heart", metavar="FILE"),
+    ] = None,
+    validation: Annotated[
+        str | None,
+        _option(DATA, "chooses among checkpoints of one training", metavar="FILE", rare=True),
     ] = None,
     adversarial: Annotated[
         list[str] | None,
@@ -104,14 +115,27 @@ def _words(
         bool, _option(DATA, "count and list unreadable rows, go on", "--skip-bad-rows")
     ] = False,
     prompt: Annotated[
-        str | None, _option(HOW, 'template, e.g. "{text}\\nLabel:", or a file', metavar="TEXT")
+        str | None,
+        _option(HOW, "template, a file, or auto: as trained", metavar="TEXT|auto"),
     ] = None,
+    no_prompt_trial: Annotated[
+        bool,
+        _option(HOW, "do not try which wording was trained", "--no-prompt-trial", rare=True),
+    ] = False,
     system: Annotated[
         str | None, _option(HOW, "system message of chat prompts", metavar="TEXT", rare=True)
     ] = None,
     chat_template: Annotated[
         str, _option(HOW, "use each model's chat template", metavar="auto|on|off", rare=True)
     ] = "auto",
+    allow_lost_questions: Annotated[
+        bool,
+        _option(HOW, "ask where a prompt does not fit, too", "--allow-lost-questions", rare=True),
+    ] = False,
+    thinking: Annotated[
+        str,
+        _option(HOW, "blocks such as <think>...</think>", metavar="cut|keep|off", rare=True),
+    ] = "cut",
     scoring: Annotated[
         str | None, _option(HOW, "of labels: likelihood or generate", metavar="KIND", rare=True)
     ] = None,
@@ -162,7 +186,7 @@ def _words(
         str, _option(MACHINE, "cpu, mps, cuda, cuda:1, ...", metavar="auto|NAME")
     ] = "auto",
     dtype: Annotated[
-        str, _option(MACHINE, "float32, bfloat16, float16", metavar="auto|NAME")
+        str, _option(MACHINE, "float32, bfloat16, float16", metavar="auto|NAME", rare=True)
     ] = "auto",
     batch_size: Annotated[
         str, _option(MACHINE, "requests per batch", metavar="auto|N", rare=True)
@@ -191,6 +215,10 @@ def _words(
     report: Annotated[
         str, _option(OUTPUT, "html, md, csv beside result.json", metavar="KIND,..")
     ] = "html",
+    fail_on: Annotated[
+        str | None,
+        _option(OUTPUT, "worse, warning, inconclusive: exit 1 or 4", metavar="WHAT,..", rare=True),
+    ] = None,
     resamples: Annotated[
         int, _option(OUTPUT, "bootstrap and permutation draws", metavar="N", rare=True)
     ] = 10_000,
@@ -232,7 +260,9 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
     }
     cases = {
         "task": words["task"],
-        "columns": {key: words[key] for key in ("input", "reference") if words[key] is not None},
+        "columns": {
+            key: words[key] for key in ("input", "reference", "cluster") if words[key] is not None
+        },
         "labels": _labels(words["labels"]),
         "groups": words["group"] or (),
         "limit": to_number(words["limit"]),
@@ -240,10 +270,11 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "few_shot": words["few_shot"] or None,
         "few_shot_file": words["few_shot_file"],
         "skip_bad_rows": words["skip_bad_rows"],
-        "template": _text_or_file(words["prompt"]),
+        "template": None if words["prompt"] == AUTO else _text_or_file(words["prompt"]),
         "options": task_options,
     }
     return {
+        "said": spelled(words),
         "base": _either(words["base"], words["base_model"]),
         "adapters": words["adapter"] or (),
         "full": words["full"] or (),
@@ -260,9 +291,13 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "cases": cases,
         "name": words["name"],
         "train_data": words["train_data"],
+        "validation": words["validation"],
         "prompting": {
             "chat_template": words["chat_template"],
+            "allow_lost_questions": words["allow_lost_questions"],
+            "thinking": words["thinking"],
             "system": words["system"],
+            "trial": _trial(words["prompt"], is_off=words["no_prompt_trial"]),
         },
         "metrics": _metrics(_listed(words["metrics"]), words["primary"]),
         "perturbations": _perturbations(words["perturb"], words["robustness"]),
@@ -291,8 +326,25 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
                 "tokenizer_from",
             )
         },
-        "output": {"dir": words["output_dir"], "reports": _listed(words["report"])},
+        "output": {
+            "dir": words["output_dir"],
+            "reports": _listed(words["report"]),
+            "fail_on": fail_on_words(words["fail_on"]),
+        },
     }
+
+
+def spelled(words: dict[str, Any]) -> list[str]:
+    """All that was said beside BASE, as words of a command line."""
+    said: list[str] = []
+    for name, parameter in inspect.signature(_words).parameters.items():
+        value = words[name]
+        if name in ("base", "base_model") or not value or value == parameter.default:
+            continue
+        flag = f"--{name.replace('_', '-')}"
+        values = value if isinstance(value, list) else [value]
+        said += [word for one in values for word in ((flag,) if one is True else (flag, str(one)))]
+    return said
 
 
 def _either(argument: str | None, option: str | None) -> str | None:
@@ -301,6 +353,14 @@ def _either(argument: str | None, option: str | None) -> str | None:
     if argument is not None and option is not None and argument != option:
         raise ConfigError(f'two base models: "{argument}" and --base "{option}". Give one.')
     return argument or option
+
+
+def _trial(prompt: str | None, *, is_off: bool) -> str:
+    from tuneval.errors import ConfigError
+
+    if prompt == AUTO and is_off:
+        raise ConfigError("--prompt auto needs the trial that --no-prompt-trial turns off.")
+    return "take" if prompt == AUTO else "none" if is_off else "warn"
 
 
 def _metrics(names: list[str], primary: str) -> dict[str, Any]:

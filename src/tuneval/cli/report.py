@@ -7,30 +7,42 @@ from typing import Annotated
 
 import typer
 
+from tuneval.cli.ending import FailOn
+
 
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="a run folder or its result.json")],
+    run: Annotated[
+        str | None,
+        typer.Argument(metavar="[RUN]", help="a run folder or its result.json (the last run)"),
+    ] = None,
     to: Annotated[
-        str, typer.Option(help="html, md, csv, json, or console", metavar="KIND")
+        str, typer.Option(help="html, md, csv, json, junit, or console", metavar="KIND")
     ] = "console",
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="file to write", metavar="FILE")
     ] = None,
+    fail_on: FailOn = None,
 ) -> int:
     """tuneval report tuneval-runs/test-3f9c21 --to html -o report.html
 
-    Render a finished run again, without a model.
+    Render a finished run again, without a model; without RUN the last one of
+    ./tuneval-runs.
     """
     from tuneval import registry
     from tuneval.api import RunResult
+    from tuneval.cli.ending import ending, fail_on_words
     from tuneval.report import REPORTS
+    from tuneval.runs.gate import gates_of, hold
+    from tuneval.runs.shelf import RUNS, last_run
 
-    result = RunResult.load(run)
+    result = RunResult.load(run or last_run(Path(RUNS)))
+    words = fail_on_words(fail_on)
+    if words:
+        result = RunResult.of(hold(result, gates_of(result), words))
     if to == "console":
         print(result)
-        return 0
-    if output is None:
+    elif output is None:
         print(registry.load(REPORTS, to, room="report")(result))
-        return 0
-    print(result.save_report(Path(output), kind=to))
-    return 0
+    else:
+        print(result.save_report(Path(output), kind=to))
+    return ending(result) if words else 0

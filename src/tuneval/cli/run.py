@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tuneval.cli.compare import walk
+from tuneval.cli.ending import FailOn, fail_on_words
 
 
 def run(
@@ -19,6 +20,7 @@ def run(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    fail_on: FailOn = None,
 ) -> int:
     """tuneval run run.yaml statistics.resamples=2000
 
@@ -29,4 +31,8 @@ def run(
     from tuneval.plan.spec import RunSpec
 
     path = Path(spec) / "run.yaml" if Path(spec).is_dir() else Path(spec)
-    return walk(RunSpec.from_yaml(path, overrides or ()), as_json=json, quiet=quiet)
+    described = RunSpec.from_yaml(path, overrides or ())
+    if words := fail_on_words(fail_on):
+        output = described.output.model_copy(update={"fail_on": words})
+        described = described.model_copy(update={"output": output})
+    return walk(described, as_json=json, quiet=quiet)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from tuneval.cli.ending import FailOn
+
 CODE = "code"
 
 
@@ -37,8 +39,18 @@ def score(
         list[str] | None,
         typer.Option(help="columns A or A+B for subgroups; repeatable", metavar="COLUMN"),
     ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(help="cases that share its value count together", metavar="COLUMN"),
+    ] = None,
     id: Annotated[
         str | None, typer.Option(help="column that joins the files", metavar="COLUMN")
+    ] = None,
+    thinking: Annotated[
+        str, typer.Option(help="blocks such as <think>...</think>", metavar="cut|keep")
+    ] = "cut",
+    train_data: Annotated[
+        str | None, typer.Option(help="training file: are cases of it tested?", metavar="FILE")
     ] = None,
     encoder: Annotated[
         str | None, typer.Option(help="model folder of BERTScore or BLEURT", metavar="DIR")
@@ -82,6 +94,7 @@ def score(
     ] = "html",
     json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
+    fail_on: FailOn = None,
 ) -> int:
     """tuneval score --references refs.jsonl --predictions base=base.jsonl \\
         --predictions lora=lora.jsonl --metrics rouge,bleu
@@ -93,14 +106,18 @@ def score(
     Published: --benchmark squad:v2 --predictions bert.json
     """
     from tuneval.api import RunResult
-    from tuneval.cli.compare import show
+    from tuneval.cli.compare import show, show_notes
+    from tuneval.cli.ending import ending, fail_on_words
     from tuneval.cli.progress import progress_for
     from tuneval.pipeline.score_code import Problems, Walls, score_code
     from tuneval.pipeline.score_outputs import Expected
     from tuneval.pipeline.score_outputs import score as score_outputs
     from tuneval.plan.spec import MetricsSpec, OutputSpec
+    from tuneval.tasks.thinking import one_of_thinking
 
-    output = OutputSpec(dir=output_dir, reports=tuple(_listed(report)))
+    output = OutputSpec.model_validate(
+        {"dir": output_dir, "reports": _listed(report), "fail_on": fail_on_words(fail_on)}
+    )
     if task == "code" or (benchmark is not None and samples):
         result = score_code(
             Problems(problems, benchmark, benchmark_data),
@@ -117,15 +134,27 @@ def score(
         options = {} if encoder is None else _options(names, encoder)
         wanted = MetricsSpec() if metrics == "auto" else MetricsSpec.of(names, options)
         result = score_outputs(
-            Expected(references, task, group or (), id, benchmark, benchmark_data),
+            Expected(
+                references,
+                task,
+                group or (),
+                id,
+                benchmark,
+                benchmark_data,
+                cluster=cluster,
+                train_data=train_data,
+            ),
             predictions or [],
             metrics=wanted,
             baseline=baseline,
+            thinking=one_of_thinking(thinking),
             name=name,
             output=output,
+            progress=progress_for(quiet=quiet),
+            announce=None if quiet else show_notes,
         )
     show(RunResult.of(result), as_json=json)
-    return 0 if result.is_complete else 1
+    return ending(result)
 
 
 def _options(metrics: list[str], encoder: str) -> dict[str, dict[str, str]]:

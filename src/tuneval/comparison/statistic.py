@@ -35,9 +35,21 @@ class RankStatistic(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How uncertainty is computed. ``margin_points`` is the margin of equivalence, in points."""
+    """How uncertainty is computed.
+
+    ``margin_points`` is the margin of equivalence, in points. ``n_case_sets``: on how many case sets
+    the run makes claims. ``closeness_claims``: how many claims of closeness share one error rate
+    ("is within 2 points" of every adapter, or "did not change" of every arm).
+    """
 
     confidence: float = 0.95
     resamples: int = 10_000
     resampling_seed: int = 0
     margin_points: float = 2.0
+    n_case_sets: int = 1
+    closeness_claims: int = 1
+
+    @property
+    def bound_confidence(self) -> float:
+        """Of the two-sided interval whose ends are the one-sided bounds of a claim of closeness."""
+        return 1 - 2 * (1 - self.confidence) / self.closeness_claims

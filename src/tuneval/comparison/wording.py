@@ -28,6 +28,12 @@ class Scale:
         """The number with its sign."""
         return f"{self._shown(value):+.{self.digits}f}"
 
+    def amount(self, value: float) -> str:
+        """Its size with the unit; what rounds to zero is no zero: "less than 0.1 points"."""
+        if value and not self._shown(value):
+            return f"less than {10**-self.digits:.{self.digits}f}{self.noun}"
+        return f"{self.plain(abs(value))}{self.noun}"
+
     def _shown(self, value: float) -> float:
         rounded = round(self.factor * value, self.digits)
         return rounded + 0.0 if rounded else 0.0  # no "-0.0"
@@ -46,6 +52,14 @@ _SCALES: dict[Unit, Scale] = {
 def scale(unit: Unit) -> Scale:
     """How numbers of this unit are written."""
     return _SCALES[unit]
+
+
+MOST_CASES = 10_000_000
+
+
+def cases_text(n_cases: float) -> str:
+    """A number of cases that is asked for; beyond ten million it is no advice any more."""
+    return f"about {n_cases:.0f}" if n_cases <= MOST_CASES else f"more than {MOST_CASES:,}"
 
 
 def p_text(p: float) -> str:

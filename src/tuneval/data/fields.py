@@ -167,6 +167,10 @@ def _turn(turn: object, where: str) -> Message:
         if not all(isinstance(part, str) for part in parts):
             raise RowFault(f"{where} holds something other than text")
         content = "".join(str(part) for part in parts)
+    if content is None and (turn.get("tool_calls") or turn.get("function_call")):
+        raise RowFault(
+            f"{where} ({role}) calls a tool and says nothing: such turns are not rendered"
+        )
     if not isinstance(content, str):
         raise RowFault(f'{where} has no "content" (found {listed(turn)})')
     return Message(_ROLES.get(role.lower(), role.lower()), content)

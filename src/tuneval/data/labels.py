@@ -81,6 +81,7 @@ def are_classes(references: Sequence[tuple[str, ...]]) -> bool:
         2 <= len(distinct) <= MAX_FOUND_LABELS
         and 2 * len(distinct) <= len(references)
         and all(len(text) <= MAX_LABEL_LENGTH and "\n" not in text for text in distinct)
+        and not any(text.lstrip().startswith(("{", "[")) for text in distinct)  # JSON is no name
     )
 
 

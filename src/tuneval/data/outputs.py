@@ -11,42 +11,23 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from tuneval.data.formats import READERS, Row, Table, listed, quote
+from tuneval.data.clusters import asked_in, cluster_notes, equal_inputs
+from tuneval.data.formats import READERS, Row, Table, quote
 from tuneval.data.labels import are_classes, as_text, class_text, label_set
+from tuneval.data.output_columns import prediction_column, reference_column, text_of
 from tuneval.data.read import group_value
 from tuneval.data.source import load
 from tuneval.errors import DataError, gather
 from tuneval.registry import unknown
 from tuneval.types import Case, CaseSet
 
-REFERENCE_COLUMNS = (
-    "references",
-    "reference",
-    "answers",
-    "answer",
-    "label",
-    "target",
-    "summary",
-    "highlights",
-    "output",
-    "completion",
-    "text",
-)
-PREDICTION_COLUMNS = (
-    "prediction",
-    "predictions",
-    "prediction_text",
-    "response",
-    "completion",
-    "output",
-    "generated",
-    "answer",
-    "summary",
-    "label",
-    "text",
-)
+ID_COLUMNS = ("id", "_id")
+SOMETIMES_IDS = ("doc_id",)
+"""lm-evaluation-harness numbers cases so; elsewhere it names a document of several cases."""
+
+Answer = TypeVar("Answer")
 
 
 class Source(NamedTuple):
@@ -65,7 +46,12 @@ def source_of(text: str) -> Source:
 
 
 def read_references(
-    text: str, *, task: str = "auto", groups: Sequence[str] = (), id_column: str | None = None
+    text: str,
+    *,
+    task: str = "auto",
+    groups: Sequence[str] = (),
+    id_column: str | None = None,
+    cluster: str | None = None,
 ) -> CaseSet:
     """Read what was expected: one or several references per case.
 
@@ -75,6 +61,9 @@ def read_references(
         "FILE" or "FILE:COLUMN". A list in the column means several references.
     task : str
         "classify", "generate" or "auto": classify if at most 50 short references repeat.
+    cluster : str, optional
+        Column of what brings several cases (a passage, a user); by default "context". Rows with
+        equal inputs are one cluster.
 
     Raises
     ------
@@ -83,9 +72,11 @@ def read_references(
     """
     source = source_of(text)
     table = _table(source.path)
-    column = _column(table, source.column, REFERENCE_COLUMNS, "--references")
+    column = reference_column(table, source.column)
     key = _id_column(table, id_column)
-    faults, cases = [], []
+    if cluster is not None:
+        _refuse_unknown(table, cluster)
+    faults, cases, asked = [], [], []
     for row in table.rows:
         references = _texts(row.fields.get(column))
         if references is None:
@@ -94,6 +85,7 @@ def read_references(
         known = {name: value for name, value in row.fields.items() if _is_scalar(value)}
         if key is not None:
             known["id"] = as_text(row.fields.get(key))
+        asked.append(asked_in({k: v for k, v in row.fields.items() if k != column}))
         cases.append(
             Case(
                 id=f"{table.file}:{row.place}",
@@ -104,27 +96,34 @@ def read_references(
                     for name in groups
                     if (value := group_value(row.fields, name)) is not None
                 },
-                cluster=_cluster(row),
+                cluster=_cluster(row, cluster),
             )
         )
     _refuse(table, faults)
     _refuse_twins(table, cases, key)
-    is_labels = are_classes([case.references for case in cases])
-    chosen = task if task != "auto" else "classify" if is_labels else "generate"
+    bare = [tuple(one.strip() for one in case.references) for case in cases]
+    chosen = task if task != "auto" else "classify" if are_classes(bare) else "generate"
     notes: tuple[str, ...] = ()
     if chosen == "classify":
         cases, notes = _one_spelling(cases, column)
+    clustered, equal_notes = equal_inputs(cases, asked)
+    has_clusters = any(case.cluster is not None for case in cases)
+    offered = () if has_clusters else cluster_notes(table.rows, {column, key or "", *groups})
     labels = tuple(sorted({case.references[0] for case in cases if case.references}))
     return CaseSet(
         name=table.file,
         source=table.source,
         layout="outputs",
         task=chosen,
-        cases=tuple(cases),
+        cases=clustered,
         labels=labels if chosen == "classify" else None,
-        columns={"reference": column, **({"id": key} if key else {})},
+        columns={
+            "reference": column,
+            **({"id": key} if key else {}),
+            **({"cluster": cluster} if cluster else {}),
+        },
         sha256=table.sha256,
-        notes=(*table.notes, *notes),
+        notes=(*table.notes, *notes, *equal_notes, *offered),
     )
 
 
@@ -139,56 +138,75 @@ def _one_spelling(cases: Sequence[Case], column: str) -> tuple[list[Case], tuple
     return told, known.notes
 
 
-def read_predictions(text: str, cases: CaseSet, *, may_be_missing: bool = False) -> dict[str, str]:
-    """Read the outputs of one system: case id -> text.
+class Outputs(NamedTuple):
+    """What one system answered: case id -> text, and the column that it was read from, if any."""
+
+    texts: Mapping[str, str]
+    column: str | None = None
+
+
+def read_predictions(
+    text: str, cases: CaseSet, *, system: str = "", may_be_missing: bool = False
+) -> Outputs:
+    """Read the outputs of one system.
 
     Rows are joined with the references by their ``id`` column where both have one, otherwise by
     their order, and then there must be as many. Plain lines may begin with the id and a tab.
 
     Parameters
     ----------
+    system : str
+        A column of this name is taken where no other is known.
     may_be_missing : bool
         Ids without a prediction are left out instead of refused.
 
     Raises
     ------
     DataError
-        Another number of rows, ids that are missing or unknown, rows without a prediction.
+        Another number of rows, ids that are missing or unknown, rows without a prediction, or no
+        column that can be told from the references.
     """
     source = source_of(text)
     mapping = _mapping(source.path)
     if mapping is not None:
-        return _joined(source.path, mapping, cases, may_be_missing)
+        return Outputs(_joined(source.path, mapping, cases, may_be_missing))
     table = _table(source.path)
     mapping = _lines_with_ids(table, cases)
     if mapping is not None:
-        return _joined(source.path, mapping, cases, may_be_missing)
-    column = _column(table, source.column, PREDICTION_COLUMNS, "--predictions")
+        return Outputs(_joined(source.path, mapping, cases, may_be_missing))
+    _refuse(table, [])
+    rows = _rows_of(source.path, table, cases, may_be_missing)
+    pairs = [(case, rows[case.id]) for case in cases.cases if case.id in rows]
+    column = prediction_column(table, pairs, cases, asked=source.column, system=system)
+    texts = {case.id: text_of(row.fields.get(column)) for case, row in pairs}
     faults = [
         f"{table.unit} {row.place}: no prediction in {quote(column)}"
-        for row in table.rows
-        if not isinstance(row.fields.get(column), str | int | float | bool)
+        for case, row in pairs
+        if texts[case.id] is None
     ]
     _refuse(table, faults)
+    return Outputs({case: one for case, one in texts.items() if one is not None}, column)
+
+
+def _rows_of(path: str, table: Table, cases: CaseSet, may_be_missing: bool) -> dict[str, Row]:
+    """Case id -> its row, by ids or by order."""
     ids = _id_column(table, None)
     if ids is not None and "id" in cases.columns and table.source != cases.source:
-        by_id: dict[str, str] = {}
+        faults = []
+        by_id: dict[str, Row] = {}
         for row in table.rows:
             key = as_text(row.fields.get(ids))
             if key in by_id:
                 faults.append(f"{table.unit} {row.place}: id {quote(key)} stands twice")
-            by_id[key] = _plain(row.fields[column])
+            by_id[key] = row
         _refuse(table, faults)
-        return _joined(source.path, by_id, cases, may_be_missing)
+        return _joined(path, by_id, cases, may_be_missing)
     if len(table.rows) != len(cases.cases):
         raise DataError(
             f"{table.file}: {len(table.rows)} predictions for {len(cases.cases)} references of "
             f'{cases.name}.\nGive both files an "id" column, or as many rows in the same order.'
         )
-    return {
-        case.id: _plain(row.fields[column])
-        for case, row in zip(cases.cases, table.rows, strict=True)
-    }
+    return {case.id: row for case, row in zip(cases.cases, table.rows, strict=True)}
 
 
 def _table(path: str) -> Table:
@@ -246,8 +264,8 @@ def _lines_with_ids(table: Table, cases: CaseSet) -> dict[str, str] | None:
 
 
 def _joined(
-    path: str, by_id: Mapping[str, str], cases: CaseSet, may_be_missing: bool
-) -> dict[str, str]:
+    path: str, by_id: Mapping[str, Answer], cases: CaseSet, may_be_missing: bool
+) -> dict[str, Answer]:
     ids = {case.id: str(case.inputs.get("id", "")) for case in cases.cases}
     if not any(ids.values()):
         raise DataError(
@@ -265,27 +283,29 @@ def _joined(
     return {case: by_id[id_] for case, id_ in ids.items() if id_ in by_id}
 
 
-def _column(table: Table, asked: str | None, usual: Sequence[str], flag: str) -> str:
+def _id_column(table: Table, asked: str | None) -> str | None:
+    _refuse_unknown(table, asked)
     present = list(table.rows[0].fields)
-    if asked is not None:
-        if asked not in present:
-            raise DataError(f"{table.file}: column: {unknown(asked, present)}.")
-        return asked
-    by_name = {name.casefold(): name for name in reversed(present)}
-    for name in usual:
-        if name in by_name:
-            return by_name[name]
-    raise DataError(
-        f"{table.file}: no column such as {listed(usual[:3])} (found {listed(present)}).\n"
-        f"Name it: {flag} {table.file}:COLUMN"
+    return asked or next(
+        (
+            name
+            for name in present
+            if name.casefold() in ID_COLUMNS
+            or (name.casefold() in SOMETIMES_IDS and _is_unique(table, name))
+        ),
+        None,
     )
 
 
-def _id_column(table: Table, asked: str | None) -> str | None:
+def _is_unique(table: Table, column: str) -> bool:
+    values = [as_text(row.fields.get(column)) for row in table.rows]
+    return len(set(values)) == len(values)
+
+
+def _refuse_unknown(table: Table, asked: str | None) -> None:
     present = list(table.rows[0].fields)
     if asked is not None and asked not in present:
         raise DataError(f"{table.file}: column: {unknown(asked, present)}.")
-    return asked or next((name for name in present if name.casefold() in ("id", "_id")), None)
 
 
 def _texts(value: Any) -> tuple[str, ...] | None:
@@ -308,8 +328,11 @@ def _is_scalar(value: object) -> bool:
     return isinstance(value, str | int | float | bool)
 
 
-def _cluster(row: Row) -> str | None:
-    """Questions on one passage belong together."""
+def _cluster(row: Row, column: str | None) -> str | None:
+    """Questions on one passage belong together, and whatever shares a value of the named column."""
+    if column is not None:
+        value = row.fields.get(column)
+        return None if value is None else as_text(value)
     context = row.fields.get("context")
     return context if isinstance(context, str) else None
 

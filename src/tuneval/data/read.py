@@ -12,6 +12,7 @@ from typing import Any
 
 from tuneval.data import choices, suspects, unread
 from tuneval.data.choose import choose
+from tuneval.data.clusters import cluster_notes, equal_inputs
 from tuneval.data.fields import RowFault, refuse_nul
 from tuneval.data.formats import Fault, Row, Table, kind, listed, quote
 from tuneval.data.labels import (
@@ -121,16 +122,20 @@ def read(
     if bad and not (skip_bad_rows and len(bad) < len(table.rows) + len(table.faults)):
         raise DataError(_report(table, faults, _nearest_column(found.match, absent)))
     drafts = [draft for draft in drafts if draft.row.place not in bad]
+    clustered, equal_notes = equal_inputs(
+        [
+            _case(draft, name or table.file, found.match, explicit.get("cluster"), group_columns)
+            for draft in drafts
+        ],
+        [draft.reading.inputs for draft in drafts],
+    )
     offered = _offered(drafts, found.match, group_columns, is_classes=known is not None)
     case_set = CaseSet(
         name=name or _stem(table.file),
         source=table.source,
         layout=found.match.layout.name,
         task=task,
-        cases=tuple(
-            _case(draft, name or table.file, found.match, explicit.get("cluster"), group_columns)
-            for draft in drafts
-        ),
+        cases=clustered,
         labels=known.names if known else None,
         columns={
             **_named(found.match),
@@ -153,6 +158,8 @@ def read(
                 )
             ),
             *suspects.notes(table, drafts, known),
+            *equal_notes,
+            *_cluster_notes(drafts, found.match, explicit, group_columns),
             *_one(_skip_note(table, len(bad))),
         ),
         skipped=tuple(_sentence(table, fault) for fault in sorted(faults)),
@@ -457,6 +464,16 @@ def _group_notes(
     if offered:
         flags = " ".join(f"--group {column}" for column in offered)
         yield f"Columns that could be groups: {listed(offered)} ({flags})."
+
+
+def _cluster_notes(
+    drafts: Sequence[Draft], match: Match, explicit: Mapping[str, str], groups: Sequence[str]
+) -> tuple[str, ...]:
+    """Nothing is offered where clusters are known: by a column, or by the passages of a layout."""
+    if "cluster" in explicit or any(draft.reading.cluster is not None for draft in drafts):
+        return ()
+    rows = [draft.row for draft in drafts]
+    return cluster_notes(rows, {*match.columns.values(), *groups})
 
 
 def _offered(

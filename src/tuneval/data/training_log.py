@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tuneval.errors import DataError
 from tuneval.types import TrainingLog
@@ -52,9 +52,10 @@ def read(path: str | Path) -> TrainingLog:
     """Read one log file.
 
     Of several rows for one step the last counts, since a resumed run writes steps again. Losses
-    that are not finite are left out. ``epochs`` belongs to ``validation_steps``; it is empty when
-    not every evaluation names its epoch. ``best_step`` has the lowest validation loss, the first
-    one on a tie.
+    that are not finite are left out; where a curve ends in such losses, ``nan_from`` says from which step
+    on (one of them alone says little: a batch without a single scored token has no loss). ``epochs`` belongs to ``validation_steps``; it is empty when
+    not every evaluation names its epoch. ``best_step`` has the lowest validation loss before that, the
+    first one on a tie.
 
     Raises
     ------
@@ -65,7 +66,7 @@ def read(path: str | Path) -> TrainingLog:
     try:
         text = path.read_text(encoding="utf-8-sig")
         rows = _log_lines(text) if path.suffix == ".jsonl" else _log_history(text)
-        train, validation, epochs = _curves(rows)
+        logged = _curves(rows)
     except OSError as error:
         raise DataError(f'training log "{path}" cannot be opened ({error.strerror}).') from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -73,20 +74,26 @@ def read(path: str | Path) -> TrainingLog:
             f'training log "{path}" cannot be read ({type(error).__name__}: {error}).\n'
             "Expected: trainer_state.json with log_history, or trainer_log.jsonl."
         ) from error
+    train, validation = (_finite(curve) for curve in (logged.train, logged.validation))
+    epochs = logged.epochs
+    nan_from = _nan_from(logged)
     steps = tuple(sorted(validation))
+    sound = [step for step in steps if nan_from is None or step < nan_from]
     has_epochs = all(step in epochs for step in steps)
     return TrainingLog(
         steps=tuple(sorted(train)),
         train_loss=tuple(train[step] for step in sorted(train)),
         validation_steps=steps,
         validation_loss=tuple(validation[step] for step in steps),
-        best_step=min(steps, key=lambda step: validation[step], default=None),
+        best_step=min(sound, key=lambda step: validation[step], default=None),
         source=str(path),
         epochs=tuple(epochs[step] for step in steps) if has_epochs else (),
+        nan_from=nan_from,
     )
 
 
 Rows = list[Mapping[str, object]]
+Key = TypeVar("Key", int, str)
 
 
 def _log_history(text: str) -> Rows:
@@ -105,28 +112,53 @@ def _log_lines(text: str) -> Rows:
     return [{**row, "step": row["current_steps"]} for row in rows]
 
 
-def _curves(rows: Rows) -> tuple[dict[int, float], dict[int, float], dict[int, float]]:
-    """Return step -> training loss, step -> validation loss, step -> epoch of an evaluation."""
+class _Curves(NamedTuple):
+    """Step -> training loss, step -> validation loss (nan where it was no finite number), step -> epoch
+    of an evaluation."""
+
+    train: dict[int, float]
+    validation: dict[int, float]
+    epochs: dict[int, float]
+
+
+def _curves(rows: Rows) -> _Curves:
     evaluation = _evaluation_key(rows)
-    train: dict[int, float] = {}
-    validation: dict[int, float] = {}
-    epochs: dict[int, float] = {}
+    curves = _Curves({}, {}, {})
     for row in rows:
-        if _is_finite(row.get("loss")):
-            train[_step(row)] = float(row["loss"])  # type: ignore[arg-type]
-        if _is_finite(row.get(evaluation)):
-            validation[_step(row)] = float(row[evaluation])  # type: ignore[arg-type]
-            if _is_finite(row.get("epoch")):
-                epochs[_step(row)] = float(row["epoch"])  # type: ignore[arg-type]
-    return train, validation, epochs
+        losses = {key: _loss(row[key]) for key in (evaluation, "loss") if key in row}
+        if len(losses) == 2:  # a row of both kinds names the one that it lacks as null
+            losses = _finite(losses) or losses
+        if evaluation in losses:
+            curves.validation[_step(row)] = losses[evaluation]
+            if isinstance(epoch := row.get("epoch"), int | float) and math.isfinite(epoch):
+                curves.epochs[_step(row)] = float(epoch)
+        if "loss" in losses:
+            curves.train[_step(row)] = losses["loss"]
+    return curves
+
+
+def _finite(losses: Mapping[Key, float]) -> dict[Key, float]:
+    return {key: loss for key, loss in losses.items() if math.isfinite(loss)}
+
+
+def _nan_from(curves: _Curves) -> int | None:
+    """The first loss that is no finite number and after which none is.
+
+    Training losses count only where no sound evaluation came later: its weights were numbers.
+    """
+    last = max(_finite(curves.validation), default=-1)
+    lost = [step for step in curves.validation if step > last]
+    last = max([last, *_finite(curves.train)])
+    return min([*lost, *(step for step in curves.train if step > last)], default=None)
 
 
 def _step(row: Mapping[str, object]) -> int:
     return int(row["step"])  # type: ignore[call-overload, no-any-return]
 
 
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _loss(value: object) -> float:
+    """A loss as a number; what a tool wrote instead of NaN, which JSON does not have, is one."""
+    return float(value) if isinstance(value, int | float) else math.nan
 
 
 def _evaluation_key(rows: Iterable[Mapping[str, object]]) -> str:

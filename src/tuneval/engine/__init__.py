@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from tuneval.types import Request, Response, Variant, VariantFacts
+from tuneval.types import Request, Response, ShownPrompt, Variant, VariantFacts
 
 
 class Backend(Protocol):
@@ -28,6 +28,12 @@ class Backend(Protocol):
         What runs together is planned over all ``requests``; those whose id is in ``known`` are
         answered already and not yielded. So a run that was cut off computes the rest in the same
         company as it would have, and ends with the same bits.
+        """
+
+    def shown(self, variant: Variant, requests: Sequence[Request]) -> Sequence[ShownPrompt]:
+        """The exact text of every request as the variant reads it; loads no weights, asks nobody.
+
+        Raises a ``VariantError`` where a request cannot be said without losing a part of it.
         """
 
     def fingerprint(self, variant: Variant) -> str:

@@ -23,7 +23,16 @@ from tuneval import registry
 from tuneval.engine import address
 from tuneval.engine.retry import Refused, RetryPolicy, kind_of, seconds_to_wait
 from tuneval.errors import BackendError, BackendUnavailable, ConfigError, VariantError
-from tuneval.types import Completion, Decoding, Message, Request, Response, Variant, VariantFacts
+from tuneval.types import (
+    Completion,
+    Decoding,
+    Message,
+    Request,
+    Response,
+    ShownPrompt,
+    Variant,
+    VariantFacts,
+)
 
 Found = TypeVar("Found")
 Token = tuple[float | None, float | None]
@@ -143,6 +152,10 @@ class OpenAIServer:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
+    def shown(self, variant: Variant, requests: Sequence[Request]) -> list[ShownPrompt]:
+        """What is sent: a text as it is, messages as JSON; the server's template cannot be seen."""
+        return [ShownPrompt(_sent(one.prompt), one.continuation) for one in requests]
+
     def fingerprint(self, variant: Variant) -> str:
         """Hash of address and name. What a server puts behind a name cannot be seen from here."""
         content = json.dumps(["openai", self.url, served_name(variant), variant.revision])
@@ -183,7 +196,7 @@ class OpenAIServer:
             path, asked = "/completions", {"prompt": request.prompt, **words}
         else:
             turns = [{"role": turn.role, "content": turn.content} for turn in request.prompt]
-            path, asked = "/chat/completions", {"messages": turns, **words}
+            path, asked = "/chat/completions", {"messages": turns, **words, **self._switches()}
 
         def read(body: Mapping[str, Any]) -> dict[str, Any]:
             choices = _choices(body, decoding.n_completions)
@@ -253,6 +266,11 @@ class OpenAIServer:
             "token_logprobs": (nats,),
             "prompt_tokens": prompt_tokens,
         }
+
+    def _switches(self) -> dict[str, Any]:
+        """vLLM and SGLang hand these to the chat template; others ignore or refuse them."""
+        is_off = self.settings.get("thinks") is False
+        return {"chat_template_kwargs": {"enable_thinking": False}} if is_off else {}
 
     def _told_tokens(
         self, variant: Variant, messages: tuple[Message, ...]
@@ -423,6 +441,13 @@ class OpenAIServer:
         for secret in self._secrets:
             text = text.replace(secret, address.HIDDEN)
         return text[:LONGEST_REASON]
+
+
+def _sent(prompt: str | tuple[Message, ...]) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    turns = [{"role": turn.role, "content": turn.content} for turn in prompt]
+    return json.dumps(turns, ensure_ascii=False, indent=1)
 
 
 def served_name(variant: Variant) -> str:

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
-from tuneval.types import Completion, Request, Response, Variant, VariantFacts
+from tuneval.types import Completion, Request, Response, ShownPrompt, Variant, VariantFacts
 
 Said = str | tuple[str, ...] | float | Mapping[str, float] | None
 """What a rule may answer. A text is what the variant would say: it is drawn as a completion, and a
@@ -87,6 +87,10 @@ class ScriptedBackend:
             if request.id not in known:
                 self.asked.append((variant.name, request))
                 yield respond(variant, request, self._said(variant, request))
+
+    def shown(self, variant: Variant, requests: Sequence[Request]) -> list[ShownPrompt]:
+        """The turns of every request, one below the other."""
+        return [ShownPrompt(prompt_text(one), one.continuation) for one in requests]
 
     def fingerprint(self, variant: Variant) -> str:
         """Hash of the variant and of its rules."""

@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneval import registry
+from tuneval.errors import ConfigError
+from tuneval.metrics.scripts import Script
 from tuneval.types import Case, CaseSet, Prediction, StatisticKind, Unit
 
 
@@ -24,7 +26,9 @@ class Metric(Protocol):
     ``from_rows(rows) -> float``, and its ``from_totals`` refuses. One that needs data, a model or a
     package offers ``check()``, a dry run that leaves nothing in memory and raises MetricError with
     the remedy in one line. One that may have something to tell after ``per_case`` (texts that were
-    cut) offers ``notes() -> tuple[str, ...]``.
+    cut) offers ``notes() -> tuple[str, ...]``. One that depends on the script of the references offers
+    ``for_script(script) -> dict``, the options that fit. ``suffix`` is the option that a word behind
+    its name sets: "bleu:zh".
     """
 
     name: str
@@ -159,9 +163,34 @@ def expand(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one for name in names for one in FAMILIES.get(name, (name,))))
 
 
-def build(name: str, *, labels: Sequence[str] | None = None, **options: Any) -> Metric:
-    """Make the metric called ``name``; ``labels`` goes to those that use them."""
+def with_suffix(name: str) -> tuple[str, dict[str, str]]:
+    """Part "bleu:zh" into the name and the option that its word sets.
+
+    Raises
+    ------
+    ConfigError
+        There is no such metric, or it takes no such word.
+    """
+    plain, colon, word = name.partition(":")
+    if not colon:
+        return name, {}
+    option = getattr(registry.load(METRICS, plain, room="metrics"), "suffix", None)
+    if option is None or not word:
+        raise ConfigError(f'metric "{name}": {plain} takes nothing after a colon.')
+    return plain, {option: word}
+
+
+def build(
+    name: str,
+    *,
+    labels: Sequence[str] | None = None,
+    script: Script = "latin",
+    **options: Any,
+) -> Metric:
+    """Make the metric called ``name``; ``labels`` and ``script`` go to those that use them."""
     kind = registry.load(METRICS, name, room="metrics")
+    if hasattr(kind, "for_script"):
+        options = {**kind.for_script(script), **options}
     if kind.uses_labels:
         options["labels"] = labels
     metric: Metric = kind(**options)

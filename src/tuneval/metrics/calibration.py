@@ -96,6 +96,7 @@ class CalibrationError(_Binned, _Ranked):
     """
 
     name = "ece"
+    why_no_interval = "no interval: the error is biased upwards by its bins"
     reference = "own; bins by numpy.array_split of the sorted confidences"
 
     def from_rows(self, rows: Floats) -> float:
@@ -125,6 +126,7 @@ class CalibrationErrorWidth(_Binned):
     """
 
     name = "ece_width"
+    why_no_interval = "no interval: the error is biased upwards by its bins"
     statistic: StatisticKind = "corpus"
     reference = "scikit-learn calibration_curve, weighted by bin"
 

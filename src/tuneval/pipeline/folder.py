@@ -27,7 +27,9 @@ from tuneval.plan.resolve import Plan
 from tuneval.report import REPORTS
 from tuneval.report.files import remove_parts, replace_file
 from tuneval.report.predictions import render as render_predictions
+from tuneval.report.predictions import render_prompts
 from tuneval.report.results_json import render as render_json
+from tuneval.runs.shelf import LATEST
 from tuneval.types import RunResult, VariantFacts
 from tuneval.version import __version__
 
@@ -53,6 +55,7 @@ _NOT_IDENTITY: dict[str, Any] = {
     "output": True,
     "name": True,
     "benchmark_data": True,
+    "gates": True,
     "backend": {"timeout_seconds", "give_up_seconds"},
 }
 """Parts of a spec that change where and when, and no answer."""
@@ -168,6 +171,7 @@ def _inferred(
             for name, one in facts.items()
         ),
         *(f"  {name}: training log {log.source}" for name, log in plan.logs.items()),
+        *(f"  {line}" for line in plan.first_prompts),
         *(
             f"  {name}: metrics {', '.join(one.name for one in chosen)} (the first decides)"
             for name, chosen in metrics.items()
@@ -189,11 +193,30 @@ def write_result(folder: Path, result: RunResult, reports: Sequence[str]) -> Non
     """Write result.json first (every report can be made again from it), then the reports."""
     replace_file(folder / "result.json", render_json(result))
     replace_file(folder / "predictions.jsonl", render_predictions(result))
+    if result.prompts:
+        replace_file(folder / "prompts.jsonl", render_prompts(result))
     for name in reports:
         render = registry.load(REPORTS, name, room="report")
         replace_file(folder / report_name(name), render(result))
+    _point_latest(folder)
+
+
+def _point_latest(folder: Path) -> None:
+    """Let the link "latest" beside the runs lead to this one.
+
+    A convenience: where links are not allowed, or something else is called so, there is none, and
+    ``tuneval report`` finds the last run by its date.
+    """
+    link, fresh = folder.parent / LATEST, folder.parent / f".{LATEST}-{os.getpid()}"
+    if link.exists() and not link.is_symlink():
+        return
+    try:
+        fresh.symlink_to(folder.name, target_is_directory=True)
+        fresh.replace(link)
+    except (OSError, NotImplementedError):
+        fresh.unlink(missing_ok=True)
 
 
 def report_name(name: str) -> str:
     """File name of a report in its run's folder."""
-    return "result.json" if name == "json" else f"report.{name}"
+    return {"json": "result.json", "junit": "junit.xml"}.get(name, f"report.{name}")

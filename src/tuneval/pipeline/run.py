@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneval import checks
-from tuneval.assess.assess import assess
+from tuneval.assess.assess import Assessment, assess
 from tuneval.assess.conclude import About, Compared, Found, conclude
 from tuneval.assess.measure import Predictions
 from tuneval.comparison import Settings
@@ -38,8 +38,12 @@ from tuneval.pipeline.folder import (
     write_result,
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
+from tuneval.pipeline.prompts import Prompts, Show, look_at_prompts, show_of
+from tuneval.pipeline.wording_trial import AskVariants, Trial, Trialled, begin_trial
+from tuneval.plan.gates import parse_conditions, refuse_unknown
 from tuneval.plan.resolve import Plan, resolve
 from tuneval.plan.spec import RunSpec
+from tuneval.runs.gate import gates_of, hold
 from tuneval.tasks import Task
 from tuneval.types import (
     CaseSet,
@@ -50,6 +54,7 @@ from tuneval.types import (
     RunResult,
     Variant,
     VariantFacts,
+    arms,
 )
 
 Announce = Callable[[Plan, Mapping[str, VariantFacts] | None, Path], None]
@@ -85,15 +90,11 @@ def run(
     progress = progress or NoProgress()
     plan = with_perturbed_twins(resolve(spec, in_memory=models))
     spec = plan.spec
-    asked = {
-        cases.name: build_task(spec, described, cases, plan.benchmarks.get(cases.name))
-        for described, cases in zip(spec.cases, plan.case_sets, strict=True)
-    }
-    chosen = {
-        cases.name: metrics_of(spec, cases, asked[cases.name], plan.benchmarks.get(cases.name))
-        for cases in plan.case_sets
-    }
+    asked, chosen = tasks_and_metrics(plan)
+    refuse_gates(plan, chosen)
+    trial, plan = begin_trial(plan, asked)
     begun = checks.begin(plan)
+    alpha = checks.share_of_alpha(begun, has_curves=bool(plan.logs))
     plan, judge = begin_judging(plan, lambda own: make_backend(own, models))
     settings = settings_of(spec)
     drawings = begin_drawings(plan, chosen, settings)
@@ -106,10 +107,10 @@ def run(
         backend = make_backend(spec, models)
         journal = Journal(answers_home())
         try:
+            plan, seen = look_at_prompts(plan, asked, show_of(backend))
             facts = backend.prepare(plan.variants)
             if announce:
                 announce(plan, facts, folder)
-            write_inputs(folder, plan, facts, chosen)
 
             def walk(case_sets: Sequence[CaseSet]) -> dict[str, Predictions]:
                 return lap(case_sets, plan.variants, asked, backend, journal, progress)
@@ -121,22 +122,18 @@ def run(
                 tasks_ = {cases.name: task for cases in case_sets}
                 return lap(case_sets, variants[::-1], tasks_, backend, journal, progress)
 
+            (plan, asked, tried), seen = settle_wording(
+                trial, Trialled(plan, asked, ()), seen, facts, ask_more, show_of(backend)
+            )
+            write_inputs(folder, plan, facts, chosen)
             plan, predictions = first_lap(plan, drawings, walk)
-            assessments = {
-                cases.name: assess(
-                    cases,
-                    chosen[cases.name],
-                    predictions[cases.name],
-                    plan.variants,
-                    plan.baseline,
-                    settings,
-                )
-                for cases in plan.case_sets
-            }
+            assessments = assess_all(plan, chosen, predictions, settings, progress)
             for one in drawings:
                 one.into(assessments[one.cases.name])
-            scene = checks.Scene(plan, asked, chosen, settings, predictions, assessments, ask_more)
-            findings = [one for check in begun for one in check.look(scene)]
+            scene = checks.Scene(
+                plan, asked, chosen, settings, predictions, assessments, ask_more, alpha
+            )
+            findings = [*tried, *(one for check in begun for one in check.look(scene))]
             primary_metrics = {name: metrics[0].name for name, metrics in chosen.items()}
             if judge:
                 backend.close()  # the memory is the judge's now
@@ -147,11 +144,6 @@ def run(
             backend.close()
             if judge:
                 judge.close()
-        notes = (
-            *plan.notes,
-            *dict.fromkeys(one for task in asked.values() for one in task.warnings()),
-            *journal.warnings,
-        )
         result = conclude(
             About(
                 name=spec.name or plan.case_sets[0].name,
@@ -167,10 +159,86 @@ def run(
                 [facts[variant.name] for variant in plan.variants],
                 plan.logs,
             ),
-            Found(predictions, assessments, primary_metrics, findings, notes=notes),
+            Found(
+                predictions,
+                assessments,
+                primary_metrics,
+                findings,
+                notes=notes_of(plan, asked, journal),
+                alpha=alpha,
+            ),
         )
+        result = hold(seen.join(result), gates_of(result), spec.output.fail_on)
         write_result(folder, result, spec.output.reports)
     return result
+
+
+def assess_all(
+    plan: Plan,
+    chosen: Mapping[str, Sequence[Metric]],
+    predictions: Mapping[str, Predictions],
+    settings: Settings,
+    progress: Progress,
+) -> dict[str, Assessment]:
+    """Measure and compare every arm on every case set, by its name."""
+    return {
+        cases.name: assess(
+            cases,
+            chosen[cases.name],
+            predictions[cases.name],
+            plan.variants,
+            plan.baseline,
+            settings,
+            progress,
+        )
+        for cases in plan.case_sets
+    }
+
+
+def notes_of(plan: Plan, asked: Mapping[str, Task], journal: Journal) -> tuple[str, ...]:
+    """What was inferred, what the tasks warn of, what happened to remembered answers."""
+    warnings = dict.fromkeys(one for task in asked.values() for one in task.warnings())
+    return (*plan.notes, *warnings, *journal.warnings)
+
+
+def tasks_and_metrics(plan: Plan) -> tuple[dict[str, Task], dict[str, tuple[Metric, ...]]]:
+    """The task and the metrics of every case set, by its name; the metrics were tried."""
+    spec = plan.spec
+    asked = {
+        cases.name: build_task(spec, described, cases, plan.benchmarks.get(cases.name))
+        for described, cases in zip(spec.cases, plan.case_sets, strict=True)
+    }
+    chosen = {
+        cases.name: metrics_of(spec, cases, asked[cases.name], plan.benchmarks.get(cases.name))
+        for cases in plan.case_sets
+    }
+    return asked, chosen
+
+
+def settle_wording(
+    trial: Trial | None,
+    run_: Trialled,
+    seen: Prompts,
+    facts: Mapping[str, VariantFacts],
+    ask: AskVariants,
+    show: Show | None,
+) -> tuple[Trialled, Prompts]:
+    """Try other wordings; the prompts are seen again, for the trial may have chosen another one."""
+    if trial is None:
+        return run_, seen
+    plan, asked, findings = trial.look(run_.plan, facts, run_.asked, ask)
+    plan, seen = look_at_prompts(plan, asked, show, is_tried=True)
+    return Trialled(plan, asked, findings), seen
+
+
+def refuse_gates(plan: Plan, chosen: Mapping[str, Sequence[Metric]]) -> None:
+    """Raise ConfigError for a gate on what this run will not have."""
+    refuse_unknown(
+        parse_conditions(f"{key} {value}" for key, value in plan.spec.gates.items()),
+        {arm: members[0].kind for arm, members in arms(plan.variants).items()},
+        plan.case_sets,
+        {metric.name for metrics in chosen.values() for metric in metrics},
+    )
 
 
 def first_lap(

@@ -26,6 +26,7 @@ from tuneval.pipeline.folder import answers_home, environment, open_named_folder
 from tuneval.pipeline.outcomes import OutcomeStore
 from tuneval.pipeline.score_outputs import named_files, variants_of
 from tuneval.plan.spec import OutputSpec
+from tuneval.runs.gate import hold
 from tuneval.sandbox import Examiner, Outcome, SandboxBackend
 from tuneval.types import CaseSet, NoProgress, Progress, RunResult
 
@@ -141,6 +142,7 @@ def score_code(
             notes=_notes(read, outcomes, backend.level),
         ),
     )
+    result = hold(result, (), output.fail_on)
     write_score(folder, result, output.reports, _lines(cases, read, outcomes))
     return result
 

@@ -8,25 +8,31 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tuneval import checks
 from tuneval import metrics as metrics_room
-from tuneval.assess.assess import assess
+from tuneval.assess.assess import Assessment, assess
 from tuneval.assess.conclude import About, Compared, Found, conclude
-from tuneval.assess.measure import choose_metrics, try_metrics
+from tuneval.assess.measure import Predictions, choose_metrics, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.benchmarks.load import load as load_benchmark
 from tuneval.benchmarks.source import place_of
 from tuneval.comparison import Settings
-from tuneval.data.outputs import read_predictions, read_references
+from tuneval.data.formats import quote
+from tuneval.data.outputs import Outputs, read_predictions, read_references
 from tuneval.errors import ConfigError
+from tuneval.metrics import Metric
 from tuneval.pipeline.folder import environment, open_named_folder, write_score
-from tuneval.plan.spec import MetricsSpec, OutputSpec
-from tuneval.types import Case, CaseSet, Prediction, RunResult, Variant, VariantKind
-
-LABELLED = ("classify", "multiple_choice")
+from tuneval.pipeline.given_answers import read_given
+from tuneval.plan.resolve import Plan
+from tuneval.plan.spec import MetricsSpec, OutputSpec, RunSpec
+from tuneval.runs.gate import hold
+from tuneval.tasks import Task
+from tuneval.tasks.thinking import Thinking
+from tuneval.types import CaseSet, Finding, NoProgress, Progress, RunResult, Variant, VariantKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,10 @@ class Expected:
     benchmark, benchmark_data
         Instead of references: a name of `tuneval list benchmarks`, and the folder of its rows. It
         brings its own metrics.
+    cluster : str, optional
+        Column of the references: cases that share its value count together.
+    train_data : str, optional
+        Training file, to look for cases of it.
     """
 
     references: str | None = None
@@ -49,6 +59,8 @@ class Expected:
     id_column: str | None = None
     benchmark: str | None = None
     benchmark_data: str | None = None
+    cluster: str | None = None
+    train_data: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse neither and both."""
@@ -65,8 +77,11 @@ def score(
     metrics: MetricsSpec | None = None,
     baseline: str | None = None,
     settings: Settings | None = None,
+    thinking: Thinking = "cut",
     name: str | None = None,
     output: OutputSpec | None = None,
+    progress: Progress | None = None,
+    announce: Callable[[Sequence[str]], None] | None = None,
 ) -> RunResult:
     """Compare systems by outputs that they have given.
 
@@ -74,6 +89,10 @@ def score(
     ----------
     predictions : sequence of str or mapping
         "NAME=FILE[:COLUMN]" each, or name -> file. The first is the baseline unless it is named.
+    thinking : {"cut", "keep", "off"}
+        What a model thought before its answer is cut off ("off" is as "cut"), or kept.
+    announce : callable, optional
+        Told how the files were read, before anything is computed.
 
     Raises
     ------
@@ -82,20 +101,29 @@ def score(
     """
     started = time.monotonic()
     output = output or OutputSpec()
+    progress = progress or NoProgress()
     files = named_files(predictions, flag="--predictions")
     cases, spec, may_be_missing = _read(expected, metrics or MetricsSpec())
-    texts = {
-        system: read_predictions(file, cases, may_be_missing=may_be_missing)
-        for system, file in files.items()
+    variants = variants_of(files, baseline)
+    outputs = {
+        one.name: read_predictions(
+            files[one.name], cases, system=one.name, may_be_missing=may_be_missing
+        )
+        for one in variants
     }
+    cases = _with_gold(cases, outputs.values())
+    given = read_given(cases, {name: one.texts for name, one in outputs.items()}, thinking=thinking)
+    cases = given.cases
+    notes = (*_columns(cases, outputs), *cases.notes, *given.notes)
+    if announce:
+        announce(notes)
     chosen = choose_metrics(spec, cases, has_probabilities=False)
     try_metrics(chosen, cases)
-    variants = variants_of(files, baseline)
-    read = {one.name: _predictions(cases, texts[one.name]) for one in variants}
-    folder = open_named_folder(
-        output.dir, name or cases.name.partition(".")[0], _identify(cases, texts, spec)
-    )
-    found = assess(cases, chosen, read, variants, variants[0].name, settings or Settings())
+    settings = settings or Settings()
+    run_id = _identify(cases, outputs, spec, settings, thinking, expected.train_data)
+    folder = open_named_folder(output.dir, name or cases.name.partition(".")[0], run_id)
+    found = assess(cases, chosen, given.predictions, variants, variants[0].name, settings, progress)
+    alpha, findings = _look(expected, cases, chosen, given.predictions, variants, found, settings)
     result = conclude(
         About(
             name=name or cases.name,
@@ -104,7 +132,14 @@ def score(
                 "references": expected.references,
                 "benchmark": expected.benchmark,
                 "predictions": files,
+                "columns": {
+                    **cases.columns,
+                    **{one: of.column for one, of in outputs.items() if of.column},
+                },
                 "task": cases.task,
+                "thinking": thinking,
+                "cluster": expected.cluster,
+                "train_data": expected.train_data,
                 "metrics": spec.model_dump(mode="json"),
             },
             environment=environment(),
@@ -113,14 +148,68 @@ def score(
         ),
         Compared(variants, (cases,)),
         Found(
-            predictions={cases.name: read},
+            predictions={cases.name: given.predictions},
             assessments={cases.name: found},
             primary_metrics={cases.name: chosen[0].name},
-            notes=(*cases.notes, "scored from outputs that were given; no model was run"),
+            findings=findings,
+            notes=(*notes, "scored from outputs that were given; no model was run"),
+            alpha=alpha,
         ),
     )
+    result = hold(result, (), output.fail_on)
     write_score(folder, result, output.reports)
     return result
+
+
+CHECKS = ("contamination", "groups", "slices", "calibration")
+"""Questions beyond the score that answers which are there can settle."""
+
+
+def _look(
+    expected: Expected,
+    cases: CaseSet,
+    chosen: Sequence[Metric],
+    read: Predictions,
+    variants: Sequence[Variant],
+    found: Assessment,
+    settings: Settings,
+) -> tuple[float, list[Finding]]:
+    """Ask what a run with models asks beyond the score; no variant is asked anything more."""
+    has_probabilities = any(one.label_probabilities for own in read.values() for one in own)
+    file = str(expected.references or expected.benchmark)
+    spec = RunSpec.from_dict(
+        {
+            "variants": [{"name": one.name, "model": one.model} for one in variants],
+            "cases": [{"file": file, "name": cases.name}],
+            "train_data": expected.train_data,
+        },
+        source="tuneval score",
+    )
+    plan = Plan(spec, tuple(variants), variants[0].name, (cases,), {}, {}, ())
+    made = (
+        checks.begin_one(name, plan)
+        for name in CHECKS
+        if name != "calibration" or has_probabilities
+    )
+    begun = [check for check in made if check is not None]
+    alpha = checks.share_of_alpha(begun)
+    scene = checks.Scene(
+        plan,
+        {},
+        {cases.name: chosen},
+        settings,
+        {cases.name: read},
+        {cases.name: found},
+        _ask_nothing,
+        alpha,
+    )
+    return alpha, [one for check in begun for one in check.look(scene)]
+
+
+def _ask_nothing(
+    case_sets: Sequence[CaseSet], variants: Sequence[Variant], task: Task
+) -> dict[str, Predictions]:
+    raise AssertionError("score asks no variant anything")
 
 
 def _read(expected: Expected, wanted: MetricsSpec) -> tuple[CaseSet, MetricsSpec, bool]:
@@ -131,6 +220,7 @@ def _read(expected: Expected, wanted: MetricsSpec) -> tuple[CaseSet, MetricsSpec
             task=expected.task,
             groups=expected.groups,
             id_column=expected.id_column,
+            cluster=expected.cluster,
         )
         return cases, wanted, False
     place = place_of(expected.benchmark_data)
@@ -193,43 +283,33 @@ def _benchmark_metrics(spec: MetricsSpec, benchmark: Loaded) -> MetricsSpec:
     )
 
 
-def _predictions(cases: CaseSet, texts: Mapping[str, str]) -> tuple[Prediction, ...]:
-    """Texts as predictions; for classes the text must be one of the labels, else it is unparsed."""
-    spellings = _spellings(cases)
-    return tuple(
-        Prediction(case.id, problem="unparsed: no prediction in the file")
-        if case.id not in texts
-        else Prediction(case.id, text=texts[case.id], completions=(texts[case.id],))
-        if cases.task not in LABELLED
-        else _label(case.id, texts[case.id].strip(), spellings)
-        for case in cases.cases
+def _with_gold(cases: CaseSet, outputs: Iterable[Outputs]) -> CaseSet:
+    """Leave out rows labelled -1 beside 0, 1, ...: so data sets write that nobody agreed on a label.
+
+    Where a system answers -1, it is a class like any other.
+    """
+    numbers = {str(n) for n in range(len(cases.labels or ()) - 1)}
+    if len(numbers) < 2 or set(cases.labels or ()) != {"-1", *numbers}:
+        return cases
+    if any(text.strip() == "-1" for one in outputs for text in one.texts.values()):
+        return cases
+    kept = tuple(case for case in cases.cases if case.references != ("-1",))
+    note = (
+        f"{len(cases.cases) - len(kept)} of {len(cases.cases)} cases have the label -1, which nobody "
+        "answers: read as no label, left out"
     )
+    labels = tuple(label for label in cases.labels or () if label != "-1")
+    return replace(cases, cases=kept, labels=labels, notes=(*cases.notes, note))
 
 
-def _spellings(cases: CaseSet) -> Mapping[str, str]:
-    """What may stand for a label: itself; in a benchmark its number, or the letter of a choice, too."""
-    labels = cases.labels or ()
-    if not cases.signature:
-        return {label: label for label in labels}
-    if cases.task == "multiple_choice":
-        n_choices = max(len(_choices(case)) for case in cases.cases)
-        numbers = [str(n) for n in range(n_choices)]
-        letters = {chr(ord("A") + n): number for n, number in enumerate(numbers)}
-        return {**letters, **{number: number for number in numbers}}
-    return {**{str(n): label for n, label in enumerate(labels)}, **{one: one for one in labels}}
+def _columns(cases: CaseSet, outputs: Mapping[str, Outputs]) -> tuple[str, ...]:
+    """Which columns were read, in one sentence."""
+    column = cases.columns.get("reference")
+    expected = [f"references: {quote(column)} of {cases.name}"] if column else []
+    given = [f"{name}: {quote(one.column)}" for name, one in outputs.items() if one.column]
+    return ("columns: " + "; ".join([*expected, *given]),) if expected or given else ()
 
 
-def _choices(case: Case) -> Sequence[object]:
-    choices = case.inputs.get("choices")
-    return choices if isinstance(choices, tuple) else ()
-
-
-def _label(case_id: str, text: str, spellings: Mapping[str, str]) -> Prediction:
-    if text in spellings:
-        return Prediction(case_id, text=text, label=spellings[text])
-    return Prediction(case_id, text=text, problem=f'unparsed: "{text[:60]}" is none of the labels')
-
-
-def _identify(cases: CaseSet, texts: Mapping[str, Mapping[str, str]], spec: MetricsSpec) -> str:
-    content = repr((cases.cases, sorted(texts.items()), spec))
-    return hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=4).hexdigest()
+def _identify(*what: object) -> str:
+    """Eight digits that depend on everything that can change a number of the result."""
+    return hashlib.blake2b(repr(what).encode("utf-8", "replace"), digest_size=4).hexdigest()

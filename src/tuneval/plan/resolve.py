@@ -25,7 +25,7 @@ from tuneval.data.select import take
 from tuneval.engine import BACKENDS
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import ConfigError, TunevalError
-from tuneval.plan import adversarial
+from tuneval.plan import adversarial, arms
 from tuneval.plan.spec import CasesSpec, PerturbationSpec, RunSpec
 from tuneval.plan.variants import SERVED, baseline_spec, is_here, training_log_of, variants_of
 from tuneval.report import REPORTS
@@ -38,7 +38,8 @@ DEVICES = ("auto", "cpu", "mps", "cuda")
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A run with nothing left open. ``logs`` is keyed by variant name, ``benchmarks`` by the name of a
-    case set; ``notes`` are for the user."""
+    case set; ``notes`` are for the user; ``first_prompts`` are lines that show the first case of every
+    case set as it is asked, once that was seen."""
 
     spec: RunSpec
     variants: tuple[Variant, ...]
@@ -48,6 +49,7 @@ class Plan:
     folders: Mapping[str, ModelFolder]
     notes: tuple[str, ...]
     benchmarks: Mapping[str, Loaded] = field(default_factory=dict)
+    first_prompts: tuple[str, ...] = ()
 
 
 def resolve(
@@ -101,6 +103,7 @@ def resolve(
     for one in spec.variants:
         with _gathering(faults):
             variants += variants_of(one, base, spec, folders, notes, in_memory)
+    notes += arms.remarks(variants, folders)
     with _gathering(faults):
         spec = _with_perturbations(spec, case_sets, folders)
     logs = {}
@@ -232,6 +235,7 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
         "adversarial": tuple(_absolute(file) for file in spec.adversarial),
         "ood": tuple(_absolute(file) for file in spec.ood),
         "train_data": spec.train_data and _absolute(spec.train_data),
+        "validation": spec.validation and _absolute(spec.validation),
         "benchmark_data": spec.benchmark_data and _absolute(spec.benchmark_data),
     }
     return spec.model_copy(update={"cases": cases, "variants": variants, "output": output, **files})

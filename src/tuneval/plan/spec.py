@@ -24,6 +24,7 @@ from pydantic import (
 
 from tuneval.engine.address import ServerUrl
 from tuneval.errors import ConfigError, gather
+from tuneval.plan.gates import parse_condition
 from tuneval.plan.yaml_text import Place, override, read_yaml
 from tuneval.registry import unknown
 
@@ -40,7 +41,10 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
 
 
 class VariantSpec(_Strict):
-    """One arm: a model, or one or several adapters (training seeds of one recipe) of a base."""
+    """One arm: a model, or one or several adapters (training seeds of one recipe) of a base.
+
+    ``training_run`` and ``step``: this is one of several checkpoints of a training of that name.
+    """
 
     name: str = Field(min_length=1)
     model: str | None = None
@@ -48,6 +52,8 @@ class VariantSpec(_Strict):
     revision: str | None = None
     training_log: str | None = "auto"
     training_seeds: tuple[int, ...] | None = None
+    training_run: str | None = None
+    step: int | None = None
     trust_remote_code: bool = False
 
     @model_validator(mode="after")
@@ -58,6 +64,13 @@ class VariantSpec(_Strict):
             raise ValueError(
                 f'variant "{self.name}" names {len(self.training_seeds)} training seeds '
                 f"for {len(self.adapter)} adapters"
+            )
+        if (self.training_run is None) != (self.step is None):
+            raise ValueError(f'variant "{self.name}": "training_run" and "step" go together')
+        if self.training_run is not None and len(self.adapter) > 1:
+            raise ValueError(
+                f'variant "{self.name}": a step of a training has one adapter, '
+                f"found {len(self.adapter)}"
             )
         return self
 
@@ -94,12 +107,19 @@ class CasesSpec(_Strict):
 
 
 class PromptingSpec(_Strict):
-    """How a case becomes a prompt."""
+    """How a case becomes a prompt.
+
+    ``trial``: try on a few references whether each fine-tune was trained on this wording; ``warn``
+    says so, ``take`` asks in the better one, on cases that did not choose it.
+    """
 
     chat_template: Literal["auto", "on", "off"] = "auto"
+    trial: Literal["warn", "take", "none"] = "warn"
+    thinking: Literal["cut", "keep", "off"] = "cut"
     system: str | None = None
     few_shot: int = Field(default=0, ge=0)
     selection_seed: int = 0
+    allow_lost_questions: bool = False
 
 
 class MetricsSpec(_Strict):
@@ -208,11 +228,16 @@ def _judge(value: Any) -> Any:
     return value
 
 
+FailOn = Literal["worse", "warning", "inconclusive"]
+"""What beside a failed gate makes a command fail; "worse" is part of the others."""
+
+
 class OutputSpec(_Strict):
-    """Where the run goes and what is written beside ``result.json``."""
+    """Where the run goes, what is written beside ``result.json``, and what makes it fail."""
 
     dir: str = "tuneval-runs"
     reports: Texts = ("html",)
+    fail_on: Annotated[tuple[FailOn, ...], BeforeValidator(_one_or_many)] = ()
 
 
 class RunSpec(_Strict):
@@ -223,6 +248,7 @@ class RunSpec(_Strict):
     baseline: str | None = None
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
     train_data: str | None = None
+    validation: str | None = None
     adversarial: Texts = ()
     ood: Texts = ()
     benchmark_data: str | None = None
@@ -233,7 +259,14 @@ class RunSpec(_Strict):
     perturbations: tuple[Annotated[PerturbationSpec, BeforeValidator(_perturbation)], ...] = ()
     statistics: StatisticsSpec = StatisticsSpec()
     backend: BackendSpec = BackendSpec()
+    gates: Mapping[str, str] = Field(default_factory=dict)
     output: OutputSpec = OutputSpec()
+
+    @model_validator(mode="after")
+    def _gates_can_be_read(self) -> RunSpec:
+        for subject, condition in self.gates.items():
+            parse_condition(f"{subject} {condition}")
+        return self
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> RunSpec:
@@ -404,6 +437,7 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
     spec = spec.model_copy(
         update={
             "train_data": place(spec.train_data),
+            "validation": place(spec.validation),
             "adversarial": tuple(str(place(file)) for file in spec.adversarial),
             "ood": tuple(str(place(file)) for file in spec.ood),
             "benchmark_data": spec.benchmark_data and path_of(spec.benchmark_data),

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tuneval.data.training_log import find as find_training_log
+from tuneval.data.training_record import read_record
 from tuneval.engine.hf.weights.adapter import check_adapter_fits
 from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, MODEL_CONFIG, ModelFolder, describe
 from tuneval.errors import ConfigError, VariantError
@@ -31,7 +33,7 @@ def not_an_adapter(path: str, folder: ModelFolder) -> str:
     """What to say of a folder that was given as an adapter."""
     return (
         f'"{path}" holds no adapter: expected adapter_config.json and adapter_model.safetensors.'
-        + (f"\nIt holds a whole model: --full {path}" if folder.has_model else "")
+        + (f"\nIt holds a whole model: --full {shlex.quote(path)}" if folder.has_model else "")
     )
 
 
@@ -41,22 +43,17 @@ def look_into(path: str, flag: str, **look: Any) -> ModelFolder:
     if folder.is_dir() and not any(
         (folder / one).is_file() for one in (ADAPTER_CONFIG, MODEL_CONFIG)
     ):
-        below = sorted((place.parent for place in folder.glob(f"*/{config}")), key=_in_number_order)
+        below = sorted(place.parent.name for place in folder.glob(f"*/{config}"))
         if below:
-            listed = ", ".join(f'"{place.name}"' for place in below[:8])
-            newest = below[-1]
-            glob_ = f' or --{flag} "{path.rstrip("/")}/*" for all' if flag == "adapter" else ""
+            listed = ", ".join(f'"{name}"' for name in below[:8])
+            place = path.rstrip("/")
+            every = f' or --{flag} "{place}/*" for all' if len(below) > 1 else ""
             raise VariantError(
                 f'"{path}" is no model folder itself; {listed} in it '
-                f"{'are' if len(below) > 1 else 'is'}.\nGive one: --{flag} {newest}{glob_}."
+                f"{'are' if len(below) > 1 else 'is'}.\nGive one: "
+                f"--{flag} {shlex.quote(f'{place}/{below[-1]}')}{every}."
             )
     return describe(path, **look)
-
-
-def _in_number_order(place: Path) -> tuple[str, int]:
-    """checkpoint-90 before checkpoint-450."""
-    name, _, number = place.name.rpartition("-")
-    return (name, int(number)) if number.isdigit() else (place.name, 0)
 
 
 def baseline_spec(spec: RunSpec) -> VariantSpec:
@@ -84,6 +81,8 @@ def variants_of(
         "revision": one.revision,
         "dtype": spec.backend.dtype,
         "trust_remote_code": one.trust_remote_code,
+        "training_run": one.training_run,
+        "step": one.step,
     }
     look: dict[str, Any] = {
         "offline": spec.backend.offline,
@@ -107,14 +106,19 @@ def variants_of(
         kind: VariantKind = "base" if one.name == base.name else "full"
         folder = look_into(str(one.model), "full", revision=one.revision, **look)
         if folder.has_model and folder.has_adapter and kind == "base":
+            place = shlex.quote(str(one.model))
             raise VariantError(
                 f"{one.model} holds both {MODEL_CONFIG} and {ADAPTER_CONFIG}.\n"
-                f"Use --adapter {one.model} for the adapter or --full {one.model} for the merged "
-                "model."
+                f"Use --adapter {place} for the adapter or --full {place} for the merged model."
             )
         if not folder.has_model:
             raise VariantError(_not_a_model(one, folder))
         folders[one.name] = folder
+        notes += [f"{one.name}: {note}" for note in folder.notes]
+        if folder.has_adapter:
+            notes.append(
+                f'{one.name}: "{one.model}" holds an adapter, too; read as the whole model'
+            )
         return [
             Variant(
                 name=one.name,
@@ -134,6 +138,7 @@ def variants_of(
             raise VariantError(not_an_adapter(path, folder))
         if folder.has_model:
             notes.append(f'{one.name}: "{path}" holds a whole model, too; read as the adapter')
+        notes += [f"{one.name}: {note}" for note in folder.notes]
         notes += check_adapter_fits(
             folder,
             base_folder,
@@ -204,15 +209,19 @@ def _not_a_model(one: VariantSpec, folder: ModelFolder) -> str:
     if folder.has_adapter:
         return (
             f'"{one.model}" holds an adapter (adapter_config.json), not a whole model.\n'
-            f"Use --adapter {one.model}."
+            f"Use --adapter {shlex.quote(str(one.model))}."
         )
     return f'"{one.model}" holds no model: expected config.json and *.safetensors.'
 
 
 def _training_seeds(one: VariantSpec) -> tuple[tuple[int | None, ...], str]:
-    """Seeds as given, else from folder names that differ in one number only, else unknown."""
+    """Seeds as given, else from the training records, else from folder names that differ in one number
+    only, else unknown."""
     if one.training_seeds is not None:
         return one.training_seeds, "seeds as given"
+    recorded = [read_record(path).seed or "" for path in one.adapter]
+    if len(set(recorded)) == len(recorded) > 1 and all(seed.isdecimal() for seed in recorded):
+        return tuple(map(int, recorded)), "seeds from the training records"
     found = [re.findall(r"\d+", Path(path).name) for path in one.adapter]
     numbers = [int(digits[-1]) for digits in found if digits]
     if 1 < len(numbers) == len(one.adapter) and len(set(numbers)) == len(numbers):

@@ -82,5 +82,9 @@ def override(content: Any, word: str) -> None:
         for part in parents:
             target = target.setdefault(part, {}) if isinstance(target, dict) else target[part]
         target[last] = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(
+            f'"{word}": the value is not YAML that can be read. Quote it: {key}="\'{value}\'"'
+        ) from None
     except (IndexError, TypeError, KeyError):
         raise ConfigError(f'"{word}": there is no place "{key}" in this run.yaml.') from None

@@ -9,4 +9,5 @@ REPORTS = {
     "html": "tuneval.report.html:render",
     "md": "tuneval.report.markdown:render",
     "csv": "tuneval.report.table_csv:render",
+    "junit": "tuneval.report.junit:render",
 }

@@ -44,7 +44,11 @@ def pack(
             kinds.append(case.perturbation)
         rows.append(_case(case, number, label_index, groups, kinds))
     view = View.of(result)
+    head, prompts, places = _prompts(result, kept)
     content = {
+        "head": head,
+        "prompts": prompts,
+        "asked": places,
         "labels": labels,
         "sets": [case_set.name for case_set in result.case_sets],
         "graded": _graded(result),
@@ -73,6 +77,38 @@ def pack(
     }
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return CaseData(embedded_json(text), len(kept), len(cases))
+
+
+def _prompts(
+    result: RunResult, kept: Sequence[int]
+) -> tuple[str, list[list[Any]], dict[str, list[int | None]]]:
+    """What all prompts begin with, the rest of each distinct one, and its place by variant.
+
+    A prompt is [text, continuation, tokens cut, place of the cut].
+    """
+    used = {
+        variant: [places[index] if index < len(places) else None for index in kept]
+        for variant, places in result.prompt_places.items()
+    }
+    numbers = sorted({place for places in used.values() for place in places if place is not None})
+    renumbered: dict[int | None, int | None] = {old: new for new, old in enumerate(numbers)}
+    shown = [result.prompts[number] for number in numbers]
+    head = _beginning([one.text for one in shown])
+    rows = [
+        _trimmed([one.text[len(head) :], one.continuation, one.n_cut or None, one.cut_at])
+        for one in shown
+    ]
+    places = {name: [renumbered.get(one) for one in own] for name, own in used.items()}
+    return head, rows, places
+
+
+def _beginning(texts: Sequence[str]) -> str:
+    """What all of several texts begin with: examples and system text need to be held once."""
+    if len(texts) < 2:
+        return ""
+    least, most = min(texts), max(texts)
+    pairs = enumerate(zip(least, most, strict=False))
+    return least[: next((n for n, (a, b) in pairs if a != b), len(least))]
 
 
 def _graded(result: RunResult) -> list[bool]:
@@ -178,7 +214,8 @@ def _trimmed(row: list[Any]) -> list[Any]:
 
 
 def _kept(result: RunResult, cases: Sequence[Case], most_text_bytes: int) -> list[int]:
-    sizes = [_size(result, index, case) for index, case in enumerate(cases)]
+    n_shared = len(_beginning([one.text for one in result.prompts]))
+    sizes = [_size(result, index, case, n_shared) for index, case in enumerate(cases)]
     if sum(sizes) <= most_text_bytes:
         return list(range(len(cases)))
     wanted = {case for flips in result.flips for case in (*flips.fixed, *flips.broken)}
@@ -193,11 +230,14 @@ def _kept(result: RunResult, cases: Sequence[Case], most_text_bytes: int) -> lis
     return sorted(kept)
 
 
-def _size(result: RunResult, index: int, case: Case) -> int:
+def _size(result: RunResult, index: int, case: Case, n_shared: int) -> int:
+    """Bytes of a case's texts; what all prompts begin with is held once."""
     texts = [str(value) for value in case.inputs.values()]
     for answers in result.predictions.values():
         if index < len(answers):
             texts += [answers[index].text or "", *answers[index].completions[:1]]
+    asked = {own[index] for own in result.prompt_places.values() if index < len(own)}
+    texts += [result.prompts[place].text[n_shared:] for place in asked if place is not None]
     return sum(len(text.encode("utf-8", "replace")) for text in texts)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from tuneval.report import escape, wording
 from tuneval.report.view import OVERALL, Arm, View, chosen, originals
-from tuneval.types import RunResult, Score
+from tuneval.types import CaseSet, RunResult, Score
 
 HEIGHT = 24
 MOST_TABLE_LINES = 12
@@ -54,7 +54,7 @@ def _preface(view: View, width: int) -> list[str]:
         more = len(view.result.case_sets) - 1
         others = f"; and {more} more case set{'s' if more > 1 else ''}" if more else ""
         n_cases = wording.count(len(originals(case_set)))
-        text = f"{case_set.source}, {n_cases} cases{n_labels}{others}"
+        text = f"{case_set.source}, {n_cases} cases{_independent(case_set)}{n_labels}{others}"
         lines.append(("data", text))
     if len(view.arms) <= MOST_ARMS_SIDE_BY_SIDE:
         lines += [(arm.name, _arm_line(view, arm)) for arm in view.arms]
@@ -66,6 +66,13 @@ def _preface(view: View, width: int) -> list[str]:
         escape.fit(f"  {_left(escape.fit(name, column - 2), column)}{text}", width)
         for name, text in lines
     ]
+
+
+def _independent(case_set: CaseSet) -> str:
+    """How many cases count as independent, where some belong together."""
+    chosen = [case for case in case_set.cases if case.origin is None]
+    n_units = len({case.cluster or case.id for case in chosen})
+    return f" ({wording.count(n_units)} independent)" if n_units < len(chosen) else ""
 
 
 def _arm_line(view: View, arm: Arm) -> str:
@@ -90,20 +97,22 @@ def _table(view: View, width: int, room: int) -> list[str]:
 
 
 def _side_by_side(view: View, room: int, width: int) -> list[str] | None:
-    """One column per arm, with as many intervals as fit; None where it does not fit at all."""
+    """One column per arm, every pair where they fit, and as many intervals as fit; None where it does
+    not fit at all."""
     if len(view.arms) > MOST_ARMS_SIDE_BY_SIDE:
         return None
     case_set = view.result.case_sets[0].name
-    pair = _first_pair(view, case_set)
-    header = ["", *(escape.terminal(arm.title) for arm in view.arms)]
-    if pair:
-        header.append(escape.terminal(f"{pair[1]}-{pair[0]}"))
+    first = _first_pair(view, case_set)
+    leading = [first] if first else []
+    every = [*leading, *(one for one in view.shown_pairs(case_set) if one != first)]
     base = (view.base,) if view.base else ()
-    for bracketed in (view.arms, base, ()):
-        rows = _rows(view, pair, bracketed, room)
-        lines = _columns(header, rows, width)
-        if lines is not None:
-            return lines
+    for pairs in (every, leading):
+        header = ["", *(escape.terminal(arm.title) for arm in view.arms)]
+        header += [escape.terminal(f"{candidate}-{baseline}") for baseline, candidate in pairs]
+        for bracketed in (view.arms, base, ()):
+            lines = _columns(header, _rows(view, pairs, bracketed, room), width)
+            if lines is not None:
+                return lines
     return None
 
 
@@ -112,22 +121,26 @@ FEWEST_METRICS = 4
 
 
 def _rows(
-    view: View, pair: tuple[str, str] | None, bracketed: Sequence[Arm], room: int
+    view: View, pairs: Sequence[tuple[str, str]], bracketed: Sequence[Arm], room: int
 ) -> list[list[str]]:
     """Metrics of the first case set, its slices, primary metrics of the other case sets."""
 
-    def row(title: str, case_set: str, metric: str, name: str, last: str) -> list[str]:
+    def row(title: str, case_set: str, metric: str, name: str, last: Sequence[str]) -> list[str]:
         is_bracketed = metric == view.primary(case_set) and name == OVERALL
         cells = [
             _value(view.score(case_set, metric, arm, name), is_bracketed and arm in bracketed)
             for arm in view.arms
         ]
-        return [escape.terminal(title), *cells, *([escape.terminal(last)] if pair else [])]
+        filled = [*last, *[""] * len(pairs)][: len(pairs)]
+        return [escape.terminal(title), *cells, *map(escape.terminal, filled)]
+
+    def differences(case_set: str, metric: str) -> list[str]:
+        return [_difference(view, case_set, metric, pair) for pair in pairs]
 
     case_set, others = view.result.case_sets[0].name, view.result.case_sets[1:]
     metric = view.primary(case_set)
     metrics = [
-        row(wording.metric_title(m), case_set, m, OVERALL, _difference(view, case_set, m, pair))
+        row(wording.metric_title(m), case_set, m, OVERALL, differences(case_set, m))
         for m in view.metrics(case_set)
     ]
     slices = [
@@ -136,7 +149,7 @@ def _rows(
             case_set,
             metric,
             name,
-            view.slice_note(case_set, name),
+            [view.slice_note(case_set, name)],
         )
         for name in (*view.perturbations(case_set), *view.lowest_groups(case_set))
     ]
@@ -144,9 +157,7 @@ def _rows(
     for other in others:
         theirs = view.primary(other.name)
         title = f"{other.name} {wording.metric_title(theirs)}"
-        tail.append(
-            row(title, other.name, theirs, OVERALL, _difference(view, other.name, theirs, pair))
-        )
+        tail.append(row(title, other.name, theirs, OVERALL, differences(other.name, theirs)))
     kept = max(FEWEST_METRICS, room - len(slices) - len(tail))
     if kept < len(metrics):  # slices were asked for by name, most metrics were not
         metrics = [*metrics[: kept - 1], metrics[-1]]
@@ -215,14 +226,11 @@ def _difference(view: View, case_set: str, metric: str, pair: tuple[str, str] | 
     found = view.comparison(case_set, metric, pair) if pair else None
     if found is None:
         return ""
-    star = " *" if wording.is_significant(found) else ""
-    return wording.difference(found.difference, found.unit) + star
+    return wording.starred(found)
 
 
 def _footnote(view: View) -> list[str]:
-    parts = []
-    if any(map(wording.is_significant, view.result.comparisons)):
-        parts.append("* Holm-adjusted p < .05 on paired cases")
+    parts = wording.star_legend(view.result.comparisons)
     shown = [s for s in view.result.scores if s.slice == OVERALL and s.interval is not None]
     if shown and shown[0].interval:
         parts.append(f"[{shown[0].interval.confidence:.0%} interval]")

@@ -9,18 +9,38 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tuneval.report import wording
+from tuneval.report.charts.path import is_path, path
 from tuneval.report.charts.reliability import is_reliability, reliability
 from tuneval.report.charts.svg import Chart
-from tuneval.types import Finding, FindingLevel, RunResult
+from tuneval.types import Finding, RunResult
 
-SIGNS: Mapping[FindingLevel, str] = {"warning": "!", "unclear": "?", "clear": "+", "note": "="}
-"""The sign before a sentence, in the order in which sentences stand."""
+_DRAWINGS = ((is_reliability, reliability), (is_path, path))
 
 MOST_LINES = 6
 OPEN_SIGNS = ("!", "?")
 """What is never folded."""
 
 _TITLES = {
+    "cuts": (
+        "What did not fit",
+        "Prompts cut to the context and answers cut at the token limit; each case shows its own.",
+    ),
+    "wording": (
+        "The trained wording",
+        "Does a fine-tune find the references far likelier when they are asked in other words?",
+    ),
+    "answers": (
+        "How the answers were read",
+        "What was cut off before reading, and what could not be read.",
+    ),
+    "ranking": (
+        "Which tuned arm is best",
+        "All pairs of tuned arms, corrected together (Holm); arms that cannot be told apart are tied.",
+    ),
+    "slices": (
+        "Slices that were lost",
+        "Every arm against the baseline on each group; a loss counts whatever was won on the rest.",
+    ),
     "robustness": ("Changed inputs", "The same cases with changed inputs, against the clean ones."),
     "counterfactual": (
         "Swapped words about people",
@@ -49,6 +69,10 @@ _TITLES = {
     "training gap": (
         "Training cases against test cases",
         "A model that learnt by heart is much better on what it has seen.",
+    ),
+    "checkpoints": (
+        "Checkpoints of one training",
+        "The score at every step. All intervals hold at once, so that the best may be picked by looking.",
     ),
     "judge": ("The judge", "Who compared the answers, and whether its word can be relied on."),
 }
@@ -86,7 +110,7 @@ class Block:
     @property
     def has_warning(self) -> bool:
         """Does any of its sentences warn?"""
-        return any(line.sign == SIGNS["warning"] for line in self.lines)
+        return any(line.sign == wording.SIGNS["warning"] for line in self.lines)
 
 
 def blocks(result: RunResult, css: Mapping[str, str]) -> list[Block]:
@@ -104,10 +128,10 @@ def blocks(result: RunResult, css: Mapping[str, str]) -> list[Block]:
 
 def _block(kind: str, findings: Sequence[Finding], css: Mapping[str, str]) -> Block:
     title, lead = _TITLES.get(kind, (kind.capitalize(), ""))
-    order = list(SIGNS)
+    order = list(wording.SIGNS)
     several_sets = len({one.case_set for one in findings}) > 1
     lines = [
-        Line(SIGNS[one.level], _about(one, several_sets), one.sentence)
+        Line(wording.SIGNS[one.level], _about(one, several_sets), one.sentence)
         for one in sorted(findings, key=lambda one: order.index(one.level))
         if one.sentence
     ]
@@ -125,9 +149,10 @@ def _block(kind: str, findings: Sequence[Finding], css: Mapping[str, str]) -> Bl
         tuple(said[n_shown:]),
         tuple(_table(same) for same in shapes.values()),
         tuple(
-            reliability(one, css.get(one.variant, "base-0"))
+            draw(one, css.get(one.variant, "base-0"))
+            for is_drawn, draw in _DRAWINGS
             for one in findings
-            if one.rows and is_reliability(one)
+            if one.rows and is_drawn(one)
         ),
     )
 

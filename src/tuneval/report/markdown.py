@@ -61,7 +61,7 @@ def _provenance(view: View) -> list[str]:
     )
     return [
         "<sub>Brackets: confidence interval; ±: standard deviation over training seeds; "
-        "\\*: Holm-adjusted p below .05 on paired cases.<br>",
+        "\\*: p below .05 after Holm; (\\*): suggests, after Benjamini-Hochberg.<br>",
         f"tuneval {escape(result.tuneval_version)}, run {escape(result.run_id)}, "
         f"{escape(result.created)}{f'; {data}' if data else ''}</sub>",
     ]
@@ -82,11 +82,9 @@ def _difference(
     found = view.comparison(case_set, metric, pair, name)
     if found is None:
         return ""
-    star = " \\*" if wording.is_significant(found) else ""
     bounds = wording.signed_interval(found.interval, found.unit)
-    return f"{wording.difference(found.difference, found.unit)}{star}" + (
-        f" [{bounds}]" if bounds else ""
-    )
+    shown = wording.starred(found).replace("*", "\\*").replace("<", "&lt;")
+    return shown + (f" [{bounds}]" if bounds else "")
 
 
 def _row(cells: list[str]) -> str:

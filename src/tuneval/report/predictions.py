@@ -1,10 +1,14 @@
-"""``predictions.jsonl``: one line per case and variant, to be opened by other tools."""
+"""``predictions.jsonl``: one line per case and variant, to be opened by other tools.
+
+``prompts.jsonl`` beside it holds the texts that were sent; a line here names its own by number.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Iterator
+from itertools import chain, repeat
 
 from tuneval.report import wording
 from tuneval.report.escape import json_text, well_formed
@@ -16,10 +20,27 @@ def render(result: RunResult) -> str:
     return "".join(f"{json_text(json.dumps(row, ensure_ascii=False))}\n" for row in _rows(result))
 
 
+def render_prompts(result: RunResult) -> str:
+    """Write every distinct prompt once, under the number that ``predictions.jsonl`` names."""
+    rows = (
+        {
+            "prompt": number,
+            "text": well_formed(one.text),
+            "continuation": _text(one.continuation),
+            "n_cut": one.n_cut,
+            "cut_at": one.cut_at,
+        }
+        for number, one in enumerate(result.prompts)
+    )
+    return "".join(f"{json_text(json.dumps(row, ensure_ascii=False))}\n" for row in rows)
+
+
 def _rows(result: RunResult) -> Iterator[dict[str, object]]:
     cases = [(case_set, case) for case_set in result.case_sets for case in case_set.cases]
     for variant, predictions in result.predictions.items():
         scores = result.case_scores.get(variant, (None,) * len(cases))
+        # Cases that were asked later than the first lap have no prompt to name.
+        places = chain(result.prompt_places.get(variant, ()), repeat(None))
         for (case_set, case), prediction, score in zip(cases, predictions, scores, strict=True):
             yield {
                 "case_id": _text(case.id),
@@ -43,6 +64,7 @@ def _rows(result: RunResult) -> Iterator[dict[str, object]]:
                 "groups": {_text(key): _text(value) for key, value in case.groups.items()},
                 "perturbation": case.perturbation,
                 "origin": _text(case.origin),
+                "prompt": next(places),
             }
 
 

@@ -6,9 +6,10 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tuneval.errors import DataError, gather
 from tuneval.report.escape import json_text, well_formed
@@ -100,18 +101,25 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _name(value)
-    if isinstance(value, Mapping):
-        return {well_formed(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    if dataclasses.is_dataclass(value):
-        return {
-            field.name: (_open if (type(value), field.name) in _OPEN_FIELDS else _plain)(
-                getattr(value, field.name)
-            )
-            for field in dataclasses.fields(value)
-        }
+    writers = _writers(cast("Hashable", type(value)))
+    if writers is not None:
+        return {name: write(getattr(value, name)) for name, write in writers}
+    if isinstance(value, Mapping):
+        return {well_formed(str(key)): _plain(item) for key, item in value.items()}
     return _scalar(value)
+
+
+@cache
+def _writers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...] | None:
+    """Fields of a record and how each is written; None for what is no record."""
+    if not dataclasses.is_dataclass(kind):
+        return None
+    return tuple(
+        (field.name, _open if (kind, field.name) in _OPEN_FIELDS else _plain)
+        for field in dataclasses.fields(kind)
+    )
 
 
 def _open(value: Any) -> Any:

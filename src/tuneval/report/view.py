@@ -14,6 +14,8 @@ from tuneval.report import wording
 from tuneval.types import (
     CaseSet,
     Comparison,
+    Gate,
+    GateOutcome,
     RunResult,
     Score,
     Variant,
@@ -25,6 +27,8 @@ from tuneval.types import (
 
 OVERALL = "all"
 MOST_PAIR_COLUMNS = 3
+ANSWERS = ("checkpoints",)
+"""Findings that answer what a run was made for: they stand before its verdicts."""
 
 
 SCORED = frozenset({"predictions", "samples"})
@@ -153,14 +157,10 @@ class View:
     def shown_pairs(self, case_set: str) -> list[tuple[str, str]]:
         """Pairs that get a column of their own; none where there would be too many.
 
-        Seeds of one recipe have no columns, since their recipe has one. Full against base is left
-        to the list of all comparisons where an adapter stands between them.
+        Seeds of one recipe have no columns, since their recipe has one.
         """
         names = {arm.name for arm in self.arms}
-        pairs = [pair for pair in self.pairs(case_set) if names.issuperset(pair)]
-        kinds = {arm.name: arm.kind for arm in self.arms}
-        through_adapter = [p for p in pairs if "adapter" in {kinds[p[0]], kinds[p[1]]}]
-        shown = through_adapter if len(through_adapter) > 1 else pairs
+        shown = [pair for pair in self.pairs(case_set) if names.issuperset(pair)]
         return shown if len(shown) <= MOST_PAIR_COLUMNS else []
 
     def change(self, case_set: str, arm: Arm, slice_: str) -> Comparison | None:
@@ -218,7 +218,7 @@ class View:
         return self.result.headline if self.result.is_complete else "INCOMPLETE"
 
     def messages(self) -> list[tuple[str, str]]:
-        """(mark, sentence): what each verdict says first, then warnings, then what else it says.
+        """(mark, sentence): gates, answers, what each verdict says first, warnings, what else it says.
 
         A sentence is said once, with the names of those that it is about where there are several.
         None of an unfinished run: what half of the cases show is not what the run shows.
@@ -226,8 +226,16 @@ class View:
         if not self.result.is_complete:
             return []
         verdicts = self.result.verdicts
-        said: dict[str, tuple[str, list[str]]] = {}
-        for rank in ("first", "warnings", "further"):
+        said: dict[str, tuple[str, list[str]]] = {
+            one.sentence: (wording.SIGNS[one.level], [])
+            for one in self.result.findings
+            if one.kind in ANSWERS
+        }
+        for rank in ("first", "ranking", "warnings", "further"):
+            if rank == "ranking":
+                ranked = [one for one in self.result.findings if one.kind == "ranking"]
+                said |= {one.sentence: ("=", [one.variant]) for one in ranked}
+                continue
             for verdict in verdicts:
                 sentences = {
                     "first": verdict.reasons[:1],
@@ -244,8 +252,9 @@ class View:
                 if found.level == "warning":
                     said.setdefault(found.sentence, ("!", [found.variant]))
         about_data = {one.sentence for one in self.result.findings if not one.variant}
-        is_plain = len({name for _, names in said.values() for name in names}) <= 1
-        return [
+        is_plain = len({name for _, names in said.values() for name in names if name}) <= 1
+        gates = [(_GATE_MARKS[gate.outcome], gate_line(gate)) for gate in self.result.gates]
+        return gates + [
             (
                 sign,
                 sentence
@@ -272,6 +281,14 @@ class View:
             return ""
         folder = self.result.output_dir or "RUN_DIR"
         return f"tuneval run {shlex.quote(folder.rstrip('/') + '/run.yaml')}"
+
+
+_GATE_MARKS: dict[GateOutcome, str] = {"passed": "+", "failed": "!", "cannot tell": "?"}
+
+
+def gate_line(gate: Gate) -> str:
+    """The outcome of a gate as a sentence."""
+    return f'gate "{gate.name}" {gate.outcome}: {gate.sentence}'
 
 
 def _names_itself(sentence: str, about: Sequence[str]) -> bool:

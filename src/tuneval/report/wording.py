@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from tuneval.types import Case, Comparison, Interval, Unit, Verdict
+from tuneval.types import Case, Comparison, FindingLevel, Interval, Unit, Verdict
+
+SIGNS: Mapping[FindingLevel, str] = {"warning": "!", "unclear": "?", "clear": "+", "note": "="}
+"""The sign before a finding's sentence, in the order in which sentences stand."""
 
 SAME_COMMAND = "Give the same command again: it goes on from there."
 
@@ -81,6 +84,37 @@ def difference(value: float | None, unit: Unit) -> str:
         return "n/a"
     text = f"{_scaled(value, unit):+.{_DECIMALS[unit]}f}"
     return text[1:] if float(text) == 0 else text
+
+
+def shown_difference(found: Comparison) -> str:
+    """The difference; what is shown to differ is never "0.0"."""
+    text = difference(found.difference, found.unit)
+    if not is_significant(found) or not found.difference or float(text):
+        return text
+    decimals = _DECIMALS[found.unit]
+    return f"{'+' if found.difference > 0 else '-'}<{10**-decimals:.{decimals}f}"
+
+
+def starred(found: Comparison) -> str:
+    """The difference with the mark of its correction."""
+    mark = "" if not is_significant(found) else " *" if is_holm(found) else " (*)"
+    return shown_difference(found) + mark
+
+
+def star_legend(comparisons: Iterable[Comparison]) -> list[str]:
+    """What the marks that ``starred`` sets mean, as far as they occur."""
+    marked = [one for one in comparisons if is_significant(one)]
+    legend = []
+    if any(map(is_holm, marked)):
+        legend.append("* p < .05, Holm")
+    if not all(map(is_holm, marked)):
+        legend.append("(*) suggests: Benjamini-Hochberg")
+    return legend
+
+
+def is_holm(comparison: Comparison) -> bool:
+    """Was it corrected by Holm, so that it may be claimed, or does it only suggest?"""
+    return bool(comparison.details.get("holm", comparison.details.get("confirmatory", 1.0)))
 
 
 def interval(value: Interval | None, unit: Unit, *, between: str = " to ") -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 from tuneval.tasks import options
 from tuneval.tasks.likelihood import NORMALIZATIONS, choice_scores, softmax
 from tuneval.tasks.parse import problem_of, unparsed
+from tuneval.tasks.thinking import INSIDE, Thinking, one_of_thinking, without_thinking
 from tuneval.tasks.wording import Examples, Wording, joiner, usual_stop
 from tuneval.types import Case, Decoding, Prediction, Request, Response
 
@@ -30,6 +31,8 @@ class ChoosingOptions(Protocol):
     def max_tokens(self) -> int | None: ...
     @property
     def stop(self) -> Sequence[str] | None: ...
+    @property
+    def thinking(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class Choosing:
     normalize: str
     decoding: Decoding
     unused: tuple[str, ...]
+    thinking: Thinking = "cut"
 
     @classmethod
     def of(
@@ -63,7 +67,7 @@ class Choosing:
         unused: tuple[str, ...] = ()
         if scoring != "generate":
             unused = options.unused(task, max_tokens=given.max_tokens, stop=given.stop)
-        return cls(scoring, normalize, decoding, unused)
+        return cls(scoring, normalize, decoding, unused, one_of_thinking(given.thinking))
 
     @property
     def is_drawn(self) -> bool:
@@ -76,6 +80,7 @@ class Choosing:
             "scoring": self.scoring,
             "normalize": None if self.is_drawn else self.normalize,
             "decoding": self.decoding if self.is_drawn else None,
+            **({} if self.thinking == "cut" else {"thinking": self.thinking}),
         }
 
     def ask(self, case: Case, wording: Wording, words: Sequence[str]) -> tuple[Request, ...]:
@@ -106,7 +111,7 @@ class Choosing:
         if problem is not None:
             return Prediction(case.id, problem=problem, is_truncated=cut)
         if self.is_drawn:
-            return _read_completion(case, responses[0], label_of)
+            return self._read_completion(case, responses[0], label_of)
         n = len(answers)
         words = [answer.words for answer in answers]
         scores = choice_scores(responses[:n], words, self.normalize, responses[n:])
@@ -122,6 +127,24 @@ class Choosing:
             is_truncated=cut,
         )
 
+    def _read_completion(
+        self, case: Case, response: Response, label_of: Callable[[str], str | None]
+    ) -> Prediction:
+        drawn = response.completions[0]
+        said = without_thinking(drawn.text, mode=self.thinking)
+        label = None if said.thinking == "open" else label_of(said.text)
+        problem = INSIDE if said.thinking == "open" else unparsed(said.text)
+        return Prediction(
+            case.id,
+            text=said.text.strip(),
+            label=label,
+            completions=(drawn.text,),
+            finish_reasons=(drawn.finish_reason,),
+            is_truncated=response.is_truncated,
+            problem=None if label is not None else problem,
+            thinking=said.thinking,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -130,19 +153,3 @@ class Answer:
     label: str
     words: str
     text: str
-
-
-def _read_completion(
-    case: Case, response: Response, label_of: Callable[[str], str | None]
-) -> Prediction:
-    said = response.completions[0]
-    label = label_of(said.text)
-    return Prediction(
-        case.id,
-        text=said.text.strip(),
-        label=label,
-        completions=(said.text,),
-        finish_reasons=(said.finish_reason,),
-        is_truncated=response.is_truncated,
-        problem=None if label is not None else unparsed(said.text),
-    )

@@ -58,6 +58,7 @@ class Classify:
         stop: Sequence[str] | None = None
         prompt_style: str = "messages"
         preface: str | None = None
+        thinking: str = "cut"
 
     def __init__(self, given: Options) -> None:
         self.labels = _checked_labels(given.labels)
@@ -67,7 +68,7 @@ class Classify:
             "classify",
             lambda case: question_of(case, "Label:"),
             given,
-            answer_of=self._words_of_reference,
+            answer_of=self.words_of_reference,
             preface=given.preface,
         )
 
@@ -99,6 +100,7 @@ class Classify:
                 "normalize": chosen["normalize"],
                 "verbalizers": tuple(self.words.values()),
                 "decoding": chosen["decoding"],
+                **({"thinking": chosen["thinking"]} if "thinking" in chosen else {}),
                 **self.wording.settings(),
             },
         )
@@ -110,7 +112,8 @@ class Classify:
             return unused
         return (*unused, *prefix_warnings(tuple(self.words.values())))
 
-    def _words_of_reference(self, case: Case) -> str:
+    def words_of_reference(self, case: Case) -> str:
+        """What the model would say for the case's label."""
         label = first_reference(case)
         if label not in self.words:
             raise ConfigError(

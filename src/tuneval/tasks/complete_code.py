@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 
 from tuneval.errors import ConfigError
+from tuneval.tasks.thinking import without_thinking
 from tuneval.types import Case, Decoding, Message, Prediction, Request, Response
 
 STYLES = ("completion", "instruction")
@@ -91,14 +92,16 @@ class CompleteCode:
         """Programs in the order drawn; ``text`` is the first answer as the model gave it."""
         (response,) = responses
         if response.problem is not None:
-            return Prediction(case.id, problem=response.problem)
-        texts = [completion.text for completion in response.completions]
+            return Prediction(case.id, problem=response.problem, is_truncated=response.is_truncated)
+        texts = [without_thinking(one.text).text for one in response.completions]
         return Prediction(
             case.id,
             text=texts[0] if texts else None,
             completions=tuple(self.program(case, text) for text in texts),
             n_tokens=sum(completion.n_tokens for completion in response.completions),
             problem=None if texts else "no completion",
+            finish_reasons=tuple(one.finish_reason for one in response.completions),
+            is_truncated=response.is_truncated,
         )
 
     def program(self, case: Case, text: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tuneval.tasks import options
 from tuneval.tasks.parse import fold, problem_of
+from tuneval.tasks.thinking import INSIDE, one_of_thinking, without_thinking
 from tuneval.tasks.wording import (
     Examples,
     build_wording,
@@ -38,6 +39,8 @@ class Generate:
         no_answer : str, optional
             The words for "there is no answer" ("unanswerable"): read as an empty text, and shown after
             an example that has no reference.
+        thinking : {"cut", "keep", "off"}
+            What a model thinks aloud before its answer is no part of it, or is.
         """
 
         template: str | None = None
@@ -52,11 +55,13 @@ class Generate:
         prompt_style: str = "messages"
         preface: str | None = None
         no_answer: str | None = None
+        thinking: str = "cut"
 
     has_probabilities = False
 
     def __init__(self, given: Options) -> None:
         self.no_answer = options.text_or_none("generate", "no_answer", given.no_answer)
+        self.thinking = one_of_thinking(given.thinking)
         self.decoding = options.decoding(
             "generate",
             max_tokens=given.max_tokens,
@@ -67,7 +72,7 @@ class Generate:
             sampling_seed=given.sampling_seed,
         )
         self.wording = build_wording(
-            "generate", question_of, given, answer_of=self._shown_answer, preface=given.preface
+            "generate", question_of, given, answer_of=self.words_of_reference, preface=given.preface
         )
 
     def ask(self, case: Case) -> tuple[Request, ...]:
@@ -81,9 +86,12 @@ class Generate:
         if problem_of(responses) is not None:
             return Prediction(case.id, problem=response.problem, is_truncated=response.is_truncated)
         completions = response.completions
+        said = without_thinking(completions[0].text, case.references, mode=self.thinking)
         return Prediction(
             case.id,
-            text=self._read_text(completions[0].text),
+            text=self._read_text(said.text) if said.thinking != "open" else None,
+            thinking=said.thinking,
+            problem=INSIDE if said.thinking == "open" else None,
             completions=tuple(one.text for one in completions),
             n_tokens=sum(one.n_tokens for one in completions),
             finish_reasons=tuple(one.finish_reason for one in completions),
@@ -104,6 +112,7 @@ class Generate:
                 "sampling_seed": drawn.sampling_seed,
                 **self.wording.settings(),
                 **({} if self.no_answer is None else {"no_answer": self.no_answer}),
+                **({} if self.thinking == "cut" else {"thinking": self.thinking}),
             },
         )
 
@@ -111,7 +120,8 @@ class Generate:
         is_no_answer = self.no_answer is not None and fold(text).rstrip(".") == fold(self.no_answer)
         return "" if is_no_answer else text.strip()
 
-    def _shown_answer(self, case: Case) -> str:
+    def words_of_reference(self, case: Case) -> str:
+        """What the model should say, as it stands after an example."""
         if self.no_answer is not None and not case.references:
             return self.no_answer
         return first_reference(case)

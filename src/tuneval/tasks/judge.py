@@ -75,10 +75,20 @@ def conversation(case: Case) -> str:
     return prompt if isinstance(prompt, str) else question_of(case)
 
 
-def disagreements(predictions: Sequence[Prediction]) -> tuple[int, int]:
-    """Count the position bias: verdicts that turned with the order, and verdicts in all."""
+def disagreements(predictions: Sequence[Prediction]) -> tuple[int, int, int]:
+    """Count verdicts that turned with the order: towards the answer shown first, towards the one
+    shown second, and verdicts in all."""
     judged = [one for one in predictions if one.problem is None]
-    return sum(len(set(one.completions)) > 1 for one in judged), len(judged)
+    leans = [_lean(one.completions) for one in judged]
+    return sum(lean > 0 for lean in leans), sum(lean < 0 for lean in leans), len(judged)
+
+
+def _lean(verdicts: Sequence[str]) -> int:
+    """Orders in which the answer shown first won, minus those in which the second did."""
+    return sum(
+        (verdict == order[0]) - (verdict == order[1])
+        for verdict, order in zip(verdicts, ORDERS, strict=False)
+    )
 
 
 class Judge:

@@ -59,6 +59,7 @@ class MultipleChoice:
         stop: Sequence[str] | None = None
         prompt_style: str = "messages"
         preface: str | None = None
+        thinking: str = "cut"
 
     def __init__(self, given: Options) -> None:
         choosing = Choosing.of("multiple_choice", given, scorings=SCORINGS, max_tokens=MAX_TOKENS)

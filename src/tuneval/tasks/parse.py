@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 from tuneval.tasks.wording import letter
 from tuneval.types import Response
 
+_ANSWER_IS = re.compile(r"\banswer\s*(?:is\s*:?|:)\s*", re.IGNORECASE)
+_FENCED = re.compile(r"\s*```[\w+-]*\s*\n(.*?)\n?\s*```\s*", re.DOTALL)
+_WHOLE_NUMBER = re.compile(r"-?\d+\.0+")
+
 
 def problem_of(responses: Sequence[Response]) -> str | None:
     """Return the first problem among the responses of a case."""
@@ -26,11 +30,25 @@ def fold(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+def label_key(text: str) -> str:
+    """Return what two spellings of one label share: ``fold``, and "0.0" is "0"."""
+    folded = fold(text)
+    return folded.partition(".")[0] if _WHOLE_NUMBER.fullmatch(folded) else folded
+
+
+def unpacked(text: str) -> str:
+    """Return an answer without its usual packing: a code fence, "the answer is", quotes, a full stop."""
+    fenced = _FENCED.fullmatch(text)
+    *_, tail = _ANSWER_IS.split(fenced[1] if fenced else text)
+    return tail.strip().strip("*_`\"'").removesuffix(".").strip("*_`\"'").strip()
+
+
 def read_label(text: str, spellings: Mapping[str, str]) -> str | None:
     """Read a label from new tokens.
 
-    The whole text is a label; else the text holds exactly one label as whole words; else None. A
-    label inside a longer one ("positive" in "very positive") is not held by the text.
+    The whole text is a label, or what stands after its last "answer is"; else the text holds exactly
+    one label as whole words; else None. A label inside a longer one ("positive" in "very positive")
+    is not held by the text.
 
     Parameters
     ----------
@@ -42,9 +60,13 @@ def read_label(text: str, spellings: Mapping[str, str]) -> str | None:
         if unicodedata.normalize("NFKC", spelling).strip() == stripped:
             return label
     folded = fold(text)
-    same = {label for spelling, label in spellings.items() if fold(spelling) == folded}
+    same = _spelled(folded, spellings) or _spelled(fold(unpacked(text)), spellings)
     found = same or {label for _, _, label in _whole_words(folded, spellings)}
     return found.pop() if len(found) == 1 else None
+
+
+def _spelled(folded: str, spellings: Mapping[str, str]) -> set[str]:
+    return {label for spelling, label in spellings.items() if fold(spelling) == folded}
 
 
 def _whole_words(folded: str, spellings: Mapping[str, str]) -> list[tuple[int, int, str]]:
@@ -62,7 +84,6 @@ def _whole_words(folded: str, spellings: Mapping[str, str]) -> list[tuple[int, i
     ]
 
 
-_ANSWER_IS = re.compile(r"\banswer\s*(?:is\s*:?|:)\s*", re.IGNORECASE)
 _OPENING = r"(?:option\s+|choice\s+)?[(\[*_\"']*"
 _MARKED_LETTER = re.compile(_OPENING + r"([A-Z])(?:[)\].:*_\"']+|\s*$)([^\n]*)", re.MULTILINE)
 _LONE_LETTER = re.compile(_OPENING + r"([A-Z])(?![\w'\u2019])[)\].:*_\"']*([^\n]*)")

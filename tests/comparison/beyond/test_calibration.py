@@ -65,7 +65,7 @@ def test_table_9_5(shift, finding):
     assert sentence == (
         ""
         if side is None
-        else f"lora is right 80% of the time but 10% {side}. Predictions stand; do not use its "
+        else f"lora is right 80% of the time but 10 points {side}. Predictions stand; do not use its "
         "probabilities as they are. Temperature 1.50 fixes validation loss from 0.612 to 0.500."
     )
 

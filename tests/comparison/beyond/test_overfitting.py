@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -49,26 +51,26 @@ DEMO = (0.129, 0.092, 0.110, 0.118, 0.120, 0.120)
             id="3 to 7 evaluations",
         ),
         pytest.param(
-            log_of([1.0, 0.9, 0.97], epochs=(1, 2, 3)),
-            "Validation loss reached its minimum 0.900 at step 20 and rose to 0.970 (+8%). "
+            log_of([1.0, 0.9, 1.04], epochs=(1, 2, 3)),
+            "Validation loss reached its minimum 0.900 at step 20 and rose to 1.040 (+16%). "
             "The checkpoint at step 20 is the one to evaluate; train 1 fewer epoch or add "
             "dropout/weight decay.",
             True,
             id="one epoch",
         ),
         pytest.param(
-            log_of([1.0, 0.9, 0.97]),
-            "Validation loss reached its minimum 0.900 at step 20 and rose to 0.970 (+8%). "
+            log_of([1.0, 0.9, 1.04]),
+            "Validation loss reached its minimum 0.900 at step 20 and rose to 1.040 (+16%). "
             "The checkpoint at step 20 is the one to evaluate; train fewer epochs or add "
             "dropout/weight decay.",
             True,
             id="no epochs logged",
         ),
         pytest.param(
-            log_of([1.0, 0.9, 0.94]),
-            "Validation loss is stable: 0.940 at the last step, minimum 0.900 at step 20.",
+            log_of([1.0, 0.9, 0.97]),
+            "Validation loss is stable: 0.970 at the last step, minimum 0.900 at step 20.",
             False,
-            id="a rise of less than 5%",
+            id="a rise that noise of 4% explains",
         ),
         pytest.param(
             log_of([1.0, 0.8, 0.7, 0.6]),
@@ -86,8 +88,8 @@ DEMO = (0.129, 0.092, 0.110, 0.118, 0.120, 0.120)
             id="8 or more",
         ),
         pytest.param(
-            log_of([9.0, 1.0, 0.9, 0.97], steps=(10, 10, 20, 30)),
-            "Validation loss reached its minimum 0.900 at step 20 and rose to 0.970 (+8%). "
+            log_of([9.0, 1.0, 0.9, 1.04], steps=(10, 10, 20, 30)),
+            "Validation loss reached its minimum 0.900 at step 20 and rose to 1.040 (+16%). "
             "The checkpoint at step 20 is the one to evaluate; train fewer epochs or add "
             "dropout/weight decay.",
             True,
@@ -98,6 +100,34 @@ DEMO = (0.129, 0.092, 0.110, 0.118, 0.120, 0.120)
             "Only 2 evaluations logged: set eval_strategy to steps to detect overfitting.",
             False,
             id="nan is no evaluation",
+        ),
+        pytest.param(
+            replace(log_of([0.25, 0.2, 0.19, 0.3]), nan_from=30),
+            "The losses became NaN at step 30; nothing is judged from there on: evaluate a "
+            "checkpoint from before that step.",
+            False,
+            id="NaN after two evaluations",
+        ),
+        pytest.param(
+            replace(log_of([1.0, 0.9, 1.17]), nan_from=40),
+            "The losses became NaN at step 40; nothing is judged from there on: evaluate a "
+            "checkpoint from before that step. Until then: Validation loss reached its minimum "
+            "0.900 at step 20 and rose to 1.170 (+30%). The checkpoint at step 20 is the one to "
+            "evaluate; train fewer epochs or add dropout/weight decay.",
+            True,
+            id="overfitted, then NaN",
+        ),
+        pytest.param(
+            replace(log_of([]), nan_from=20),
+            "All logged losses are NaN, from step 20 on: nothing is judged.",
+            False,
+            id="all NaN",
+        ),
+        pytest.param(
+            log_of([1.0, 0.8, 0.55, 0.5, 0.51]),
+            "Validation loss is stable: 0.510 at the last step, minimum 0.500 at step 40.",
+            False,
+            id="the best is not the last: no longer falling",
         ),
         pytest.param(
             log_of([]),

@@ -10,14 +10,14 @@ import pytest
 from comparison.fakes import Accuracy, MacroF1, MeanScore, measured, vector
 from tuneval.comparison import Settings
 from tuneval.comparison.decision.sequential import (
-    asymptotic_sequence,
     confidence_sequence,
     draw_order,
     hedged_capital,
-    log_e_betting,
     log_e_mcnemar,
+    log_e_mixture,
     log_e_whole_benchmark,
     look,
+    mixture_sequence,
 )
 from tuneval.errors import MetricError
 
@@ -43,13 +43,6 @@ def test_confidence_sequence_and_capital():
     capital = hedged_capital(x)
     assert capital[-1] == pytest.approx(expected["hedged_capital"], abs=found["tolerance"])
     assert capital.max() == pytest.approx(expected["hedged_capital_max"], abs=found["tolerance"])
-
-
-def test_asymptotic_sequence_is_the_documented_formula():
-    d = np.array([1.0] * 100 + [-1.0] * 100 + [0.0] * 800)
-    low, high = asymptotic_sequence(d, tuned_for=1000)
-    assert (high - low) / 2 == pytest.approx(0.043, abs=0.001)
-    assert asymptotic_sequence(d[:99]) == (float("-inf"), float("inf"))
 
 
 def pair(x, y, metric="accuracy"):
@@ -91,15 +84,21 @@ def test_less_is_better():
     assert looked(x, y, metric).stop == "decided better"
 
 
-def test_the_interval_is_the_confidence_sequence():
-    rng = np.random.default_rng(0)
-    x, y = rng.integers(0, 2, 300), rng.integers(0, 2, 300)
-    found = looked(x, y).comparison
-    low, high = confidence_sequence((y - x + 1) / 2)
-    assert found.interval.low == pytest.approx(2 * low.max() - 1)
-    assert found.interval.high == pytest.approx(2 * high.min() - 1)
+@pytest.mark.parametrize(("b", "c", "n"), [(0, 0, 50), (7, 2, 90), (60, 20, 400), (150, 90, 2000)])
+def test_the_mixture_is_the_sequential_mcnemar_test(b, c, n):
+    counts = np.array([c, n - b - c, b], float)
+    found = log_e_mixture(np.array([-1.0, 0.0, 1.0]), counts, 0.0)
+    assert found == pytest.approx(float(log_e_mcnemar(b, c)), abs=1e-6)
+
+
+@pytest.mark.parametrize("b", range(20, 60, 4))
+def test_the_interval_excludes_0_where_the_test_decides(b):
+    d = np.array([1.0] * b + [-1.0] * 20 + [0.0] * (400 - b - 20))
+    found = looked((d < 0).astype(float), (d > 0).astype(float)).comparison
+    assert (found.interval.low > 0) == (found.p_value <= 0.05)
     assert found.interval.method == "confidence sequence"
     assert found.interval.low < found.details["interval90_low"] < found.difference
+    assert mixture_sequence(d, 0.05) == (found.interval.low, found.interval.high)
 
 
 def test_what_is_left_cannot_make_up_for_it():
@@ -126,7 +125,7 @@ def test_seeds_are_averaged_and_bet_on():
 def test_betting_under_the_null_stays_small():
     rng = np.random.default_rng(7)
     d = rng.choice([-1.0, 0.0, 1.0], 3000, p=[0.1, 0.8, 0.1])
-    assert exp(log_e_betting(d).max()) < 20
+    assert log_e_mixture(d, np.ones_like(d), 0.0) < log(20)
     assert exp(log_e_whole_benchmark(d - d.mean(), 3000)[:2900].max()) < 20
 
 

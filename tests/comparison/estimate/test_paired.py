@@ -60,7 +60,11 @@ def test_identical_variants_differ_by_nothing(kind):
     a, _ = pair(kind, 60)
     found = compare(a, replace(a, variant="lora"), kind(), SETTINGS, case_set="t")
     assert (found.difference, found.p_value) == (0, 1)
-    assert found.interval.low <= 0 <= found.interval.high
+    if kind is Perplexity:  # no range, no spread: nothing to make an interval of
+        assert (found.interval, found.note) == (None, "all cases are alike: no interval")
+    else:
+        assert found.interval.low < 0 < found.interval.high
+        assert found.details["interval90_high"] >= 1 - 0.05 ** (1 / 60)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -177,7 +181,7 @@ def test_details_of_a_binary_comparison():
 @pytest.mark.parametrize(
     ("kind", "test", "method"),
     [
-        (MeanScore, "sign-flip permutation", "t"),
+        (MeanScore, "sign-flip permutation", "bounded mean"),
         (MacroF1, "approximate randomisation", "bca"),
         (Perplexity, "approximate randomisation", "bca"),
         (Auroc, "approximate randomisation", "bca"),
@@ -189,7 +193,7 @@ def test_method_by_kind(kind, test, method):
     assert found.detectable_difference > 0
 
 
-def test_a_mean_resampled_agrees_with_its_t_interval():
+def test_a_mean_resampled_agrees_with_its_closed_form():
     a, b = pair(MeanScore, 400)
 
     class AsCorpus(MeanScore):
@@ -200,8 +204,8 @@ def test_a_mean_resampled_agrees_with_its_t_interval():
 
     closed = compare(a, b, MeanScore(), Settings(resamples=4000), case_set="t")
     drawn = compare(a, b, AsCorpus(), Settings(resamples=4000), case_set="t")
-    assert drawn.interval.low == pytest.approx(closed.interval.low, abs=0.004)
-    assert drawn.interval.high == pytest.approx(closed.interval.high, abs=0.004)
+    assert drawn.interval.low == pytest.approx(closed.interval.low, abs=0.006)
+    assert drawn.interval.high == pytest.approx(closed.interval.high, abs=0.006)
     assert drawn.p_value == pytest.approx(closed.p_value, abs=0.03)
 
 
@@ -294,7 +298,7 @@ def test_one_cluster_has_no_interval_but_a_value():
 def test_one_class():
     rows = f1_rows([0] * 40, [0] * 40, range(1))
     one = score(measured(None, rows=rows), MacroF1(), SETTINGS, case_set="t")
-    assert (one.value, one.interval.low) == (1.0, 1.0)
+    assert (one.value, one.interval.low) == (1.0, pytest.approx(0.025 ** (1 / 40)))
 
 
 @pytest.mark.parametrize("kind", [MeanScore, Perplexity])
@@ -325,7 +329,8 @@ def test_a_case_without_value_is_left_out_on_both_sides():
 
 def test_few_cases_and_few_clusters_are_said():
     a, b = pair(MeanScore, 20)
-    assert "fewer than 30 cases" in compare(a, b, MeanScore(), SETTINGS, case_set="t").note
+    nats = MeanScore(unit="nats")
+    assert "fewer than 30 cases" in compare(a, b, nats, SETTINGS, case_set="t").note
     clusters = [f"k{i // 4}" for i in range(20)]
     found = compare(a, b, MeanScore(), SETTINGS, case_set="t", clusters=clusters)
     assert found.note == "few clusters (5)"

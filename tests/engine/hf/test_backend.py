@@ -115,7 +115,7 @@ def test_every_variant_answers_as_if_alone(base, lora, lora2, other_base) -> Non
     facts = backend.prepare(list(named.values()))
     assert len({fact.fingerprint for fact in facts.values()}) == 4
     assert facts["lora"].n_adapter_parameters == 1536
-    assert facts["lora"].settings["rank"] == "4"
+    assert facts["lora"].settings["r"] == "4"
     answers = {name: ask(backend, variant, questions()) for name, variant in named.items()}
     tokenizer = AutoTokenizer.from_pretrained(base)
     for name, variant in named.items():

@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM
 from tiny_models import build_adapter, build_model, build_tokenizer, edit_json
 from tuneval.engine.hf.backend import HFBackend
 from tuneval.engine.hf.passes.fused import FusedBody
-from tuneval.errors import AdapterError, TokenizerMismatch, VariantError
+from tuneval.errors import AdapterError, BackendUnavailable, TokenizerMismatch, VariantError
 from tuneval.types import Decoding, Request, Variant
 
 pytestmark = pytest.mark.fault
@@ -314,3 +314,22 @@ def test_base_weights_are_held_once(tmp_path) -> None:
 
     alone, with_adapters = peak(), peak(*adapters)
     assert with_adapters <= 1.3 * alone, (alone, with_adapters)
+
+
+@pytest.mark.parametrize(
+    ("device", "n_cuda", "message"),
+    [
+        ("cuda", 0, 'device "cuda" asked for, but torch sees no CUDA device. Use --device cpu.'),
+        ("cuda:3", 2, 'device "cuda:3" asked for, but the last one that torch sees is cuda:1.'),
+        ("mps", 0, 'device "mps" asked for, but torch sees no Apple GPU. Use --device cpu.'),
+    ],
+)
+def test_a_device_that_is_not_here_is_refused_before_anything_is_loaded(
+    device, n_cuda, message, monkeypatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: n_cuda > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: n_cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(BackendUnavailable) as error:
+        HFBackend(HFBackend.Options(offline=True, device=device))
+    assert str(error.value) == message

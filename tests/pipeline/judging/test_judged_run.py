@@ -134,7 +134,8 @@ def test_everything_that_a_judged_run_says(run_judged: Run) -> None:
     (bias,) = findings(result, "position bias")
     assert (bias.values["turned"], bias.values["verdicts"]) == (10, 80)
     assert bias.sentence.startswith(
-        "10 of 80 verdicts turned with the order of the answers (position bias 12.5%, 95% CI 6.9%"
+        "10 of 80 verdicts turned with the order of the answers, 10 towards the one shown first and 0 "
+        "towards the second (lean +12.5 points, 95% CI +4.7 to +19.7)"
     )
     assert bias.rows == (("lora", 30, 10, 0, 10, 0, 0), ("full", 40, 0, 0, 0, 0, 0))
     (effort,) = findings(result, "effort")
@@ -266,7 +267,7 @@ def test_fault_29_a_judge_that_always_says_the_first_is_not_relied_on(run_judged
         result = run_judged(fake)
     assert {score(result, arm).value for arm in ("lora", "full")} == {0.5}
     (bias,) = findings(result, "position bias")
-    assert bias.sentence.endswith("95.4% to 100.0%): the judge is not reliable on this data.")
+    assert bias.sentence.endswith("+93.5 to +100.0): the judge is not reliable on this data.")
     for verdict in result.verdicts:
         assert any("the judge is not reliable on this data" in one for one in verdict.warnings)
         assert verdict.decision == "undecided"
@@ -291,7 +292,7 @@ def test_fault_29_a_judge_without_a_verdict_is_a_loss_for_nobody(
 
 
 @pytest.mark.fault
-def test_fault_29_too_many_unread_verdicts_decide_nothing(run_judged: Run) -> None:
+def test_fault_29_unread_verdicts_count_against_what_is_claimed(run_judged: Run) -> None:
     def garbled(asked: dict[str, Any]) -> str:
         prompt = asked["messages"][-1]["content"]
         return "?" if any(f"Say {n}." in prompt for n in (7, 8, 9)) else prefers_good(asked)
@@ -303,7 +304,8 @@ def test_fault_29_too_many_unread_verdicts_decide_nothing(run_judged: Run) -> No
     (verdict,) = [
         one for one in result.verdicts if one.candidate == "full" and one.baseline == "base"
     ]
-    assert verdict.decision == "undecided"
+    assert verdict.decision == "better"
+    assert any("Had every unread answer spoken against it, " in one for one in verdict.reasons)
     assert "8% of the judge's verdicts on full could not be read." in verdict.warnings
     assert lost.headline == "INVALID"
 

@@ -70,6 +70,7 @@ class LmEvalTask:
             text=_said(document, responses),
             completions=tuple(c.text for one in responses for c in one.completions),
             values=values,
+            finish_reasons=tuple(c.finish_reason for one in responses for c in one.completions),
             is_truncated=cut,
         )
 

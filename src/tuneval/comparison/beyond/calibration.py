@@ -5,8 +5,9 @@ Not for: confidences themselves (tasks), ECE as an additive metric with interval
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from math import exp
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import exp, isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ from scipy.special import log_softmax
 from tuneval.comparison.estimate import exact
 from tuneval.comparison.estimate import mean as means
 from tuneval.comparison.estimate import resampling as again
+from tuneval.comparison.estimate.multiplicity import holm
 from tuneval.comparison.statistic import Settings
 from tuneval.errors import MetricError
 
@@ -113,6 +115,8 @@ class Confidence:
     low: float
     high: float
     accuracy: float
+    p_value: float = float("nan")
+    p_adjusted: float = float("nan")
 
 
 def judge_confidence(
@@ -130,7 +134,22 @@ def judge_confidence(
         finding = "overconfident"
     elif high < 0 and estimate.value <= -least:
         finding = "underconfident"
-    return Confidence(finding, estimate.value, low, high, float(correct.mean()))
+    p_value = estimate.p_value()
+    return Confidence(finding, estimate.value, low, high, float(correct.mean()), p_value)
+
+
+def hold(found: Sequence[Confidence], alpha: float) -> list[Confidence]:
+    """Keep those findings that stand among all arms of a run: Holm, at this share of the 5%."""
+    places = [i for i, one in enumerate(found) if isfinite(one.p_value)]
+    adjusted = dict(zip(places, holm([found[i].p_value for i in places]), strict=True))
+    return [
+        replace(
+            one,
+            finding=one.finding if i in adjusted and adjusted[i] < alpha else "",
+            p_adjusted=float(adjusted.get(i, float("nan"))),
+        )
+        for i, one in enumerate(found)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -378,7 +397,7 @@ def confidence_sentence(
         return ""
     side = "too sure" if found.finding == "overconfident" else "too unsure"
     return (
-        f"{variant} is right {found.accuracy:.0%} of the time but {abs(found.excess):.0%} {side}. "
+        f"{variant} is right {found.accuracy:.0%} of the time but {100 * abs(found.excess):.0f} points {side}. "
         f"Predictions stand; do not use its probabilities as they are.{_advice(temperature)}"
     )
 

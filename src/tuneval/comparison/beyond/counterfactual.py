@@ -14,6 +14,7 @@ import numpy as np
 from tuneval.comparison.beyond.drops import adjusted_among, is_suggested
 from tuneval.comparison.beyond.robustness import FEWEST_CASES
 from tuneval.comparison.estimate import exact
+from tuneval.comparison.estimate.multiplicity import ALPHA, holm
 from tuneval.comparison.estimate.scoring import checked
 from tuneval.comparison.estimate.seeds import compare_recipe
 from tuneval.comparison.statistic import Settings, Statistic
@@ -114,13 +115,13 @@ def compare_versions(
 
 
 def judge_swaps(
-    comparisons: Sequence[Comparison],
+    comparisons: Sequence[Comparison], alpha: float = ALPHA
 ) -> list[tuple[FindingLevel, float | None]]:
     """Level and adjusted p of each: a warning only where the difference is shown among all swaps
-    of the run (Benjamini-Hochberg), "clear" where it is inside the margin of equivalence."""
+    of the run (Holm, at this share of the 5%), "clear" where it is inside the margin of equivalence."""
     found: list[tuple[FindingLevel, float | None]] = []
-    for one, p_adjusted in zip(comparisons, adjusted_among(comparisons), strict=True):
-        if is_suggested(one, p_adjusted):
+    for one, p_adjusted in zip(comparisons, adjusted_among(comparisons, holm), strict=True):
+        if is_suggested(one, p_adjusted, alpha):
             found.append(("warning", p_adjusted))
             continue
         low, high = (one.details.get(f"interval90_{end}") for end in ("low", "high"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tuneval.comparison.beyond.robustness import FEWEST_CASES, aligned
-from tuneval.comparison.estimate.multiplicity import benjamini_hochberg
+from tuneval.comparison.estimate.multiplicity import Method, benjamini_hochberg
 from tuneval.comparison.estimate.resampling import Floats
 from tuneval.comparison.estimate.scoring import checked
 from tuneval.comparison.estimate.seeds import FEWEST_SEEDS, compare_recipe, linear, two_way
@@ -104,18 +104,20 @@ def difference_of_drops(
     )
 
 
-def adjusted_among(comparisons: Sequence[Comparison]) -> list[float | None]:
-    """Benjamini-Hochberg among these, None for those without a test."""
+def adjusted_among(
+    comparisons: Sequence[Comparison], method: Method = benjamini_hochberg
+) -> list[float | None]:
+    """Corrected p-values among these, None for those without a test."""
     tested = [one.p_value for one in comparisons if one.p_value is not None]
-    adjusted = iter(benjamini_hochberg(tested).tolist())
+    adjusted = iter(method(tested).tolist())
     return [None if one.p_value is None else next(adjusted) for one in comparisons]
 
 
-def is_suggested(comparison: Comparison, p_adjusted: float | None) -> bool:
+def is_suggested(comparison: Comparison, p_adjusted: float | None, alpha: float = ALPHA) -> bool:
     """Do enough cases suggest a difference, by p and by interval?"""
     return (
         p_adjusted is not None
-        and p_adjusted < ALPHA
+        and p_adjusted < alpha
         and comparison.n_cases >= FEWEST_CASES
         and _excludes_zero(comparison)
     )

@@ -40,8 +40,10 @@ Values = Sequence[Any] | NDArray[Any]
 class GroupGap:
     """Largest difference between groups with its permutation p-value.
 
-    ``gap`` and ``detectable`` are in the metric's unit, over groups of at least 30 cases;
-    ``p_value`` is nan with fewer than two such groups. ``against_rest`` holds one exploratory
+    ``gap``, ``low``, ``high``, ``observed`` and ``detectable`` are in the metric's unit, over groups
+    of at least 30 cases. ``observed`` is the largest difference seen, which is too large because it
+    was sought out; ``gap`` is that of the shrunken values, ``low`` to ``high`` the interval of
+    ``largest_gap``. ``p_value`` is nan with fewer than two such groups. ``against_rest`` holds one exploratory
     Comparison per judged group, Benjamini-Hochberg adjusted. ``note`` says what was shuffled where
     cases are clustered, or why nothing was.
     """
@@ -55,6 +57,9 @@ class GroupGap:
     detectable: float
     against_rest: tuple[Comparison, ...]
     note: str = ""
+    observed: float = float("nan")
+    low: float = float("nan")
+    high: float = float("nan")
 
     @property
     def judged(self) -> list[str]:
@@ -180,7 +185,83 @@ def judge_groups(
     )
     errors = [one.standard_error for one in found.values()]
     detectable = power.z_sum() * max(errors) if np.all(np.isfinite(errors)) else nan
-    return GroupGap(attribute, values, counts, gap, p_value, lowest, detectable, comparisons, note)
+    own = [_own(wide, over, settings, code == places[one], clusters) for one in judged]
+    true_gap = largest_gap(
+        np.array([one.value for one in own]),
+        np.array([one.standard_error for one in own]),
+        settings.confidence,
+    )
+    return GroupGap(
+        attribute,
+        values,
+        counts,
+        true_gap[0],
+        p_value,
+        lowest,
+        detectable,
+        comparisons,
+        note,
+        gap,
+        *true_gap[1:],
+    )
+
+
+def largest_gap(
+    values: Floats, errors: Floats, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Largest difference between the true values of groups, with an interval that knows the search.
+
+    Parameters
+    ----------
+    values, errors : ndarray, shape (n_groups,)
+        Each group's score and its standard error.
+
+    Returns
+    -------
+    gap, low, high : float
+        ``gap`` is the range of the values shrunken towards their mean, each by the share
+        of its spread that is chance (empirical Bayes; spread between groups by DerSimonian-Laird):
+        a gap is printed only where it was found to be large. The interval holds for all pairs of
+        groups at once (Tukey's studentized range, for unequal errors by simulation), so it holds
+        for the pair that was sought out. A group without any spread
+        of its own is given the others' mean error; without any error at all the range as it was
+        seen, and no interval.
+
+    References
+    ----------
+    DerSimonian & Laird (1986); Tukey (1953), The problem of multiple comparisons.
+    """
+    nan = float("nan")
+    if not np.all(np.isfinite(errors)) or not np.any(errors > 0):
+        return float(values.max() - values.min()), nan, nan
+    errors = np.where(errors > 0, errors, errors[errors > 0].mean())
+    weights = 1 / errors**2
+    mean = float(weights @ values / weights.sum())
+    excess = float(weights @ (values - mean) ** 2) - (values.size - 1)
+    between = max(0.0, excess / (weights.sum() - (weights**2).sum() / weights.sum()))
+    shrunken = mean + (values - mean) * between / (between + errors**2)
+    first, second = np.triu_indices(values.size, 1)
+    spread = np.hypot(errors[first], errors[second])
+    rng = again.generator(0, "groups", "largest gap")
+    drawn = rng.standard_normal((4_000, values.size)) * errors
+    reach = np.abs(drawn[:, first] - drawn[:, second]) / spread
+    half = float(np.quantile(reach.max(axis=1), confidence)) * spread
+    seen = np.abs(values[first] - values[second])
+    low, high = max(0.0, float((seen - half).max())), float((seen + half).max())
+    return float(np.clip(shrunken.max() - shrunken.min(), low, high)), low, high
+
+
+def _own(
+    measurement: Measurement,
+    metric: Statistic,
+    settings: Settings,
+    inside: Bools,
+    clusters: Sequence[str | None] | None,
+) -> means.Estimate:
+    return independent.estimate(
+        *_rows(measurement, metric, settings, inside),
+        None if clusters is None else [clusters[int(i)] for i in np.flatnonzero(inside)],
+    )
 
 
 def _shuffle(
@@ -290,10 +371,7 @@ def _against_rest(
     clusters: Sequence[str | None] | None,
 ) -> means.Estimate:
     rest, group = (
-        independent.estimate(
-            *_rows(measurement, metric, settings, chosen),
-            None if clusters is None else [clusters[int(i)] for i in np.flatnonzero(chosen)],
-        )
+        _own(measurement, metric, settings, chosen, clusters)
         for chosen in (taking_part & ~inside, inside)
     )
     return independent.welch(rest, group)
@@ -338,20 +416,28 @@ def _comparison(
 
 
 def group_sentence(
-    gap: GroupGap, metric: Statistic, label: str, p_adjusted: float | None = None
+    gap: GroupGap,
+    metric: Statistic,
+    label: str,
+    p_adjusted: float | None = None,
+    alpha: float = ALPHA,
 ) -> str:
     """Sentence of measurement section 12; "" where fewer than two groups can be judged.
 
-    ``p_adjusted``: the p-value after correction for all that was tested in the run.
+    ``p_adjusted``: the p-value after correction for all that was tested in the run; ``alpha``: the
+    share of the error rate that it is held against.
     """
     if np.isnan(gap.p_value):
         return ""
     s = scale(metric.unit)
     p_value = gap.p_value if p_adjusted is None else p_adjusted
-    if p_value < ALPHA:
+    if p_value < alpha:
         shown = f"p={p_value:.3f}" if p_value >= 0.0005 else "p<0.001"
+        size = f"about {s.amount(gap.gap)}"
+        if np.isfinite(gap.low):
+            size += f" (95% CI {s.plain(gap.low)} to {s.plain(gap.high)})"
         return (
-            f"{label} differs between groups by {s.plain(gap.gap)}{s.noun} (permutation {shown}); "
+            f"{label} differs between groups by {size}, permutation {shown}; "
             f"lowest: {gap.attribute}={gap.lowest}, n={gap.counts[gap.lowest]}."
         )
     text = "No difference between groups beyond chance"

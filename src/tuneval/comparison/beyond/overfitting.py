@@ -6,7 +6,8 @@ Not for: finding or reading log files.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -22,6 +23,8 @@ from tuneval.types import Comparison, LearningCurve, Measurement, TrainingLog
 FEWEST_EVALUATIONS = 3
 ENOUGH_TO_SMOOTH = 8
 FEWEST_FOR_NOISE = 6
+ASSUMED_NOISE = 0.04
+"""Noise of a validation loss, as a share of it, where too few evaluations tell."""
 FEWEST_TRAINING_CASES = 200
 WIDE_GAP_POINTS = 5.0
 
@@ -46,31 +49,63 @@ def in_step_order(steps: Sequence[int], losses: Sequence[float]) -> Curve:
     return Curve(tuple(ordered), np.array([last[step] for step in ordered]))
 
 
-def is_overfitted(losses: NDArray[np.float64]) -> bool:
+def is_overfitted(losses: NDArray[np.float64], alpha: float = 0.05) -> bool:
     """Has the validation loss risen from its minimum by more than noise explains?
 
-    With 3 to 7 evaluations: the end is more than 5% above a minimum that is not last. From 8 on:
-    the last two, averaged, exceed the minimum of the running median of 3 by 2% and by 3 standard
-    deviations of the noise, which is estimated from second differences around and after the
-    minimum (the steep start of a curve is not noise; docs/statistics.md). Fewer than 3: never.
+    A flat curve raises the alarm in at most a share ``alpha`` of all runs: the rise is held against
+    what flat curves of as many evaluations show (``_critical``). From 8 evaluations on, the rise is
+    that of the last two, averaged, above the minimum of the running median of 3, in units of the
+    noise, which is estimated from second differences around and after the minimum (the steep start
+    of a curve is not noise); it must be 2% at least. With 3 to 7 evaluations a curve cannot tell its
+    own noise from a rise: noise of 4% is assumed, and the end must be 5% above a minimum that is
+    not last. Fewer than 3: never.
     """
     n = losses.size
     if n < FEWEST_EVALUATIONS:
         return False
     if n < ENOUGH_TO_SMOOTH:
-        return bool(losses[-1] > 1.05 * losses.min() and np.argmin(losses) < n - 1)
-    smooth = running_median(losses)
-    at = int(np.argmin(smooth))
-    tail = losses[-max(FEWEST_FOR_NOISE, n - at + 1) :]
-    noise = float(np.median(np.abs(np.diff(tail, 2)))) / (0.6745 * np.sqrt(6))
-    rise = float(losses[-2:].mean() - smooth[at])
-    return at <= n - 2 and rise > max(0.02 * float(smooth[at]), 3 * noise)
+        rise = float(losses[-1] / losses.min() - 1)
+        return rise > max(0.05, _critical(n, alpha)) and bool(np.argmin(losses) < n - 1)
+    rises, noises, bottoms = _rise(losses[None])
+    rise, noise, bottom = float(rises[0]), float(noises[0]), float(bottoms[0])
+    return rise > max(0.02 * bottom, _critical(n, alpha) * noise)
+
+
+def _rise(curves: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
+    """Rise at the end, noise and smoothed minimum of curves of 8 or more, shape (n_curves, n)."""
+    n = curves.shape[1]
+    smooth = running_median(curves)
+    at, bottom = smooth.argmin(axis=1), smooth.min(axis=1)
+    bends = np.abs(np.diff(curves, 2, axis=1))
+    noise = np.empty(len(curves))
+    for place in np.unique(at):
+        width = max(FEWEST_FOR_NOISE, n - int(place) + 1) - 2
+        chosen = at == place
+        noise[chosen] = np.median(bends[chosen, -width:], axis=1)
+    return curves[:, -2:].mean(axis=1) - bottom, noise / (0.6745 * np.sqrt(6)), bottom
+
+
+@lru_cache(maxsize=64)
+def _critical(n: int, alpha: float) -> float:
+    """What a share ``alpha`` of flat curves of ``n`` evaluations with normal noise exceed by chance.
+
+    In units of the noise, which cancels; below 8 evaluations the share by which the end lies above
+    the minimum at the assumed noise.
+    """
+    rng = np.random.Generator(np.random.PCG64(n))
+    noise = rng.standard_normal((min(20_000, max(2_000, 4_000_000 // n)), n))
+    if n < ENOUGH_TO_SMOOTH:
+        flat = 1 + ASSUMED_NOISE * noise
+        return float(np.quantile(flat[:, -1] / flat.min(axis=1) - 1, 1 - alpha))
+    rises, noises, _ = _rise(noise)
+    return float(np.quantile(rises / noises, 1 - alpha))
 
 
 def running_median(losses: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Running median of 3; at the ends the median of the two values there are."""
-    padded = np.concatenate([[np.nan], losses, [np.nan]])
-    around = np.stack([padded[:-2], padded[1:-1], padded[2:]])
+    """Running median of 3 along the last axis; at the ends the median of the two values there are."""
+    ends = np.full((*losses.shape[:-1], 1), np.nan)
+    padded = np.concatenate([ends, losses, ends], axis=-1)
+    around = np.stack([padded[..., :-2], padded[..., 1:-1], padded[..., 2:]])
     return np.asarray(np.nanmedian(around, axis=0), dtype=np.float64)
 
 
@@ -88,23 +123,60 @@ def is_still_falling(losses: NDArray[np.float64]) -> bool:
     return bool(before > 0 and (before - end) / before > 0.01)
 
 
-def judge_training_log(log: TrainingLog, variant: str) -> LearningCurve:
+def judge_training_log(log: TrainingLog, variant: str, alpha: float = 0.05) -> LearningCurve:
     """Say what the loss curves of ``variant`` show.
+
+    Parameters
+    ----------
+    alpha : float
+        How often a flat curve may be called overfitted.
 
     Returns
     -------
     LearningCurve
-        ``finding`` is one sentence: too few evaluations, overfitting with the step to evaluate
-        instead, still falling, or stable.
+        ``finding`` says one of: too few evaluations, overfitting with the step to evaluate instead,
+        still falling, or stable; before it, from where on the losses are NaN and nothing is judged.
     """
+    if log.nan_from is None:
+        return _judge(log, variant, alpha)
+    sound = _until(log, log.nan_from)
+    if not sound.steps and not sound.validation_steps:
+        finding = f"All logged losses are NaN, from step {log.nan_from} on: nothing is judged."
+        return LearningCurve(variant, log, finding, is_overfitted=False)
+    until = _judge(sound, variant, alpha)
+    finding = (
+        f"The losses became NaN at step {log.nan_from}; nothing is judged from there on: evaluate a "
+        "checkpoint from before that step."
+    )
+    if len(sound.validation_steps) >= FEWEST_EVALUATIONS:
+        finding += f" Until then: {until.finding}"
+    return LearningCurve(variant, log, finding, until.is_overfitted)
+
+
+def _until(log: TrainingLog, end: int) -> TrainingLog:
+    """What was logged before step ``end``."""
+    train = [one for one in zip(log.steps, log.train_loss, strict=True) if one[0] < end]
+    n = sum(step < end for step in log.validation_steps)
+    return replace(
+        log,
+        steps=tuple(step for step, _ in train),
+        train_loss=tuple(loss for _, loss in train),
+        validation_steps=log.validation_steps[:n],
+        validation_loss=log.validation_loss[:n],
+        epochs=log.epochs[:n],
+        nan_from=None,
+    )
+
+
+def _judge(log: TrainingLog, variant: str, alpha: float) -> LearningCurve:
     curve = in_step_order(log.validation_steps, log.validation_loss)
     n = len(curve.steps)
     if n < FEWEST_EVALUATIONS:
         finding = f"Only {n} evaluations logged: set eval_strategy to steps to detect overfitting."
         return LearningCurve(variant, log, finding, is_overfitted=False)
-    if is_overfitted(curve.losses):
+    if is_overfitted(curve.losses, alpha):
         return LearningCurve(variant, log, _overfitting(curve, log), is_overfitted=True)
-    if is_still_falling(curve.losses):
+    if is_still_falling(curve.losses) and curve.best == n - 1:
         finding = (
             f"Validation loss was still falling at the last step ({curve.losses[-1]:.3f} at step "
             f"{curve.steps[-1]}): longer training may help."
@@ -148,8 +220,10 @@ def _ascending(
 
 
 def is_training_unfinished(log: TrainingLog) -> bool:
-    """Was the training loss still falling at the last step?"""
-    return is_still_falling(in_step_order(log.steps, log.train_loss).losses)
+    """Was the training loss still falling at the last step, and all losses numbers?"""
+    return log.nan_from is None and is_still_falling(
+        in_step_order(log.steps, log.train_loss).losses
+    )
 
 
 def generalisation_gap(

@@ -25,7 +25,9 @@ ANCHOR_WEIGHT = 0.1
 ELO = 400 / log(10)
 
 UNRELIABLE_BIAS = 0.30
-"""A judge whose verdict turns with the order more often than that is not relied on."""
+"""A judge that leans to one place in more of its verdicts than that is not relied on."""
+
+ALPHA = 0.05
 
 
 def from_codes(preferences: Sequence[float]) -> Floats:
@@ -65,50 +67,83 @@ def win_rate(y: Floats) -> WinRate:
 
 @dataclass(frozen=True, slots=True)
 class PositionBias:
-    """How often a verdict turned when the two answers changed places, with its Wilson interval."""
+    """Verdicts that turned when the two answers changed places, by the place that they leant to.
 
-    n_turned: int
+    Turning alone is indecision: of two equal answers an unbiased judge turns half of its verdicts,
+    as often to the one place as to the other. ``lean``: (first - second) / verdicts, with its
+    Agresti-Min interval; ``p_value``: McNemar mid-p of first against second.
+    """
+
+    n_first: int
+    n_second: int
     n_verdicts: int
-    rate: float
+    lean: float
     low: float
     high: float
+    p_value: float
+
+    @property
+    def n_turned(self) -> int:
+        """Verdicts that turned, whichever way."""
+        return self.n_first + self.n_second
+
+    @property
+    def is_proved(self) -> bool:
+        """Does the judge lean to one place beyond chance?"""
+        return self.p_value < ALPHA
 
     @property
     def is_unreliable(self) -> bool:
         """Is the judge led by the order?"""
-        return self.rate > UNRELIABLE_BIAS
+        return self.is_proved and abs(self.lean) > UNRELIABLE_BIAS
 
     def sentence(self) -> str:
-        """Say the rate, and what it means where it is high."""
+        """Say how many turned and which way, and what it means where it is one way."""
         if not self.n_verdicts:
             return "The judge gave no verdict that could be read."
         text = (
-            f"{self.n_turned} of {self.n_verdicts} verdicts turned with the order of the answers "
-            f"(position bias {self.rate:.1%}, 95% CI {self.low:.1%} to {self.high:.1%})"
+            f"{self.n_turned} of {self.n_verdicts} verdicts turned with the order of the answers, "
+            f"{self.n_first} towards the one shown first and {self.n_second} towards the second "
+            f"(lean {100 * self.lean:+.1f} points, 95% CI {100 * self.low:+.1f} to "
+            f"{100 * self.high:+.1f})"
         )
-        return (
-            f"{text}: the judge is not reliable on this data." if self.is_unreliable else f"{text}."
-        )
+        if self.is_unreliable:
+            return f"{text}: the judge is not reliable on this data."
+        if self.is_proved:
+            return f"{text}: the place has a part in its verdicts; both orders cancel it."
+        return f"{text}: no lean to either place beyond chance."
 
 
-def position_bias(n_turned: int, n_verdicts: int) -> PositionBias:
-    """Share of verdicts that turned with the order; nan without verdicts."""
+def position_bias(n_first: int, n_second: int, n_verdicts: int) -> PositionBias:
+    """Which place the verdicts that turned leant to; nan without verdicts."""
+    nan = float("nan")
     if not n_verdicts:
-        return PositionBias(0, 0, *(float("nan"),) * 3)
-    low, high = exact.wilson(n_turned, n_verdicts)
-    return PositionBias(n_turned, n_verdicts, n_turned / n_verdicts, low, high)
+        return PositionBias(0, 0, 0, nan, nan, nan, nan)
+    low, high = exact.agresti_min(n_first, n_second, n_verdicts).interval()
+    return PositionBias(
+        n_first,
+        n_second,
+        n_verdicts,
+        (n_first - n_second) / n_verdicts,
+        low,
+        high,
+        exact.mcnemar(n_first, n_second).p_mid,
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class LengthControlled:
     """Win rate (points) at equal length, its error, and the weights of the fitted model.
 
+    ``standard_error`` is the leaderboard's: how the predictions scatter, with the model taken as
+    known. ``sampling_error`` is how far the rate itself would move with other cases.
     ``label`` says whether the figure is comparable with the published leaderboard: without the
     published difficulties it is not.
     """
 
     rate: float
     standard_error: float
+    sampling_error: float
     coefficients: tuple[float, ...]
     label: str
 
@@ -146,13 +181,27 @@ def length_controlled(
         rows.append(_features(anchor_length, anchor_difficulty, 0.0))
         labels.append(anchor_y)
         weights.append(np.full(anchor_y.size, ANCHOR_WEIGHT))
-    coefficients = logistic(np.concatenate(rows), np.concatenate(labels), np.concatenate(weights))
+    every, target, weight = np.concatenate(rows), np.concatenate(labels), np.concatenate(weights)
+    coefficients = logistic(every, target, weight)
     at_equal_length = columns.copy()
     at_equal_length[:, 0] = 0
-    predicted = 100 * expit(at_equal_length @ coefficients)
+    share = expit(at_equal_length @ coefficients)
+    predicted = 100 * share
+    # Delta method: what each case adds through its own prediction and through the fitted weights.
+    slope = (share * (1 - share)) @ at_equal_length / y.size
+    fitted = expit(every @ coefficients)
+    curvature = (every * (weight * fitted * (1 - fitted))[:, None]).T @ every
+    through_fit = (
+        every
+        * (weight * (target - fitted))[:, None]
+        @ np.linalg.lstsq(curvature, slope, rcond=None)[0]
+    )
+    influence = through_fit[: y.size] + (share - share.mean()) / y.size
+    squares = float(influence @ influence) + float(through_fit[y.size :] @ through_fit[y.size :])
     return LengthControlled(
         float(predicted.mean()),
         float(predicted.std(ddof=1)) / sqrt(y.size),
+        100 * sqrt(squares * y.size / (y.size - 1)),
         tuple(float(one) for one in coefficients),
         "length-adjusted (local)" if difficulty is None else "length-controlled",
     )

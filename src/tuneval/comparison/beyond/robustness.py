@@ -7,7 +7,7 @@ never the test: a fall from 95 to 60 would pass against a base of 65).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import NamedTuple
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from tuneval.comparison.estimate import mean as means
 from tuneval.comparison.estimate import resampling as again
+from tuneval.comparison.estimate.multiplicity import holm
 from tuneval.comparison.estimate.paired import Finding, to_comparison
 from tuneval.comparison.estimate.resampling import Floats
 from tuneval.comparison.estimate.scoring import Codes, checked, kind_of, value_of
@@ -72,7 +73,7 @@ def judge_robustness(
         ``perturbed``, ``ratio`` (share of the clean score kept; for metrics where less is better,
         clean/perturbed) and ``kept_low``, ``kept_high``, the two one-sided 95% bounds of
         perturbed - 0.9 clean (clean/0.9 - perturbed where less is better): brittle below 0, robust
-        above.
+        above; ``p_brittle``, one-sided, of its being 0 or more.
 
     Raises
     ------
@@ -95,7 +96,8 @@ def judge_robustness(
         change = _estimate(y - x, unit_codes)
         if isfinite(kept.standard_error) and isfinite(change.standard_error):
             low, high = kept.interval(2 * settings.confidence - 1)
-            found.details |= {"kept_low": low, "kept_high": high}
+            p_brittle = means.one_sided(kept)
+            found.details |= {"kept_low": low, "kept_high": high, "p_brittle": p_brittle}
             found.p_value = change.p_value()
             found.bounds, found.method = change.interval, "t"
         else:
@@ -168,12 +170,30 @@ def aligned(
     return Aligned(a, b, codes, tuple(ids))
 
 
+def hold(comparisons: Sequence[Comparison], alpha: float) -> list[Comparison]:
+    """Correct "brittle" for all arms and kinds of a run: Holm, at this share of the 5%."""
+    judged = [
+        i
+        for i, one in enumerate(comparisons)
+        if "p_brittle" in one.details and one.n_cases >= FEWEST_CASES
+    ]
+    adjusted = holm([comparisons[i].details["p_brittle"] for i in judged])
+    held = list(comparisons)
+    for i, p in zip(judged, adjusted, strict=True):
+        details = {**held[i].details, "p_brittle_adjusted": float(p), "alpha_brittle": alpha}
+        held[i] = replace(held[i], details=details)
+    return held
+
+
 def support(comparison: Comparison) -> str:
-    """ "brittle", "robust" or "unclear" of a Comparison made by ``judge_robustness``."""
-    low, high = (comparison.details.get(end) for end in ("kept_low", "kept_high"))
+    """ "brittle", "robust" or "unclear" of a Comparison made by ``judge_robustness``; brittle by the
+    corrected p where ``hold`` has corrected it."""
+    d = comparison.details
+    low, high = d.get("kept_low"), d.get("kept_high")
     if low is None or high is None or comparison.n_cases < FEWEST_CASES:
         return "unclear"
-    return "brittle" if high < 0 else "robust" if low > 0 else "unclear"
+    is_held = d.get("p_brittle_adjusted", 0.0) < d.get("alpha_brittle", 1.0)
+    return "brittle" if high < 0 and is_held else "robust" if low > 0 else "unclear"
 
 
 def robustness_sentence(found: Comparison, metric: str) -> str:

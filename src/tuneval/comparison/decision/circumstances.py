@@ -44,8 +44,13 @@ class Circumstances:
 
     def rank(self, name: str) -> int | None:
         """LoRA rank of an arm, if the adapter's settings say it."""
-        for member in (name, *(m.name for m in self.members(name))):
-            settings = self.facts[member].settings if member in self.facts else {}
-            if str(settings.get("r", "")).isdigit():
-                return int(settings["r"])
-        return None
+        known = (one.get("r", "") for one in self._settings(name))
+        return next((int(rank) for rank in known if rank.isdigit()), None)
+
+    def acts_everywhere(self, name: str) -> bool:
+        """Does an arm's adapter sit on all linear layers?"""
+        return any("covers" in one for one in self._settings(name))
+
+    def _settings(self, name: str) -> list[Mapping[str, str]]:
+        names = (name, *(member.name for member in self.members(name)))
+        return [self.facts[one].settings for one in names if one in self.facts]

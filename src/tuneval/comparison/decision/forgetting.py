@@ -18,7 +18,7 @@ Forgot = Literal["forgot", "kept", "unclear"]
 def forgetting(comparison: Comparison, bench: str, metric: str = "") -> tuple[Forgot, str]:
     """Outcome and sentence of table 9.6 for base -> tuned on a guard of general ability.
 
-    Forgotten: adjusted p < .05, the 95% interval below 0 and a fall of at least 1 point (0.01 where
+    Forgotten: adjusted p < .05 and a fall of at least 1 point (0.01 where
     the unit is a plain number). A loss has no points: it must rise by 2% of the base's, which is the
     same for nats per token, bits per byte and the logarithm of a perplexity, and is what table 9.4
     takes for the smallest rise of a validation loss worth a word. Kept: the one-sided 95% bound is
@@ -36,9 +36,9 @@ def forgetting(comparison: Comparison, bench: str, metric: str = "") -> tuple[Fo
     )
     limit = _most_forgotten(comparison)
     unclear = f"The data cannot tell whether {name} on {bench} was kept: {span}."
-    if doubts(comparison) or limit is None:
+    if doubts(comparison, of_size=True) or limit is None:
         return "unclear", unclear
-    if g.high < 0 and g.value <= -limit and p_of(comparison) < ALPHA:
+    if g.value <= -limit and p_of(comparison) < ALPHA:
         if g.has_points:
             fall = f"General ability fell {g.scale.plain(-g.value)} points on {bench}."
         else:

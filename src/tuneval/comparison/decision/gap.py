@@ -8,14 +8,22 @@ from math import inf, isnan
 from typing import Literal
 
 from tuneval.comparison.beyond.overfitting import is_training_unfinished
+from tuneval.comparison.decision.alike import alike
 from tuneval.comparison.decision.circumstances import Circumstances
-from tuneval.comparison.decision.doubt import ALPHA, doubts, p_of
-from tuneval.comparison.estimate.exact import clopper_pearson
-from tuneval.comparison.wording import Gain, gain, scale
+from tuneval.comparison.decision.doubt import ALPHA, doubts, p_of, stopped_early
+from tuneval.comparison.estimate.seeds import FEWEST_SEEDS
+from tuneval.comparison.wording import Gain, cases_text, gain, scale
 from tuneval.types import Comparison, Decision, Verdict
 
 ACCEPTABLE_POINTS = 5.0
-FEWEST_DISCORDANT = 20
+SIDES = ("baseline", "candidate")
+
+ONE_EACH = (
+    "This holds for these two checkpoints: one training seed each says nothing about the spread of "
+    "the recipes."
+)
+
+NOT_BETTER = "It is not proved that {} is better than the base."
 
 UNCONVERGED = "Training had not converged; longer training is the first thing to try."
 
@@ -39,7 +47,9 @@ def adapter_to_full(
     is_adapter_baseline: bool = True,
     rank: int | None = None,
     is_overfitted: bool = False,
+    acts_everywhere: bool = False,
     adapter: str = "LoRA",
+    is_kept: bool = True,
 ) -> GapReading:
     """Grade of the gap between an adapter and the full fine-tune (table 9.2).
 
@@ -51,8 +61,12 @@ def adapter_to_full(
         The adapter's r, for the advice on a large gap.
     is_overfitted : bool
         The adapter's loss curve rose: advise fewer epochs, not longer training.
+    acts_everywhere : bool
+        The adapter sits on all linear layers already.
     adapter : str
         How the adapter is called in the sentence.
+    is_kept : bool
+        The advice to keep a close adapter may be given: it beats the base, or no base was run.
     """
     g = gain(comparison, of_baseline=not is_adapter_baseline)
     if not g.has_points:
@@ -65,14 +79,16 @@ def adapter_to_full(
     support = _gap_support(comparison, g, grade, bounds, is_adapter_baseline)
     s = g.scale
     name, gap = adapter, s.plain(g.value)
-    behind = f"{name} {{}} {gap} points behind full fine-tuning"
+    full = _the_full(comparison, is_adapter_baseline)
+    behind = f"{name} {{}} {gap} points behind {full}"
     if support == "undecided":
         text = _gap_unclear(comparison, g, adapter)
     elif grade == "lora ahead":
         verb = "is" if support == "proved" else "looks"
-        text = f"{name} {verb} ahead of full fine-tuning by {s.plain(-g.value)} points."
+        text = f"{name} {verb} ahead of {full} by {s.plain(-g.value)} points."
     elif grade == "excellent" and support == "proved":
-        text = f"{name} is within {margin:g} points of full fine-tuning (gap {gap}). Keep {name}."
+        text = f"{name} is within {margin:g} points of {full} (gap {gap}). "
+        text += f"Keep {name}." if is_kept else NOT_BETTER.format(name)
     elif grade == "excellent":
         text = (
             f"The gap looks excellent ({gap} points), but {comparison.n_cases} examples allow a "
@@ -80,17 +96,18 @@ def adapter_to_full(
         )
         needed = comparison.details.get("cases_needed_equivalence")
         if needed is not None:
-            text += f" About {max(needed, comparison.n_cases + 1):.0f} would prove it."
+            text += (
+                f" {cases_text(max(needed, comparison.n_cases + 1)).capitalize()} would prove it."
+            )
     elif grade == "acceptable":
         text = behind.format("is" if support == "proved" else "looks") + (
             ": acceptable for most uses; try a higher rank if quality matters more than size."
         )
     elif support == "proved":
         steps = f" (r {rank} -> {2 * rank})" if rank else ""
+        more = "" if acts_everywhere else ", add target modules (all linear layers),"
         last = "reduce epochs" if is_overfitted else "train longer"
-        text = behind.format("is") + (
-            f". Raise the rank{steps}, add target modules (all linear layers), or {last}."
-        )
+        text = behind.format("is") + f". Raise the rank{steps}{more} or {last}."
     else:
         text = behind.format("looks") + "; confirm with more data before spending a training run."
     return GapReading(grade, support, text)
@@ -104,7 +121,7 @@ def _gap_support(
     is_adapter_baseline: bool,
 ) -> Support:
     low, high = g.low90, g.high90
-    if doubts(comparison) or isnan(low) or isnan(high):
+    if doubts(comparison, of_size=True) or isnan(low) or isnan(high):
         return "undecided"
     zero, margin, acceptable = bounds
     if grade in {"lora ahead", "excellent"}:
@@ -115,46 +132,29 @@ def _gap_support(
         crossed = sum(low < bound < high for bound in bounds)
     if crossed == 0 and grade == "lora ahead" and p_of(comparison) >= ALPHA:
         crossed = 1
-    if (
-        crossed == 0
-        and grade == "excellent"
-        and is_closeness_unprovable(
-            comparison, margin / scale(comparison.unit).factor, is_adapter_baseline
-        )
-    ):
-        crossed = 1
     supports: tuple[Support, ...] = ("proved", "suggested", "undecided")
     return supports[min(crossed, 2)]
 
 
-def is_closeness_unprovable(
-    comparison: Comparison, margin: float, is_adapter_baseline: bool = True
-) -> bool:
-    """Do the two disagree on too few cases for the interval to prove closeness?
-
-    Below 20 disagreements the Agresti-Min bound is too bold at the margin. The exact bound on the
-    share of cases that only the full fine-tune gets right holds for any count, so that closeness
-    still counts as proved where that bound is inside the margin.
-    """
-    details = comparison.details
-    if "only_candidate_right" not in details:
-        return False
-    only_full = details["only_candidate_right" if is_adapter_baseline else "only_baseline_right"]
-    n_discordant = details["only_candidate_right"] + details["only_baseline_right"]
-    if n_discordant >= FEWEST_DISCORDANT:
-        return False
-    whole = -int(-only_full // 1)  # means over seeds are no whole numbers: round up
-    return clopper_pearson(whole, comparison.n_cases, 1 - 2 * ALPHA)[1] >= margin
+def _the_full(comparison: Comparison, is_adapter_baseline: bool) -> str:
+    """One checkpoint of full fine-tuning is called one; unless the spread of its recipe is known."""
+    side = "candidate" if is_adapter_baseline else "baseline"
+    n_seeds = comparison.details.get(f"training_seeds_{side}", FEWEST_SEEDS)
+    is_recipe = n_seeds >= FEWEST_SEEDS or "spread_borrowed" in comparison.details
+    return "full fine-tuning" if is_recipe else "this full fine-tune"
 
 
 def _gap_unclear(comparison: Comparison, g: Gain, adapter: str) -> str:
-    s = g.scale
+    s, same = g.scale, alike(comparison)
+    if same:
+        return f"The data cannot tell how far {adapter} is from full fine-tuning. {same}"
     if isnan(g.value):
         return f"The gap between {adapter} and full fine-tuning is unknown: {comparison.note}."
     if isnan(g.low90):
         span = f"no interval: {comparison.note}"
     else:
-        span = f"90% CI {s.signed(g.low90)} to {s.signed(g.high90)}, n={comparison.n_cases}"
+        confidence = comparison.details.get("bound_confidence", 0.9)
+        span = f"{confidence:.0%} CI {s.signed(g.low90)} to {s.signed(g.high90)}, n={comparison.n_cases}"
     return (
         f"The data cannot tell how far {adapter} is from full fine-tuning: "
         f"{s.signed(g.value)}{s.noun} ({span})."
@@ -165,12 +165,7 @@ def _gap_without_points(comparison: Comparison, g: Gain, adapter: str) -> GapRea
     """Grades are in points; in another unit only the direction can be judged."""
     s = g.scale
     grade: Grade = "lora ahead" if g.value < 0 else "large"
-    if (
-        doubts(comparison)
-        or not g.has_interval
-        or g.low <= 0 <= g.high
-        or p_of(comparison) >= ALPHA
-    ):
+    if doubts(comparison) or not g.has_interval or p_of(comparison) >= ALPHA:
         return GapReading(grade, "undecided", _gap_unclear(comparison, g, adapter))
     side = "ahead of" if g.value < 0 else "behind"
     text = (
@@ -189,7 +184,11 @@ _GRADE_HEADLINES: dict[Grade, str] = {
 
 
 def adapter_against_full(
-    known: Circumstances, group: Sequence[Comparison], faults: Sequence[str]
+    known: Circumstances,
+    group: Sequence[Comparison],
+    faults: Sequence[str],
+    *,
+    is_kept: bool = True,
 ) -> Verdict:
     """The verdict of an adapter and a full fine-tune over all case sets that are no guards."""
     first = group[0]
@@ -206,23 +205,28 @@ def adapter_against_full(
             is_adapter_baseline=is_adapter_baseline,
             rank=known.rank(adapter),
             is_overfitted=is_overfitted,
+            acts_everywhere=known.acts_everywhere(adapter),
             adapter=called,
+            is_kept=is_kept,
         )
         gaps.append(gap)
         reasons.append(f"{c.case_set}: {gap.text}" if len(primary) > 1 else gap.text)
-        warnings += doubts(c)
+        warnings += doubts(c, of_size=True)
         margin = c.details.get("margin")
         if gap.grade in {"lora ahead", "excellent"} and margin is not None:
             g = gain(c, of_baseline=not is_adapter_baseline)
             unit = scale(c.unit).factor
-            if is_closeness_unprovable(c, margin, is_adapter_baseline):
-                reasons.append("too few disagreements to prove closeness")
-            elif (
+            if (
                 gap.grade == "lora ahead"
                 and gap.support == "suggested"
                 and g.high90 <= margin * unit
             ):
-                reasons.append(f"{called} is within {margin * unit:g} points of full fine-tuning.")
+                full = _the_full(c, is_adapter_baseline)
+                reasons.append(f"{called} is within {margin * unit:g} points of {full}.")
+    reasons += [text for c in primary if (text := stopped_early(c))]
+    if gaps and any(gap.support == "proved" for gap in gaps):
+        counts = [primary[0].details.get(f"training_seeds_{side}") for side in SIDES]
+        reasons += [ONE_EACH] if counts == [1.0, 1.0] else []
     if any(is_training_unfinished(curve.log) for curve in curves):
         reasons.append(UNCONVERGED)
     return Verdict(
@@ -251,13 +255,12 @@ def _gap_decision(group: Sequence[Comparison]) -> Decision:
     for c in group:
         g = gain(c)
         margin = c.details.get("margin", inf) * scale(c.unit).factor
-        if doubts(c) or not g.has_interval:
+        if doubts(c, of_size=True) or not g.has_interval:
             found.add("undecided")
         elif g.has_points and -margin < g.low90 and g.high90 < margin:
-            is_proved = not is_closeness_unprovable(c, c.details.get("margin", inf))
-            found.add("equivalent" if is_proved else "undecided")
-        elif p_of(c) < ALPHA and (g.low > 0 or g.high < 0):
-            found.add("better" if g.low > 0 else "worse")
+            found.add("equivalent")
+        elif p_of(c) < ALPHA and g.value != 0:
+            found.add("better" if g.value > 0 else "worse")
         else:
             found.add("undecided")
     return found.pop() if len(found) == 1 else "undecided"

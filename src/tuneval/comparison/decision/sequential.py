@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isfinite, log, sqrt
+from functools import cache
+from math import isfinite, log
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaln
+from scipy.special import betaln, logsumexp, roots_jacobi
 
 from tuneval.comparison.estimate import resampling as again
 from tuneval.comparison.estimate.paired import cells, margin_of
@@ -28,6 +29,10 @@ Stop = Literal["decided better", "decided worse", "within margin", "budget used"
 
 PRIOR = 10
 """Weight of the beta mixture: tuned for differences of a few points."""
+
+N_BETS = 256
+PRECISION = 1e-4
+"""Ends of a confidence sequence are found to a hundredth of a point, rounded outwards."""
 
 MOST_BET = 0.5
 """An adaptive bet never risks more than half of the capital."""
@@ -53,19 +58,58 @@ def log_e_mcnemar(only_candidate: Floats, only_baseline: Floats, prior: float = 
     return e
 
 
-def log_e_betting(differences: Floats) -> Floats:
-    """Log e-value against "mean 0" after each difference in [-1, 1], by betting.
+def log_e_mixture(values: Floats, counts: Floats, mean: float) -> float:
+    """Log e-value against "the mean difference is ``mean``", by a mixture of bets.
 
-    Half of the capital bets on a positive mean and half on a negative one, each time as much as
-    the past suggests (aGRAPA), at most half of what it has.
+    Every bet is a share of the capital staked on the difference being higher (or lower) than
+    ``mean``; the shares are mixed as in ``log_e_mcnemar``, which this equals for right and wrong and
+    a mean of 0. All means together make one confidence sequence: what is outside is rejected.
+
+    Parameters
+    ----------
+    values, counts : ndarray, shape (n_kinds,)
+        Distinct differences in [-1, 1] and how often each was drawn.
 
     References
     ----------
-    Waudby-Smith & Ramdas (2024), Estimating means of bounded random variables by betting,
-    arXiv:2010.09686.
+    Robbins (1970); Waudby-Smith & Ramdas (2024), arXiv:2010.09686.
     """
-    bets = _adaptive_bets(differences)
-    return _hedged(differences, bets)
+    bets, log_weights = _bets()
+    shares = bets / (1 + abs(mean))
+    grown = counts @ np.log1p(np.outer(values - mean, shares))
+    return float(logsumexp(grown + log_weights))
+
+
+@cache
+def _bets() -> tuple[Floats, Floats]:
+    """Shares of the capital in (-1, 1) and the logarithms of their weights, which add up to 1."""
+    shares, weights = roots_jacobi(N_BETS, PRIOR - 1, PRIOR - 1)
+    kept = weights > 1e-12 * weights.sum()
+    return shares[kept], np.log(weights[kept] / weights[kept].sum())
+
+
+def mixture_sequence(differences: Floats, alpha: float) -> tuple[float, float]:
+    """Means that ``log_e_mixture`` does not reject after all ``differences``, valid at any look."""
+    if differences.size == 0:
+        return -1.0, 1.0
+    values, counts = _kinds(differences)
+    middle = float(differences.mean())  # never rejected: no bet gains against it
+    ends = []
+    for end in (-1.0, 1.0):
+        inside, outside = middle, end
+        while abs(outside - inside) > PRECISION:
+            tried = (inside + outside) / 2
+            if log_e_mixture(values, counts, tried) < -log(alpha):
+                inside = tried
+            else:
+                outside = tried
+        ends.append(outside)
+    return ends[0], ends[1]
+
+
+def _kinds(differences: Floats) -> tuple[Floats, Floats]:
+    values, counts = np.unique(differences, return_counts=True)
+    return values, np.asarray(counts, dtype=np.float64)
 
 
 def log_e_whole_benchmark(differences: Floats, n_total: int) -> Floats:
@@ -146,27 +190,6 @@ def _lower(x: Floats, alpha: float) -> Floats:
     return bound
 
 
-def asymptotic_sequence(
-    values: Floats, alpha: float = 0.05, tuned_for: int = 1000
-) -> tuple[float, float]:
-    """Approximate confidence sequence for the mean after all ``values`` (at least 100).
-
-    Narrower than the guaranteed one; ``tuned_for`` is the number of cases at which it is
-    narrowest.
-
-    References
-    ----------
-    Waudby-Smith et al. (2024), Time-uniform central limit theory, arXiv:2103.06476.
-    """
-    t = values.size
-    if t < 100:
-        return float("-inf"), float("inf")
-    r = (-2 * log(alpha) + log(1 - 2 * log(alpha))) / tuned_for
-    half = float(values.std()) * sqrt(2 * (t * r + 1) / (t * t * r) * log(sqrt(t * r + 1) / alpha))
-    mean = float(values.mean())
-    return mean - half, mean + half
-
-
 @dataclass(frozen=True, slots=True)
 class Look:
     """What the cases drawn so far say.
@@ -199,7 +222,8 @@ def look(
     baseline, candidate : sequence of Measurement
         One per training seed, rows in the order in which cases were drawn at random. With one seed
         a side and a proportion the test is the sequential McNemar test, else betting on the mean
-        difference over seeds (which speaks for these checkpoints).
+        difference over seeds (which speaks for these checkpoints). The interval is that of the
+        test: 0 is outside exactly where the test has decided.
     n_total : int
         Size of the benchmark.
     margin_points : float, optional
@@ -215,17 +239,16 @@ def look(
     d, details = _differences(baseline, candidate, metric)
     n, alpha = d.size, 1 - settings.confidence
     is_binary = "only_baseline_right" in details
+    bounds = _running_bounds if is_whole_benchmark else mixture_sequence
     if is_whole_benchmark:
-        log_e, test = log_e_whole_benchmark(d, n_total), "betting without replacement"
-    elif is_binary:
-        counts = np.cumsum(d > 0, dtype=float), np.cumsum(d < 0, dtype=float)
-        log_e, test = log_e_mcnemar(*counts), "sequential McNemar"
+        test = "betting without replacement"
+        best = float(log_e_whole_benchmark(d, n_total).max()) if n else 0.0
     else:
-        log_e, test = log_e_betting(d), "betting"
-    best = float(log_e.max()) if n else 0.0
+        test = "sequential McNemar" if is_binary else "betting"
+        best = log_e_mixture(*_kinds(d), 0.0) if n else 0.0
     p_value = float(np.exp(-max(best, 0.0)))
-    low, high = _bounds(d, alpha)
-    low90, high90 = _bounds(d, 2 * alpha)
+    low, high = bounds(d, alpha)
+    low90, high90 = bounds(d, 2 * alpha)
     factor = 100.0 if metric.unit == "points" else 1.0
     details |= {
         "interval90_low": factor * low90,
@@ -279,7 +302,7 @@ def _stop(
     return "budget used" if n >= n_total else None
 
 
-def _bounds(d: Floats, alpha: float) -> tuple[float, float]:
+def _running_bounds(d: Floats, alpha: float) -> tuple[float, float]:
     """Running intersection of the guaranteed confidence sequence of the mean difference."""
     if d.size == 0:
         return -1.0, 1.0

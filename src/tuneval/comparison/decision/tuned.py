@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite, isnan
 
+from tuneval.comparison.decision.alike import alike
 from tuneval.comparison.decision.circumstances import Circumstances
-from tuneval.comparison.decision.doubt import ALPHA, FEWEST_CASES, Outcome, doubts, p_of
+from tuneval.comparison.decision.doubt import (
+    ALPHA,
+    FEWEST_CASES,
+    Outcome,
+    doubts,
+    p_of,
+    stands_whatever_was_unread,
+    stopped_early,
+    unread_sentences,
+)
 from tuneval.comparison.decision.forgetting import Forgot, forgetting
 from tuneval.comparison.decision.headline import headline, of_guards
 from tuneval.comparison.estimate import power
-from tuneval.comparison.wording import Gain, gain
+from tuneval.comparison.wording import Gain, cases_text, gain
 from tuneval.types import Comparison, Decision, Verdict
 
 NO_CHANGE_POINTS = 1.0
@@ -57,7 +67,7 @@ def tuned_against_base(
             continue
         outcome, text = base_to_tuned(c, c.metric, over=over)
         readings.append(Reading(outcome, f"{c.case_set}: {text}" if several else text))
-        warnings += doubts(c)
+        warnings += doubts(c) or unread_sentences(c)
     for curve in known.curves_of(candidate):
         if curve.is_overfitted:
             warnings.append(curve.finding)
@@ -68,6 +78,7 @@ def tuned_against_base(
             flags.append(one.flag)
     warnings += _unreliable_scores(known, group)
     reasons = [reading.reason for reading in readings]
+    reasons += [text for c in group if (text := stopped_early(c))]
     if several and {"better", "worse"} <= {reading.outcome for reading in readings}:
         reasons.append(_both_lists(group, readings, known.general))
     n_seeds = group[0].details.get("training_seeds_candidate", 1.0)
@@ -92,13 +103,19 @@ def outcome_of(comparison: Comparison) -> Outcome:
     g = gain(comparison)
     if doubts(comparison) or not g.has_interval:
         return "unclear"
-    if g.low > 0 and p_of(comparison) < ALPHA:
-        return "better"
-    if g.high < 0 and p_of(comparison) < ALPHA:
-        return "worse"
-    if g.has_points and g.low90 > -NO_CHANGE_POINTS and g.high90 < NO_CHANGE_POINTS:
+    if p_of(comparison) < ALPHA and g.value != 0:  # the interval agrees with the test about 0
+        return "better" if g.value > 0 else "worse"
+    if unread_sentences(comparison):
+        return "unclear"
+    most = _no_change_points(comparison)
+    if g.has_points and g.low90 > -most and g.high90 < most:
         return "no change"
     return "unclear"
+
+
+def _no_change_points(comparison: Comparison) -> float:
+    """What counts as no change: 1 point, or the margin within which drawing was to stop."""
+    return comparison.details.get("decided_margin_points", NO_CHANGE_POINTS)
 
 
 def base_to_tuned(
@@ -118,23 +135,54 @@ def base_to_tuned(
     span = f"{s.signed(g.low)} to {s.signed(g.high)}"
     n = comparison.n_cases
     if outcome == "better":
+        is_tiny = s.plain(g.value) == s.plain(0.0)
+        by = f"less than {10.0**-s.digits:g}" if is_tiny else s.signed(g.value)
         return outcome, (
-            f"Fine-tuning improved {metric} by {s.signed(g.value)}{s.noun} over {over} "
-            f"(95% CI {span}, n={n})."
+            f"Fine-tuning improved {metric} by {by}{s.noun} over {over} "
+            f"({_level(comparison)} CI {span}, n={n}).{_whatever(comparison, g)}"
         )
     if outcome == "worse":
+        is_tiny = s.plain(g.value) == s.plain(0.0)
+        by = f"less than {10.0**-s.digits:g}" if is_tiny else s.plain(-g.value)
         return outcome, (
-            f"Fine-tuning made {metric} worse by {s.plain(-g.value)}{s.noun} ({span}). Check the "
-            "prompt template used at training time, the learning rate and the label order before "
-            "changing the rank."
+            f"Fine-tuning made {metric} worse by {by}{s.noun} ({span})."
+            f"{_whatever(comparison, g)} Check the prompt template used at training time, the "
+            "learning rate and the label order before changing the rank."
         )
+    same = alike(comparison)
     if outcome == "no change":
-        return outcome, f"{metric} did not change by more than 1 point in either direction."
+        most = _no_change_points(comparison)
+        points = f"{most:g} point" + ("s" if most != 1 else "")
+        text = f"{metric} did not change by more than {points} in either direction."
+        return outcome, f"{text} {same}".rstrip()
     if isnan(g.value):
         return outcome, f"The data cannot tell whether fine-tuning helped: {comparison.note}."
+    if same:
+        return outcome, f"The data cannot tell whether fine-tuning helped. {same}"
     text = f"The data cannot tell whether fine-tuning helped: {s.signed(g.value)}{s.noun}"
-    text += f" ({span})." if g.has_interval else f" (no interval: {comparison.note})."
+    if not g.has_interval:
+        text += f" (no interval: {comparison.note})."
+    elif p_of(comparison) >= ALPHA and (
+        g.low > 0 or g.high < 0
+    ):  # of several tests, this one alone is not enough
+        text += f" ({span} for this comparison alone; adjusted p={p_of(comparison):.3f})."
+    else:
+        text += f" ({span})."
     return outcome, text + _how_many(comparison, g)
+
+
+def _level(comparison: Comparison) -> str:
+    interval = comparison.interval
+    return f"{100 * interval.confidence:.3g}%" if interval else "95%"
+
+
+def _whatever(comparison: Comparison, g: Gain) -> str:
+    """What is left of a difference if every unread answer spoke against it."""
+    if not unread_sentences(comparison) or not stands_whatever_was_unread(comparison):
+        return ""
+    unit = gain(replace(comparison, difference=comparison.details["worst_case_difference"]))
+    left = g.scale.signed(unit.value)
+    return f" Had every unread answer spoken against it, {left}{g.scale.noun} would be left."
 
 
 def _how_many(comparison: Comparison, g: Gain) -> str:
@@ -142,16 +190,16 @@ def _how_many(comparison: Comparison, g: Gain) -> str:
     if not isfinite(g.detectable):
         return ""
     s = g.scale
-    text = f" {comparison.n_cases} examples detect {s.plain(g.detectable)}"
+    text = f" {comparison.n_cases} examples detect {s.plain(g.detectable)} in 80 of 100 test sets"
     needed = comparison.details.get("cases_needed")
     if needed is not None and comparison.n_cases < FEWEST_CASES:
         needed = max(needed, FEWEST_CASES)
     size = s.plain(abs(g.value))
-    if g.value == 0:
+    if abs(g.value) < power.NO_DIFFERENCE:
         return text + "."
     if needed is None:
         return text + "; more examples cannot settle it, more training seeds could."
-    return text + f"; about {needed:.0f} would settle a difference of {size}."
+    return text + f"; {cases_text(needed)} would settle a difference of {size}."
 
 
 def power_sentence(comparison: Comparison) -> str:
@@ -161,7 +209,7 @@ def power_sentence(comparison: Comparison) -> str:
         return ""
     return (
         f"Your {comparison.n_cases} examples can detect a difference of "
-        f"{s.plain(g.detectable)}{s.noun} or more (80% power). "
+        f"{s.plain(g.detectable)}{s.noun} or more in 80 of 100 test sets. "
         f"The observed difference is {s.signed(g.value)}."
     )
 
@@ -188,7 +236,7 @@ def plan_sentence(n: int, discordant: float) -> str:
     """What ``n`` cases can show when two variants disagree on this share of them."""
     points = 100 * power.detectable(n, discordant)
     return (
-        f"{n} examples can detect a difference of {points:.1f} points or more (80% power) "
+        f"{n} examples can detect a difference of {points:.1f} points or more in 80 of 100 test sets "
         f"where two variants disagree on {discordant:.0%} of the cases."
     )
 

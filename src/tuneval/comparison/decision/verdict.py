@@ -15,7 +15,7 @@ from tuneval.comparison.decision.circumstances import Circumstances
 from tuneval.comparison.decision.doubt import faults_of
 from tuneval.comparison.decision.gap import adapter_against_full
 from tuneval.comparison.decision.headline import headline, of_guards
-from tuneval.comparison.decision.tuned import tuned_against_base
+from tuneval.comparison.decision.tuned import outcome_of, tuned_against_base
 from tuneval.types import (
     Comparison,
     Finding,
@@ -88,12 +88,19 @@ def decide(
         *(one.sentence for one in known.warned if one.flag == "INVALID"),
         *faults_of(c for group in pairs.values() for c in group if c.case_set not in general),
     ]
+    unproved = {
+        candidate
+        for (baseline, candidate), group in pairs.items()
+        if known.kind(baseline) == "base"
+        and not any(outcome_of(c) == "better" for c in group if c.case_set not in general)
+    }
     verdicts, readings, guards, flags = [], [], [], []
     for (baseline, candidate), group in pairs.items():
         if {known.kind(baseline), known.kind(candidate)} == {"adapter", "full"}:
             if all(c.case_set in general for c in group):
                 continue  # forgetting is a question to the base alone
-            verdicts.append(adapter_against_full(known, group, faults))
+            is_kept = not ({baseline, candidate} & unproved)
+            verdicts.append(adapter_against_full(known, group, faults, is_kept=is_kept))
             continue
         verdict, read, kept, flagged = tuned_against_base(known, group, faults)
         verdicts.append(verdict)

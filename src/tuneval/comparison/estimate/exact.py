@@ -113,13 +113,15 @@ def agresti_min(only_candidate: float, only_baseline: float, n: int) -> Proporti
     return ProportionDifference(gap / total, sqrt(variance))
 
 
-def sign_flip(differences: NDArray[np.float64]) -> float:
+def sign_flip(differences: NDArray[np.float64], tie: float = 1.0) -> float:
     """Exact two-sided p of the mean difference over all sign patterns; ties count as extreme.
 
     Parameters
     ----------
     differences : ndarray, shape (n,)
         At most 22 of them non-zero (zeros change nothing and are dropped).
+    tie : float
+        What a tie counts: 1, or 1/2 for the mid-p of values that tie often (sums of right and wrong).
     """
     moving = differences[differences != 0]
     if moving.size == 0:
@@ -128,5 +130,6 @@ def sign_flip(differences: NDArray[np.float64]) -> float:
     sums = np.zeros(1)
     for value in moving:
         sums = np.concatenate([sums + value, sums - value])
-    observed = abs(moving.sum())
-    return float(np.mean(np.abs(sums) >= observed - TIE * np.abs(moving).sum()))
+    observed, near = abs(moving.sum()), TIE * np.abs(moving).sum()
+    beyond = float(np.mean(np.abs(sums) > observed + near))
+    return beyond + tie * (float(np.mean(np.abs(sums) >= observed - near)) - beyond)

@@ -47,6 +47,13 @@ class Estimate:
         )
 
 
+def one_sided(estimate: Estimate) -> float:
+    """p of "the value is 0 or more" against "it is below 0"."""
+    if estimate.standard_error == 0:
+        return float(estimate.value >= 0)
+    return t_tail(-estimate.value / estimate.standard_error, estimate.df)
+
+
 def t_quantile(probability: float, df: float) -> float:
     """Quantile of Student's t; ``df`` may be infinite (normal)."""
     return float(stdtrit(min(df, 1e12), probability))

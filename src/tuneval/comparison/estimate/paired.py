@@ -12,11 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from tuneval.comparison.estimate import exact, power
+from tuneval.comparison.estimate import bounded, exact, power
 from tuneval.comparison.estimate import mean as means
 from tuneval.comparison.estimate import resampling as again
 from tuneval.comparison.estimate.resampling import Floats
 from tuneval.comparison.estimate.scoring import (
+    FEW_CASES,
+    FEW_CLUSTERS,
+    NO_SPREAD,
     Codes,
     by_rows,
     checked,
@@ -31,12 +34,16 @@ from tuneval.comparison.estimate.slices import cluster_codes, same_cases
 from tuneval.comparison.statistic import Settings, Statistic
 from tuneval.types import Comparison, Interval, Measurement, StatisticKind, Unit
 
-Bounds = Callable[[float], tuple[float, float]]
+Bounds = bounded.Bounds
 
 
 @dataclass(slots=True)
 class Finding:
-    """What a method found about candidate minus baseline, before it becomes a Comparison."""
+    """What a method found about candidate minus baseline, before it becomes a Comparison.
+
+    The ends of ``one_sided`` (``bounds`` where it is None) prove closeness: they hold with few
+    changes too.
+    """
 
     test: str
     p_value: float | None = None
@@ -45,6 +52,7 @@ class Finding:
     detectable: float | None = None
     details: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    one_sided: Bounds | None = None
 
 
 def compare(
@@ -60,9 +68,10 @@ def compare(
 ) -> Comparison:
     """Difference candidate minus baseline with interval, p-value and detectable difference.
 
-    Proportions: McNemar mid-p and the Agresti-Min interval. Means, and proportions in clusters:
-    sign flips and the t interval (CR1). Everything else: approximate randomisation and the paired
-    BCa bootstrap, drawing whole clusters where there are any.
+    Proportions: McNemar mid-p (exact below 30 cases) and the Agresti-Min interval. Means, and
+    proportions in clusters: sign flips and bounds that know the range (t and CR1 where there is
+    none). Everything else: approximate randomisation and the paired BCa bootstrap, drawing whole
+    clusters where there are any. The test decides on which side of 0 an interval ends.
 
     Parameters
     ----------
@@ -77,8 +86,9 @@ def compare(
         ``details`` (absent where undefined): ``baseline_value``, ``candidate_value``,
         ``only_baseline_right``, ``only_candidate_right``, ``both_right``, ``both_wrong`` (counts,
         proportions only), ``discordant_share``, ``standard_deviation`` (of the per-case
-        difference), ``standard_error``, ``interval90_low``, ``interval90_high`` (its ends are
-        one-sided 95% bounds), ``cases_needed`` (for a difference of the observed size),
+        difference), ``standard_error``, ``interval90_low``, ``interval90_high`` (of
+        confidence ``bound_confidence``: the ends are one-sided 95% bounds, or stricter ones where
+        several claims of closeness share the 5%), ``cases_needed`` (for a difference of the observed size),
         ``cases_needed_equivalence``, ``margin``, ``p_equivalence`` (TOST), ``n_clusters``,
         ``unparsed_baseline``, ``unparsed_candidate``.
 
@@ -137,9 +147,15 @@ def to_comparison(
     details = dict(found.details)
     interval = None
     if found.bounds is not None:
-        interval = Interval(*found.bounds(settings.confidence), settings.confidence, found.method)
-        low, high = found.bounds(2 * settings.confidence - 1)
+        confidence = settings.confidence
+        one_sided = found.one_sided or found.bounds
+        narrow = one_sided(settings.bound_confidence)
+        wide = bounded.hull(found.bounds(confidence), one_sided(2 * confidence - 1))
+        low, high = _as_tested(narrow, found.p_value, 1 - settings.bound_confidence, difference)
         details["interval90_low"], details["interval90_high"] = low, high
+        details["bound_confidence"] = settings.bound_confidence
+        ends = _as_tested(wide, found.p_value, 1 - confidence, difference)
+        interval = Interval(*ends, confidence, found.method)
     margin = margin_of(metric.unit, settings)
     if margin is not None:
         details["margin"] = margin
@@ -163,6 +179,22 @@ def to_comparison(
     )
 
 
+def _as_tested(
+    bounds: tuple[float, float], p_value: float | None, alpha: float, difference: float
+) -> tuple[float, float]:
+    """The interval with 0 inside where the test does not reject it, and outside where it does.
+
+    Test and interval come from different formulas and may disagree about 0 by a hair. The test
+    decides: it keeps its level, so that the points cut off are missed no more often than it errs.
+    """
+    if p_value is None:
+        return bounds
+    low, high = bounds
+    if p_value >= alpha:
+        return min(low, 0.0), max(high, 0.0)
+    return (max(low, 0.0), high) if difference > 0 else (low, min(high, 0.0))
+
+
 def margin_of(unit: Unit, settings: Settings) -> float | None:
     """The margin of equivalence in the metric's unit; None where points have no meaning."""
     return {"share": settings.margin_points / 100, "points": settings.margin_points}.get(unit)
@@ -180,10 +212,14 @@ def _find(
     margin = margin_of(metric.unit, settings)
     if kind == "proportion" and codes is None:
         return _proportions(a[:, 0], b[:, 0], margin)
+    values = np.concatenate([a[:, 0], b[:, 0]])
+    span = bounded.span_of(metric.unit, values) if kind in {"proportion", "mean"} else None
     rng = again.generator(settings.resampling_seed, *key, "test")
     if kind in {"proportion", "mean"}:
-        found = _means(b[:, 0] - a[:, 0], codes, margin, settings.resamples, rng)
-        if kind == "proportion":
+        is_binary = kind == "proportion"
+        d = b[:, 0] - a[:, 0]
+        found = _means(d, codes, margin, settings.resamples, rng, span, has_ties=is_binary)
+        if is_binary:
             found.details |= cells(a[:, 0], b[:, 0])
         return found
     if kind == "ranks":
@@ -223,13 +259,16 @@ def _proportions(x: Floats, y: Floats, margin: float | None) -> Finding:
         details["cases_needed_equivalence"] = power.cases_for_equivalence(
             margin, at_least, true_gap=difference
         )
+    is_small = n < FEW_CASES
+    tested = exact.mcnemar(b, c)
     return Finding(
-        "McNemar mid-p",
-        exact.mcnemar(b, c).p_mid,
+        "McNemar exact" if is_small else "McNemar mid-p",
+        tested.p_exact if is_small else tested.p_mid,
         estimate.interval,
         "agresti-min",
         power.detectable(n, at_least),
         details,
+        one_sided=bounded.of_differences(y - x, None, (0.0, 1.0)),
     )
 
 
@@ -239,12 +278,19 @@ def _means(
     margin: float | None,
     n_draws: int,
     rng: np.random.Generator,
+    span: tuple[float, float] | None,
+    *,
+    has_ties: bool,
 ) -> Finding:
     n = d.size
     sums = again.summed(d[:, None], codes)[:, 0]
     is_small = np.count_nonzero(sums) <= exact.MOST_EXACT
-    p_value = exact.sign_flip(sums) if is_small else again.sign_flip(sums, n_draws, rng)
-    test = "sign-flip permutation" + (" (exact)" if is_small else "")
+    # Sums of right and wrong tie often, and a tie counted whole makes the test too cautious.
+    tie = 0.5 if has_ties and sums.size >= FEW_CLUSTERS else 1.0
+    p_value = exact.sign_flip(sums, tie) if is_small else again.sign_flip(sums, n_draws, rng, tie)
+    test = (
+        "sign-flip" + (" mid-p" if tie < 1 else " permutation") + (" (exact)" if is_small else "")
+    )
     estimate = means.estimate_mean(d, codes)
     details = {"discordant_share": float(np.mean(d != 0))}
     n_clusters = None if codes is None else sums.size
@@ -255,15 +301,18 @@ def _means(
         return Finding(test, p_value, details=details, notes=[f"{what}: no interval"])
     details["standard_deviation"] = float(np.std(d, ddof=1)) if n > 1 else float("nan")
     details |= planning(estimate, n, margin)
-    return Finding(
-        test,
-        p_value,
-        estimate.interval,
-        "t" if codes is None else "clustered t",
-        power.z_sum() * estimate.standard_error,
-        details,
-        few(n, n_clusters),
-    )
+    found = Finding(test, p_value, details=details)
+    found.detectable = power.z_sum() * estimate.standard_error
+    if span is not None:
+        found.bounds = bounded.of_differences(d, codes, span)
+        found.method = "bounded mean"
+        found.notes = few(n, n_clusters) if codes is not None else []
+    elif estimate.standard_error > 0:
+        found.bounds, found.method = estimate.interval, "t" if codes is None else "clustered t"
+        found.notes = few(n, n_clusters)
+    else:
+        found.notes = [NO_SPREAD]
+    return found
 
 
 def planning(estimate: means.Estimate, n: int, margin: float | None) -> dict[str, float]:
@@ -289,6 +338,7 @@ class _Way:
     randomise: Callable[..., float]
     resample: Callable[..., again.Resampled]
     n_draws: int
+    jackknife: Callable[[Floats], Floats]
 
 
 def _sums(
@@ -305,12 +355,18 @@ def _sums(
     if codes is not None:
         found.details["n_clusters"] = len(units[0])
         found.notes += few(len(a), len(units[0]))
-    way = _Way(metric.from_totals, again.randomisation, again.resample, settings.resamples)
+    way = _Way(
+        metric.from_totals,
+        again.randomisation,
+        again.resample,
+        settings.resamples,
+        lambda rows: again.jackknife(rows, metric.from_totals),
+    )
     resampled = _resample(found, *units, way, settings.resampling_seed, key)
     if resampled is None:
         found.notes = ["one case: no interval" if codes is None else "one cluster: no interval"]
         return found
-    return _with_bootstrap(found, resampled, len(a), margin)
+    return _with_bootstrap(found, resampled, len(a), margin, _reach(metric, units, way))
 
 
 def _ranks(
@@ -329,12 +385,32 @@ def _ranks(
         found.notes = ["no interval: a metric of ranks cannot be resampled by cluster"]
         return found
     n_draws = min(settings.resamples, again.RANK_RESAMPLES)
-    way = _Way(from_rows, again.randomisation_ranks, again.resample_ranks, n_draws)
+    way = _Way(
+        from_rows,
+        again.randomisation_ranks,
+        again.resample_ranks,
+        n_draws,
+        lambda rows: again.jackknife_ranks(
+            rows, from_rows, again.generator(settings.resampling_seed, *key, "reach")
+        ),
+    )
     resampled = _resample(found, a, b, way, settings.resampling_seed, key)
     if resampled is None:
         found.notes = ["one case: no interval"]
         return found
-    return _with_bootstrap(found, resampled, len(a), margin)
+    return _with_bootstrap(found, resampled, len(a), margin, _reach(metric, (a, b), way))
+
+
+def _reach(metric: Statistic, sides: tuple[Floats, Floats], way: _Way) -> float | None:
+    """How much one unit could change the difference: as much as units count within one variant."""
+    span = bounded.span_of(metric.unit, np.array([value_of(metric, one) for one in sides]))
+    if span is None:
+        return None
+    widths = [span[1] - span[0]]
+    for one in sides:
+        left_out = way.jackknife(one)
+        widths.append((left_out.size - 1) * float(np.ptp(left_out)))
+    return max(widths)
 
 
 def _randomised(a: Floats, b: Floats) -> Finding:
@@ -362,12 +438,24 @@ def _resample(
 
 
 def _with_bootstrap(
-    found: Finding, resampled: again.Resampled, n: int, margin: float | None
+    found: Finding,
+    resampled: again.Resampled,
+    n: int,
+    margin: float | None,
+    reach: float | None,
 ) -> Finding:
     found.notes += undefined_draws(resampled)
     if not isfinite(resampled.standard_error):
         return found
     estimate = means.Estimate(resampled.value, resampled.standard_error, np.inf)
+    if reach is not None and isfinite(reach):
+        span, pseudo = (-reach, reach), resampled.pseudo_values
+        found.one_sided = lambda confidence: bounded.hull(
+            resampled.interval(confidence), bounded.linear_interval(pseudo, span, confidence)
+        )
+    if reach is None and resampled.standard_error == 0:
+        found.notes.append(NO_SPREAD)
+        return found
     found.bounds, found.method = resampled.interval, "bca"
     found.detectable = power.z_sum() * resampled.standard_error
     found.details |= planning(estimate, n, margin)

@@ -14,6 +14,10 @@ ASSUMED_DISCORDANT = {"base to tuned": 0.2, "adapter to full": 0.1}
 """Share of cases on which two variants disagree, where there are no data yet."""
 
 
+NO_DIFFERENCE = 1e-9
+"""What is left of equal means by rounding is no difference that more cases could settle."""
+
+
 def z_sum(alpha: float = 0.05, power: float = 0.8) -> float:
     """Quantile sum of a two-sided test: 2.8016 at alpha .05 and power .8."""
     return float(ndtri(1 - alpha / 2) + ndtri(power))
@@ -27,7 +31,7 @@ def detectable(n: int, discordant: float, *, alpha: float = 0.05, power: float =
 
 def cases_for(delta: float, discordant: float, *, alpha: float = 0.05, power: float = 0.8) -> float:
     """Cases needed to detect a difference ``delta`` of two paired shares; inf for 0."""
-    if delta == 0:
+    if abs(delta) < NO_DIFFERENCE:
         return inf
     z = z_sum(alpha, power)
     return max(1.0, ceil(z * z * (discordant - delta**2) / delta**2))
@@ -37,7 +41,7 @@ def cases_for_mean(
     delta: float, variance: float, *, alpha: float = 0.05, power: float = 0.8
 ) -> float:
     """The same for per-case values whose difference has ``variance``."""
-    if delta == 0:
+    if abs(delta) < NO_DIFFERENCE:
         return inf
     return max(1.0, ceil(z_sum(alpha, power) ** 2 * variance / delta**2))
 

@@ -10,7 +10,7 @@ from math import isfinite
 
 import numpy as np
 
-from tuneval.comparison.estimate import exact
+from tuneval.comparison.estimate import bounded, exact
 from tuneval.comparison.estimate import mean as means
 from tuneval.comparison.estimate import resampling as again
 from tuneval.comparison.estimate.resampling import Floats
@@ -21,6 +21,8 @@ from tuneval.types import Interval, Measurement, Score, StatisticKind
 
 RARE = 5
 """With fewer cases of a class, resampling loses the class too often for an honest interval."""
+
+NO_SPREAD = "all cases are alike: no interval"
 
 FEW_CLUSTERS = 10
 FEW_CASES = 30
@@ -40,8 +42,9 @@ def score(
 ) -> Score:
     """Value of ``metric`` on these rows with the interval that suits its kind.
 
-    Wilson (Clopper-Pearson when all or none are right) for proportions, t for means, CR1 with t
-    where cases are clustered, BCa bootstrap for everything else.
+    Wilson (Clopper-Pearson when all or none are right) for proportions; bounds that know the range
+    for means of bounded values and for clusters; t (CR1) for other means; BCa bootstrap for
+    everything else, never narrower than the bounds where the number has a range.
 
     Parameters
     ----------
@@ -78,6 +81,8 @@ def score(
         notes.append("no cases")
     elif not isfinite(value):
         notes.append(why_undefined(rows))
+    elif why := why_no_interval(metric):
+        notes.append(why)
     else:
         key = (metric.name, f"{case_set}/{slice}/{measurement.variant}", "score")
         interval, doubts = _interval(metric, kind, rows, codes, settings, key)
@@ -136,6 +141,11 @@ def value_of(metric: Statistic, rows: Floats) -> float:
         if metric.statistic == "ranks":
             return float(by_rows(metric).from_rows(rows))
         return float(metric.from_totals(rows.sum(axis=0)))
+
+
+def why_no_interval(metric: Statistic) -> str:
+    """What makes an interval of this metric wrong however it is computed; "" where nothing does."""
+    return str(getattr(metric, "why_no_interval", ""))
 
 
 def by_rows(metric: Statistic) -> RankStatistic:
@@ -200,11 +210,7 @@ def _interval(
     if n_units < 2:
         return None, ["one case: no interval" if codes is None else "one cluster: no interval"]
     if kind in {"proportion", "mean"}:
-        low, high = means.estimate_mean(rows[:, 0], codes).interval(confidence)
-        if kind == "proportion":
-            low, high = max(0.0, low), min(1.0, high)
-        method = "t" if codes is None else "clustered t"
-        return Interval(low, high, confidence, method), few(n, None if codes is None else n_units)
+        return _of_mean(metric, rows, codes, confidence)
     rng = again.generator(settings.resampling_seed, *key)
     if kind == "ranks":
         if codes is not None:
@@ -218,6 +224,32 @@ def _interval(
     doubts = undefined_draws(resampled)
     if not isfinite(low):
         return None, doubts
+    span = bounded.span_of(metric.unit, np.array([resampled.value]))
+    if span is not None and np.isfinite(resampled.left_out).all():
+        linear = bounded.linear_interval(resampled.pseudo_values, span, confidence)
+        low, high = bounded.hull((low, high), linear)
+        low, high = max(low, span[0]), min(high, span[1])
+    elif low == high:
+        return None, [*doubts, NO_SPREAD]
     if codes is not None:
         doubts += few(n, n_units)
     return Interval(low, high, confidence, "bca"), doubts
+
+
+def _of_mean(
+    metric: Statistic, rows: Floats, codes: Codes | None, confidence: float
+) -> tuple[Interval | None, list[str]]:
+    values = rows[:, 0]
+    span = bounded.span_of(metric.unit, values)
+    if span is not None:
+        units = again.summed(rows, codes)
+        low, high = bounded.interval(units[:, 0], units[:, 1], span, confidence)
+        doubts = few(len(rows), len(units)) if codes is not None else []
+        return Interval(low, high, confidence, "bounded mean"), doubts
+    estimate = means.estimate_mean(values, codes)
+    if estimate.standard_error == 0:
+        return None, [NO_SPREAD]
+    method = "t" if codes is None else "clustered t"
+    n_clusters = None if codes is None else int(codes.max()) + 1
+    doubts = few(len(rows), n_clusters)
+    return Interval(*estimate.interval(confidence), confidence, method), doubts

@@ -18,12 +18,13 @@ from math import inf, isfinite, sqrt
 
 import numpy as np
 
-from tuneval.comparison.estimate import exact, power
+from tuneval.comparison.estimate import bounded, exact, power
 from tuneval.comparison.estimate import mean as means
 from tuneval.comparison.estimate import resampling as again
 from tuneval.comparison.estimate.paired import Finding, compare, margin_of, planning, to_comparison
 from tuneval.comparison.estimate.resampling import Floats
 from tuneval.comparison.estimate.scoring import (
+    NO_SPREAD,
     Codes,
     by_rows,
     checked,
@@ -32,6 +33,7 @@ from tuneval.comparison.estimate.scoring import (
     rare_classes,
     score,
     value_of,
+    why_no_interval,
     why_undefined,
 )
 from tuneval.comparison.estimate.slices import cluster_codes, same_cases
@@ -59,7 +61,11 @@ class TwoWay:
 
 
 def two_way(
-    candidate: Floats, baseline: Floats | None = None, codes: Codes | None = None
+    candidate: Floats,
+    baseline: Floats | None = None,
+    codes: Codes | None = None,
+    *,
+    is_spread_shared: bool = False,
 ) -> TwoWay:
     """Mean over seeds and cases, or the difference of two such means on the same cases.
 
@@ -70,6 +76,8 @@ def two_way(
         between seeds is unknown.
     codes : ndarray of int, shape (n_cases,), optional
         Clusters of the cases.
+    is_spread_shared : bool
+        A side with one seed is a training run too: it is taken to vary as the other side does.
 
     Notes
     -----
@@ -82,7 +90,11 @@ def two_way(
     cases = means.estimate_mean(per_case, codes)
     v_case = cases.standard_error**2
     parts = [_seed_parts(side, codes) for side in sides if len(side) > 1]
-    v_seed, rest = sum(part[0] for part in parts), sum(part[1] for part in parts)
+    if is_spread_shared and len(parts) == 1 and len(sides) == 2:
+        v, shared, freedom = parts[0]
+        factor = 2.0 + freedom  # one seed varies S times as much as the mean of S = freedom + 1
+        parts = [(v * factor, shared * factor, freedom)]
+    v_seed, rest = (sum((part[place] for part in parts), 0.0) for place in (0, 1))
     variance = max(v_seed + v_case - rest, v_seed, v_case)
     # Satterthwaite: each part weighs by its square over its own degrees of freedom.
     spread = sum(v**2 / df for v, _, df in parts) + (v_case**2 / cases.df if cases.df else 0.0)
@@ -161,6 +173,8 @@ def score_recipe(
         notes.append("no cases" if rows.shape[1] == 0 else why_undefined(rows[0]))
     elif len(values) < FEWEST_SEEDS:
         notes.append("2 training seeds: no interval")
+    elif why := why_no_interval(metric):
+        notes.append(why)
     else:
         interval, doubts = _recipe_interval(metric, rows, codes, settings)
         notes += doubts
@@ -196,8 +210,16 @@ def _recipe_interval(
     if not isfinite(found.estimate.standard_error):
         return None, ["one case or cluster: no interval"]
     low, high = found.estimate.interval(settings.confidence)
-    if is_proportion:
-        low, high = max(0.0, low), min(1.0, high)
+    span = bounded.span_of(metric.unit, np.array([values.mean()]))
+    if span is not None:
+        per_case = _over_seeds(values)
+        sums = again.summed(np.stack([per_case, np.ones_like(per_case)], axis=1), codes)
+        reach = min(span[0], float(per_case.min())), max(span[1], float(per_case.max()))
+        by_cases = bounded.interval(sums[:, 0], sums[:, 1], reach, settings.confidence)
+        low, high = bounded.hull((low, high), by_cases)
+        low, high = max(low, span[0]), min(high, span[1])
+    elif low == high:
+        return None, [NO_SPREAD]
     return Interval(low, high, settings.confidence, "two-way t"), []
 
 
@@ -213,6 +235,7 @@ def compare_recipe(
     slice: str = "all",
     clusters: Sequence[str | None] | None = None,
     are_paired_seeds: bool = False,
+    is_spread_shared: bool = False,
     unparsed: tuple[float, float] | None = None,
 ) -> Comparison:
     """Difference of two recipes, each with one or more training seeds, on the same cases.
@@ -224,6 +247,9 @@ def compare_recipe(
     are_paired_seeds : bool
         Seed k of both sides shares its training seed and data order, so that differences are taken
         within seeds. Otherwise the sides vary independently (Welch).
+    is_spread_shared : bool
+        Both sides are training runs: where one has a single seed, the spread of the other is
+        borrowed for it, and the note says so.
 
     Returns
     -------
@@ -259,7 +285,7 @@ def compare_recipe(
     elif not isfinite(difference):
         found = Finding("none", notes=[why_undefined(np.concatenate([*a, *b]))])
     else:
-        found = _find(metric, a, b, codes, settings, are_paired_seeds)
+        found = _find(metric, a, b, codes, settings, are_paired_seeds, is_spread_shared)
     found.notes = notes + found.notes
     found.details = {
         "baseline_value": ends[0],
@@ -287,6 +313,7 @@ def _find(
     codes: Codes | None,
     settings: Settings,
     are_paired: bool,
+    is_spread_shared: bool,
 ) -> Finding:
     details = _disagreement(metric, a, b)
     x, unit_codes = linear(metric, a, codes, settings)
@@ -294,12 +321,15 @@ def _find(
     if are_paired and len(x) == len(y):
         found = two_way(y - x, codes=unit_codes)
     else:
-        found = two_way(y, x, unit_codes)
+        found = two_way(y, x, unit_codes, is_spread_shared=is_spread_shared)
     is_recipe = max(len(a), len(b)) >= FEWEST_SEEDS and 2 not in {len(a), len(b)}
     estimate = found.estimate if is_recipe else found.cases
     if is_recipe:
         test, method = "two-way t over seeds and cases", "two-way t"
         notes = [f"{len(a)} and {len(b)} training seeds"]
+        if is_spread_shared and 1 in {len(a), len(b)}:
+            details["spread_borrowed"] = 1.0
+            notes.append("one seed is taken to spread like those of the other side")
     else:
         test, method = "t over cases", "t, these checkpoints"
         notes = ["2 training seeds: the interval holds for these checkpoints, not for the recipe"]
@@ -314,12 +344,25 @@ def _find(
     return Finding(
         test,
         estimate.p_value(),
-        estimate.interval,
-        method,
-        spread * estimate.standard_error,
-        details,
-        notes,
+        _with_range(metric, x, y, unit_codes, estimate),
+        method=method,
+        detectable=spread * estimate.standard_error,
+        details=details,
+        notes=notes,
     )
+
+
+def _with_range(
+    metric: Statistic, x: Floats, y: Floats, codes: Codes | None, estimate: means.Estimate
+) -> bounded.Bounds:
+    """The t interval, but never narrower than what so many cases could hide."""
+    span = bounded.span_of(metric.unit, np.array([x.mean(), y.mean()]))
+    if span is None:
+        return estimate.interval
+    values = np.concatenate([x.ravel(), y.ravel()])
+    span = min(span[0], float(values.min())), max(span[1], float(values.max()))
+    by_cases = bounded.of_differences(_over_seeds(y) - _over_seeds(x), codes, span)
+    return lambda confidence: bounded.hull(estimate.interval(confidence), by_cases(confidence))
 
 
 def _cases_needed(found: TwoWay, n: int) -> float:

@@ -17,11 +17,12 @@ from tuneval.engine.hf.passes.loglikelihood import score
 from tuneval.engine.hf.passes.padded import WindowScore
 from tuneval.engine.hf.resident import Resident
 from tuneval.engine.hf.text.render import Prompt, Scoring, Window
+from tuneval.engine.hf.text.shown import shown
 from tuneval.engine.hf.voice import Key, Reader, Voice, module_of
 from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.loading import resolve_device
 from tuneval.engine.hf.weights.network import Network
-from tuneval.types import Completion, Request, Response, Variant, VariantFacts
+from tuneval.types import Completion, Request, Response, ShownPrompt, Variant, VariantFacts
 
 _SCORED_TOKENS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 _DRAWN_TOKENS = {"cpu": 65536, "cuda": 1 << 20, "mps": 65536}
@@ -69,17 +70,14 @@ class HFBackend:
         self._reader = Reader(options, self.device)
         self._resident = Resident(self.device, options.threads, self._models)
         self._voices: dict[Variant, Voice] = {}
+        self._unproved: dict[Variant, Voice] = {}
 
     def prepare(self, variants: Sequence[Variant]) -> dict[str, VariantFacts]:
         """Prove that every variant is complete, fits and acts; see ``Backend.prepare``.
 
         Everything that needs no weights is checked for all variants first.
         """
-        new = {
-            variant: self._reader.read(variant)
-            for variant in variants
-            if variant not in self._voices
-        }
+        new = {variant: self._read(variant) for variant in variants if variant not in self._voices}
         by_weights: dict[Key, list[Variant]] = {}
         for variant, voice in new.items():
             by_weights.setdefault(voice.key, []).append(variant)
@@ -121,6 +119,10 @@ class HFBackend:
             drawing = self._drawing(weights, voice, variant, drawn)
             yield from self._ask(weights, voice, variant, drawn, known, drawing)
 
+    def shown(self, variant: Variant, requests: Sequence[Request]) -> list[ShownPrompt]:
+        """The exact text of every request as the variant reads it; loads no weights."""
+        return shown(self._read(variant).renderer, requests)
+
     def fingerprint(self, variant: Variant) -> str:
         """Hash of weights, adapter, tokenizer, template, dtype, device kind and versions."""
         self.prepare([variant])
@@ -134,8 +136,15 @@ class HFBackend:
     def close(self) -> None:
         """Detach adapters and give the weights' memory back."""
         self._voices.clear()
+        self._unproved.clear()
         self._reader.forget_tokenizers()
         self._resident.close()
+
+    def _read(self, variant: Variant) -> Voice:
+        """What a variant is as far as its files say; looked at once."""
+        if variant not in self._unproved:
+            self._unproved[variant] = self._reader.read(variant)
+        return self._unproved[variant]
 
     def _scoring(
         self, weights: Weights, voice: Voice, variant: Variant, requests: Sequence[Request]

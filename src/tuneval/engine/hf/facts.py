@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tuneval.engine.hf.voice import Voice, has_own_embeddings
+from tuneval.engine.hf.text import cutting, written
+from tuneval.engine.hf.text.shown import has_own_embeddings
+from tuneval.engine.hf.voice import Voice
 from tuneval.engine.hf.weights import fingerprint, held
+from tuneval.engine.hf.weights.adapter import acts_everywhere
 from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.types import Variant, VariantFacts
@@ -20,7 +23,7 @@ def facts_of(
     variant: Variant, voice: Voice, weights: Weights, parts: Mapping[str, object], *, device: str
 ) -> VariantFacts:
     """What is reported of a variant, its fingerprint among it."""
-    settings = {**_adapter_settings(voice.adapter), "scoring": str(parts["path"])}
+    settings = {**_adapter_settings(voice.adapter, voice.model), "scoring": str(parts["path"])}
     if voice.bits is not None:
         settings["quantization"] = voice.bits
     if weights.spread_over:
@@ -60,6 +63,9 @@ def parts_of(
         "prompt_format": voice.spoken.prompt_format,
         "end_tokens": sorted(end_tokens_of(weights, voice)),
         "context_length": voice.renderer.context_length,
+        "cutting": cutting.VERSION,
+        "writing": written.VERSION,
+        **({} if voice.renderer.thinks else {"thinks": False}),
         "dtype": str(weights.model.dtype).removeprefix("torch."),
         "device": device.partition(":")[0],
         "quantization": voice.bits,
@@ -176,12 +182,14 @@ def _notes(variant: Variant, voice: Voice, weights: Weights, device: str) -> lis
     return notes
 
 
-def _adapter_settings(adapter: ModelFolder | None) -> dict[str, str]:
+def _adapter_settings(adapter: ModelFolder | None, base: ModelFolder | None) -> dict[str, str]:
     if adapter is None:
         return {}
     settings = adapter.adapter_settings
-    shown = {"type": settings.get("peft_type"), "rank": settings.get("r")}
-    shown |= {"alpha": settings.get("lora_alpha"), "target modules": settings.get("target_modules")}
+    shown = {"type": settings.get("peft_type"), "r": settings.get("r")}
+    shown |= {"alpha": settings.get("lora_alpha"), "target_modules": settings.get("target_modules")}
+    if base is not None and acts_everywhere(adapter, base):
+        shown["covers"] = "all linear layers"
     return {
         name: ", ".join(value) if isinstance(value, list) else str(value)
         for name, value in shown.items()

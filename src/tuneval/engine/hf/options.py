@@ -24,6 +24,8 @@ class HFOptions:
         CPU threads. "auto": one for models under 50 M parameters, else torch's default.
     chat_template : "auto", "on" or "off"
         Whether messages go through the tokenizer's chat template: where it has one, always, never.
+    thinks : bool
+        False asks the chat template to leave thinking out (``enable_thinking=False``).
     tokenizer_from : "auto", "base" or "adapter"
         Which tokenizer an adapter speaks where its own differs from the base's.
     quantization : "none", "8bit" or "4bit"
@@ -39,6 +41,7 @@ class HFOptions:
     batch_size: int | Literal["auto"] = "auto"
     threads: int | Literal["auto"] = "auto"
     chat_template: ChatTemplate = "auto"
+    thinks: bool = True
     offline: bool = False
     allow_pickle_weights: bool = False
     allow_base_mismatch: bool = False

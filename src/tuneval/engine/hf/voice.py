@@ -11,7 +11,8 @@ from typing import Any
 
 from tuneval.engine.hf.options import HFOptions
 from tuneval.engine.hf.text import tokenizer
-from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer
+from tuneval.engine.hf.text.render import Renderer
+from tuneval.engine.hf.text.shown import Folders, context_length, spoken_by
 from tuneval.engine.hf.text.tokenizer import Spoken
 from tuneval.engine.hf.weights import folder as folders
 from tuneval.engine.hf.weights import held, placement
@@ -90,7 +91,13 @@ class Reader:
         renderer = Renderer(
             spoken.tokenizer,
             template=spoken.template,
-            context_length=_context_length(model, module_of(given), spoken.tokenizer),
+            thinks=self._options.thinks,
+            context_length=context_length(
+                model.context_length
+                if model is not None
+                else getattr(module_of(given).config, "max_position_embeddings", None),
+                spoken,
+            ),
         )
         return Voice(
             key, model, adapter, spoken, renderer, (*warnings, *spoken.warnings), dtype, bits
@@ -154,25 +161,8 @@ class Reader:
             folder = model or self.describe(variant.model, variant)
             base = self.tokenizer(folder, variant)
         own = self.tokenizer(adapter, variant) if adapter is not None else None
-        if base is None and own is None:
-            raise VariantError(
-                f'"{model.given if model else variant.model}" has no tokenizer files.\n'
-                "Copy those of the model that it was trained from into its folder."
-            )
-        if adapter is None or base is None:
-            return tokenizer.speak(
-                base or own,
-                self._options.chat_template,
-                origin="own",
-                owner="own",
-                who=variant.name,
-            )
-        return tokenizer.reconcile(
-            base,
-            own,
-            adapter=adapter.given,
-            base=model.given if model else variant.model,
-            has_resized_embeddings=has_own_embeddings(adapter),
+        return spoken_by(
+            Folders(variant.name, model, adapter, base, own),
             tokenizer_from=self._options.tokenizer_from,
             chat_template=self._options.chat_template,
         )
@@ -192,26 +182,6 @@ def _given(folder: ModelFolder | None) -> ModelFolder:
 def module_of(given: Any) -> Any:
     """The model of what was given in memory, a tokenizer beside it or not."""
     return given[0] if isinstance(given, tuple) else given
-
-
-def _context_length(model: ModelFolder | None, module: Any, spoken: Any) -> int:
-    if model is not None and model.context_length:
-        return model.context_length
-    config = getattr(module, "config", None)
-    length = getattr(config, "max_position_embeddings", None)
-    if isinstance(length, int):
-        return length
-    named = getattr(spoken, "model_max_length", None)
-    # Tokenizers that know no limit say 1e30.
-    return int(named) if named and named < 1e9 else DEFAULT_CONTEXT_LENGTH
-
-
-def has_own_embeddings(adapter: ModelFolder | None) -> bool:
-    """Whether an adapter brings a whole embedding matrix."""
-    if adapter is None:
-        return False
-    names = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
-    return any(key.endswith(names) for key in adapter.adapter_tensors)
 
 
 def _refuse_other_kinds(adapter: ModelFolder) -> tuple[str, ...]:

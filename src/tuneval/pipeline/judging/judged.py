@@ -84,7 +84,7 @@ def position_bias(
     told: Mapping[str, Sequence[Prediction]],
     variants: Sequence[Variant],
 ) -> tuple[float, Finding]:
-    """How often a verdict turned with the order (0 without a verdict), and the table of verdicts."""
+    """How far a judge that is led by the order leans to one place (else 0), and the table of verdicts."""
     from tuneval.comparison.beyond import preference
 
     turned = [disagreements(own) for own in verdicts.values()]
@@ -98,11 +98,14 @@ def position_bias(
         level="clear" if bias.n_verdicts and not bias.is_unreliable else "unclear",
         sentence=bias.sentence(),
         values={
-            "position_bias": bias.rate,
+            "position_bias": bias.lean,
             "position_bias_low": bias.low,
             "position_bias_high": bias.high,
+            "p_value": bias.p_value,
             "verdicts": bias.n_verdicts,
             "turned": bias.n_turned,
+            "turned_to_first": bias.n_first,
+            "turned_to_second": bias.n_second,
         }
         if bias.n_verdicts
         else {},
@@ -113,7 +116,7 @@ def position_bias(
             if arm != one.opponent
         ),
     )
-    return bias.rate if bias.n_verdicts else 0.0, finding
+    return abs(bias.lean) if bias.is_unreliable else 0.0, finding
 
 
 def length_controlled(
@@ -139,7 +142,8 @@ def length_controlled(
         if n > 1:
             value, spread = float(np.mean([rate[0] for rate in values])), float("nan")
         is_official = label == "length-controlled"
-        has_spread = is_official and n == 1  # the error is that of the cases' difficulties
+        has_spread = is_official and n == 1
+        low, high = value - NORMAL * spread, value + NORMAL * spread
         scores.append(
             Score(
                 variant=arm,
@@ -147,7 +151,7 @@ def length_controlled(
                 metric=f"win_rate, {label}",
                 slice="all",
                 value=value,
-                interval=Interval(value - NORMAL * spread, value + NORMAL * spread, 0.95, "normal")
+                interval=Interval(max(0.0, low), min(1.0, high), 0.95, "delta method")
                 if has_spread
                 else None,
                 n_cases=len(_decided(told[members[0].name])),
@@ -217,7 +221,7 @@ def _counts(arm: str, members: Sequence[Sequence[Prediction]]) -> tuple[str | in
         labels.count("candidate"),
         labels.count("tie"),
         labels.count("baseline"),
-        disagreements(own)[0],
+        sum(disagreements(own)[:2]),
         sum(one.problem is not None for one in own) - n_missing,
         n_missing,
     )
@@ -244,7 +248,7 @@ def _win_rate_at_equal_length(
         )
     except MetricError:
         return None
-    return found.rate / 100, found.standard_error / 100, found.label
+    return found.rate / 100, found.sampling_error / 100, found.label
 
 
 def strengths(

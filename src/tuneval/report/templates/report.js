@@ -193,12 +193,30 @@
     if (c.references.length) part(box, c.references.length > 1 ? "Expected (any of)" : "Expected", c.references.join("\n"));
     const attributes = groupNames.map((name, place) => [name, data.groups[name][c.groups[place]]]).filter(([, value]) => value !== undefined);
     if (attributes.length) box.append(element("h4", "", "Groups"), element("p", "", visible(attributes.map(([k, v]) => `${k}: ${v}`).join(", "))));
+    drawPrompts(box, c);
     const isText = !data.labels.length && c.references.length > 0;
     box.append(element("h4", "", isText ? "Answers (underlined: only here; struck out: only expected)" : "Answers"));
     const grid = element("div", "answers");
     for (const arm of data.arms) for (const name of arm.variants) if (data.answers[name]) grid.append(drawAnswer(arm, name, c));
     box.append(grid);
     return box;
+  }
+  /* The prompt as sent: once for all variants that read the same text. */
+  function drawPrompts(box, c) {
+    const readers = new Map();
+    for (const name of variants) {
+      const place = data.asked[name]?.[c.index] ?? null;
+      if (place !== null) readers.set(place, [...(readers.get(place) ?? []), name]);
+    }
+    for (const [place, names] of readers) {
+      const [text, continuation, cut, cutAt] = data.prompts[place];
+      const who = readers.size === 1 ? "" : ` to ${names.join(", ")}`;
+      box.append(element("h4", "", visible(`Prompt as sent${who}`)));
+      const pre = element("pre", "prompt", visible(data.head + text));
+      if (continuation != null) pre.append(element("span", "soft", visible(continuation)));
+      box.append(pre);
+      if (cut) box.append(element("p", "unread", `${cut.toLocaleString("en")} tokens were cut to fit the context${cutAt === 0 ? ", at the beginning" : " where [...] stands"}`));
+    }
   }
   function drawAnswer(arm, name, c) {
     const a = answer(name, c.index);

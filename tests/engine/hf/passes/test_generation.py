@@ -185,6 +185,19 @@ def test_no_token_that_completes_a_stop_string_is_missed(tokens, stop) -> None:
     assert not is_new or can_complete(tokens[-1].lstrip(), (stop,))  # decoders drop a blank
 
 
+@pytest.mark.parametrize("stop", ["<|turn|>", "<|turn|>\n"])
+def test_a_special_token_is_a_stop_string(stop) -> None:
+    tokenizer = build_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|turn|>"]})
+    (number,) = tokenizer.encode("<|turn|>")
+    reader = Reader(Speller(tokenizer), (), (stop, "never"))
+    assert reader.ends == {number}
+    words = tokenizer.encode(" Paris")
+    assert reader.until_stop([*words, number]) is None
+    assert reader.text([*words, number]) == " Paris"
+    assert Reader(Speller(tokenizer), (), ("Paris",)).ends == frozenset()
+
+
 @pytest.mark.parametrize(
     ("token", "stop", "expected"),
     [

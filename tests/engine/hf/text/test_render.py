@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiny_models import CHAT_TEMPLATE, build_tokenizer
-from tuneval.engine.hf.text.render import Renderer, _windows, joiner, plain_template
+from tuneval.engine.hf.text.render import Renderer, _windows
+from tuneval.engine.hf.text.written import answer_joint, joiner, plain_template
 from tuneval.errors import VariantError
 from tuneval.types import Decoding, Message, Request
 
@@ -97,6 +98,14 @@ def test_messages_go_through_the_chat_template() -> None:
     assert reader.tokenizer.decode(found.windows[0].ids[found.n_prompt :]) == "refund"
 
 
+def test_a_template_is_asked_to_leave_thinking_out() -> None:
+    template = "{% if enable_thinking is defined and not enable_thinking %}calm {% endif %}go"
+    turns = (Message("user", "Hi"),)
+    for thinks, text in ((True, "go"), (False, "calm go")):
+        reader = Renderer(build_tokenizer(), template=template, context_length=64, thinks=thinks)
+        assert reader._prompt_text(turns, is_scored=False) == (text, True)
+
+
 def test_a_template_that_refuses() -> None:
     reader = renderer(template="{{ raise_exception('no system role') }}")
     with pytest.raises(VariantError, match=r"refuses these messages \(user\): no system role"):
@@ -153,3 +162,61 @@ def test_rolling_windows_are_lm_evals() -> None:
     found = _windows([-1, *range(100)], 1, 30)
     spans = [(w.ids[0], w.ids[-1], w.n_scored) for w in found.windows]
     assert spans == [(-1, 29, 30), (29, 59, 30), (59, 89, 30), (69, 99, 10)]
+
+
+TURNS = "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}\n{% endfor %}"
+ASK = "{% if add_generation_prompt %}<assistant>{% endif %}"
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        pytest.param(TURNS + ASK, "", id="the answer follows the generation prompt"),
+        pytest.param(
+            "{% for m in messages %}{{ 'Q: ' + m['content'] + '\nA:' if m['role'] == 'user' else "
+            "' ' + m['content'] }}{% endfor %}",
+            " ",
+            id="a blank that only the answer's turn has",
+        ),
+        pytest.param(
+            TURNS.replace("{{ m['content'] }}", "\n{{ m['content'] | trim }}") + ASK,
+            "\n",
+            id="a line break",
+        ),
+        pytest.param(
+            "{% for m in messages %}<{{ m['role'] }}>{% if m['role'] == 'assistant' %}<think>\n\n"
+            "</think>\n\n{% endif %}{{ m['content'] }}\n{% endfor %}" + ASK,
+            "<think>\n\n</think>\n\n",
+            id="an empty thinking block",
+        ),
+        pytest.param(
+            "{% for m in messages %}{{ m['content'] }}{% endfor %}{% if add_generation_prompt %}|"
+            "{% endif %}",
+            "",
+            id="a generation prompt that no answered turn begins with",
+        ),
+        pytest.param(
+            "{% for m in messages %}{% if m['role'] == 'assistant' %}{{ raise_exception('no') }}"
+            "{% endif %}{{ m['content'] }}{% endfor %}",
+            "",
+            id="a template that takes no answers",
+        ),
+    ],
+)
+def test_an_answer_is_joined_as_the_template_joins_it(template: str, expected: str) -> None:
+    question = (Message("user", "The quick brown fox"),)
+    assert answer_joint(build_tokenizer(), template, question) == expected
+    reader = renderer(template=template)
+    encode = reader.tokenizer.encode
+    found = scoring(reader, question, "Paris")
+    asked = reader.tokenizer.apply_chat_template(
+        [{"role": "user", "content": question[0].content}],
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=True,
+    )
+    head = encode(asked, add_special_tokens=False)
+    whole = encode(asked + expected + "Paris", add_special_tokens=False)
+    if whole[: len(head)] == head:
+        assert list(found.windows[0].ids) == whole
+    assert found.n_prompt == len(head)

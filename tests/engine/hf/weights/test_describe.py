@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from tiny_models import build_adapter, build_model, edit_json
-from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
+from tuneval.engine.hf.weights.adapter import acts_everywhere, check_adapter_fits, find_base
 from tuneval.engine.hf.weights.folder import describe
 from tuneval.errors import AdapterError, VariantError
 
@@ -49,6 +49,26 @@ def test_an_adapter(base, lora, lora2) -> None:
     assert found.n_adapter_parameters == 1536
     assert found.recipe == describe(lora2).recipe
     assert check_adapter_fits(found, describe(base)) == ()
+
+
+LLAMA = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+@pytest.mark.parametrize(
+    ("targets", "is_everywhere"),
+    [
+        (LLAMA, True),
+        ([f"model.layers.0.mlp.{name}" for name in LLAMA], True),
+        ("all-linear", True),
+        ([*LLAMA, "lm_head"], True),
+        (LLAMA[:-1], False),
+        (r".*_proj", False),  # not read
+    ],
+)
+def test_an_adapter_on_all_linear_layers_is_known(targets, is_everywhere, copy, base, lora) -> None:
+    folder = copy(lora)
+    edit_json(folder / "adapter_config.json", target_modules=targets)
+    assert acts_everywhere(describe(folder), describe(base)) is is_everywhere
 
 
 def test_chat_template_from_either_place(tmp_path, copy, base) -> None:

@@ -92,7 +92,10 @@ class Reader:
     def __init__(self, speller: Speller, prompt: Sequence[int], stop: Sequence[str]) -> None:
         self._speller = speller
         self._anchor = list(prompt[-1:])
-        self._stop = tuple(text for text in stop if text)
+        special = speller.special
+        self.ends = frozenset(special[text.strip()] for text in stop if text.strip() in special)
+        """Special tokens that are stop strings: they never stand in the text of an answer."""
+        self._stop = tuple(text for text in stop if text and text.strip() not in special)
         self._may_end = speller.enders(self._stop)
         # A stop string of n bytes spans at most n tokens; a few more for cut characters.
         self._tail = max((len(text.encode()) for text in self._stop), default=0) + 4
@@ -125,6 +128,11 @@ class Speller:
         self._tokenizer = tokenizer
         self._backend = getattr(tokenizer, "backend_tokenizer", None)
         self._enders: dict[tuple[str, ...], Callable[[int], bool]] = {}
+        self.special = {
+            str(token): number
+            for number, token in tokenizer.added_tokens_decoder.items()
+            if token.special
+        }
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids without special tokens."""
@@ -296,7 +304,7 @@ def advance(row: _Row, token: int, ends: frozenset[int]) -> None:
     if token < 0:
         row.problem = "nonfinite: the model's logits are not finite for this request"
         return
-    if token in ends:
+    if token in ends or token in row.reader.ends:
         row.finish_reason = "stop"
         return
     row.ids.append(token)

@@ -9,9 +9,11 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from tuneval.engine.hf.text.cutting import GAP, shorten
+from tuneval.engine.hf.text.written import answer_joint, chat_text, plain_template
 from tuneval.errors import VariantError
 from tuneval.types import Message, Request
 
@@ -21,6 +23,22 @@ DEFAULT_CONTEXT_LENGTH = 2048
 _N_SAMPLED = 16
 _N_ENCODED = 2048
 """Texts that are encoded at once."""
+_ANSWER_STEP = 64
+"""The room for a scored answer is a multiple of this many tokens."""
+_N_SPECIALS = 8
+"""More than the tokens that any tokenizer puts around a text by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A prompt as text. ``n_cut`` tokens were left out of its messages, first at ``cut_at``;
+    ``joint`` is what the chat template writes before an answer that is scored."""
+
+    text: str
+    is_chat: bool
+    n_cut: int = 0
+    cut_at: int | None = None
+    joint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +79,29 @@ class Renderer:
         Chat template for messages; None for the plain template.
     context_length : int
         Longest input of the model, in tokens.
+    thinks : bool
+        False asks the chat template to leave thinking out (``enable_thinking=False``).
     """
 
-    def __init__(self, tokenizer: Any, *, template: str | None, context_length: int) -> None:
+    def __init__(
+        self, tokenizer: Any, *, template: str | None, context_length: int, thinks: bool = True
+    ) -> None:
         self.tokenizer = tokenizer
         self.context_length = context_length
+        self.thinks = thinks
         self._template = template
         self._bos = _leading_specials(tokenizer)
         self._ints: dict[int, int] = {}
+        self._joints: dict[tuple[str, ...], str] = {}
 
     # ---------------------------------------------------------------------------------- scoring
 
     def scorings(self, requests: Sequence[Request]) -> list[Scoring]:
         """Encode requests for log-likelihoods."""
-        prompts = [self._prompt_text(request.prompt, is_scored=True) for request in requests]
+        prompts = self.written(requests)
         pairs = [
-            self._pair(prompt, request.continuation or "", is_chat=is_chat)
-            for (prompt, is_chat), request in zip(prompts, requests, strict=True)
+            self.pair(prompt, request.continuation or "")
+            for prompt, request in zip(prompts, requests, strict=True)
         ]
         # Neighbours share their context, so that texts need to be held for a while only.
         order = sorted(range(len(pairs)), key=lambda index: pairs[index][0])
@@ -91,26 +115,31 @@ class Renderer:
                     ids, n_context = self._after_nothing(encoded[rest])
                 else:
                     ids, n_context = self._split(encoded, context, rest, is_chat=is_chat)
-                found[index] = _windows(ids, n_context, self.context_length)
+                scoring = _windows(ids, n_context, self.context_length)
+                is_cut = scoring.is_truncated or prompts[index].n_cut > 0
+                found[index] = replace(scoring, is_truncated=is_cut)
         return [found[index] for index in range(len(pairs))]
 
-    def _pair(self, context: str, rest: str, *, is_chat: bool) -> tuple[str, str, bool]:
+    def pair(self, prompt: Written, continuation: str) -> tuple[str, str, bool]:
         """Move the context's trailing white space to the continuation, where tokens keep it.
 
-        Not after a chat template, whose end is what the model was trained to answer to.
+        Not after a chat template, whose end is what the model was trained to answer to; there the
+        template's own joint comes before the answer.
         """
-        stripped = context if is_chat else context.rstrip()
-        return stripped, context[len(stripped) :] + rest, is_chat
+        if prompt.is_chat:
+            return prompt.text, prompt.joint + continuation, True
+        context = prompt.text.rstrip()
+        return context, prompt.text[len(context) :] + continuation, False
 
     def _split(
         self, encoded: dict[str, list[int]], context: str, rest: str, *, is_chat: bool
     ) -> tuple[list[int], int]:
         """Encode context and continuation together and cut by the context's own length."""
-        head = encoded[context] if is_chat else self._with_bos(encoded[context])
-        whole = encoded[context + rest] if is_chat else self._with_bos(encoded[context + rest])
+        head = encoded[context] if is_chat else self.with_bos(encoded[context])
+        whole = encoded[context + rest] if is_chat else self.with_bos(encoded[context + rest])
         if len(whole) > len(head) and (not is_chat or whole[: len(head)] == head):
             return whole, len(head)
-        return head + self._encode_all([rest])[rest], len(head)
+        return head + self.encode_all([rest])[rest], len(head)
 
     def _after_nothing(self, ids: list[int]) -> tuple[list[int], int]:
         """Score from the beginning-of-sequence token on, or else from the first token on."""
@@ -124,12 +153,13 @@ class Renderer:
     # ------------------------------------------------------------------------------- generation
 
     def prompts(self, requests: Sequence[Request]) -> list[Prompt]:
-        """Encode requests for completions, cut on the left to leave room for the answer."""
-        texts = [self._prompt_text(request.prompt, is_scored=False) for request in requests]
-        encoded = self._encode_all(text for text, _ in texts)
+        """Encode requests for completions, cut to leave room for the answer."""
+        texts = self.written(requests)
+        encoded = self.encode_all(one.text for one in texts)
         prompts = []
-        for (text, is_chat), request in zip(texts, requests, strict=True):
-            ids = encoded[text] if is_chat else self._with_bos(encoded[text])
+        for written, request in zip(texts, requests, strict=True):
+            ids = encoded[written.text]
+            ids = ids if written.is_chat else self.with_bos(ids)
             if not ids:
                 ids, _ = self._after_nothing([])
             if not ids:
@@ -138,49 +168,107 @@ class Renderer:
                     "beginning- nor an end-of-sequence token to start from."
                 )
             max_tokens = request.decoding.max_tokens if request.decoding else 0
-            room = self.context_length - max_tokens
-            if room < 1:  # a limit as long as the context: half of it for the prompt
-                room = max(1, self.context_length // 2)
-            kept = ids[-room:]
+            kept = ids[-self._room(request) :]
             prompts.append(
                 Prompt(
                     ids=tuple(kept),
                     n_prompt=len(kept),
                     max_tokens=min(max_tokens, self.context_length - len(kept)),
-                    is_truncated=len(kept) < len(ids),
+                    is_truncated=written.n_cut > 0 or len(kept) < len(ids),
                 )
             )
         return prompts
 
     # ------------------------------------------------------------------------------------- text
 
-    def _prompt_text(
-        self, prompt: str | tuple[Message, ...], *, is_scored: bool
-    ) -> tuple[str, bool]:
-        """A prompt as text, and whether a chat template made it."""
+    def written(self, requests: Sequence[Request]) -> list[Written]:
+        """The text of every prompt; prompts that many requests share are written once."""
+        texts: dict[object, Written] = {}
+        for request in requests:
+            key = self._key(request)
+            if key not in texts:
+                texts[key] = self.write(request)
+        return [texts[self._key(request)] for request in requests]
+
+    def _key(self, request: Request) -> object:
+        is_text = isinstance(request.prompt, str)
+        return request.prompt, None if is_text else self._room(request)
+
+    def write(self, request: Request) -> Written:
+        """The text of one prompt. Messages that are too long lose the middle of the longest."""
+        prompt, is_scored = request.prompt, request.continuation is not None
         if isinstance(prompt, str):
-            return prompt, False
+            return Written(prompt, False)
+        text = self._text(prompt, is_scored=is_scored)
+        is_chat, room = self._template is not None, self._room(request)
+        joint = self._joint(prompt) if is_scored else ""
+        if self._is_within(text, room):
+            return Written(text, is_chat, joint=joint)
+        kept = shorten(
+            prompt, lambda turns: self._is_within(self._text(turns, is_scored=is_scored), room)
+        )
+        if kept is None:
+            return Written(text, is_chat, joint=joint)
+        short = self._text(kept, is_scored=is_scored)
+        lengths = {one: len(ids) for one, ids in self.encode_all([text, short]).items()}
+        return Written(short, is_chat, lengths[text] - lengths[short], short.find(GAP), joint)
+
+    def _text(self, messages: Sequence[Message], *, is_scored: bool) -> str:
         if self._template is None:
-            return plain_template(prompt, is_scored=is_scored), False
-        import jinja2
+            return plain_template(messages, is_scored=is_scored)
+        return chat_text(self.tokenizer, self._template, messages, thinks=self.thinks)
 
-        turns = [{"role": turn.role, "content": turn.content} for turn in prompt]
-        try:
-            text = self.tokenizer.apply_chat_template(
-                turns,
-                chat_template=self._template,
-                tokenize=False,
-                add_generation_prompt=True,
+    def _joint(self, messages: tuple[Message, ...]) -> str:
+        """The joint of these roles; a template does not look at words for it."""
+        if self._template is None:
+            return ""
+        roles = tuple(turn.role for turn in messages)
+        if roles not in self._joints:
+            self._joints[roles] = answer_joint(
+                self.tokenizer, self._template, messages, thinks=self.thinks
             )
-        except jinja2.TemplateError as error:
-            roles = ", ".join(turn.role for turn in prompt)
-            raise VariantError(
-                f"the chat template refuses these messages ({roles}): {error}.\n"
-                "Use --chat-template off for the plain template, or leave the system text out."
-            ) from error
-        return text, True
+        return self._joints[roles]
 
-    def _with_bos(self, ids: list[int]) -> list[int]:
+    def _room(self, request: Request) -> int:
+        """Tokens that a prompt may have beside its answer.
+
+        Continuations of about the same length leave the same room, so that all labels of a case
+        follow the same text.
+        """
+        if request.decoding is not None:
+            room = self.context_length - request.decoding.max_tokens
+            # A limit as long as the context: half of it for the prompt.
+            return room if room >= 1 else max(1, self.context_length // 2)
+        n_scored = len(self.encode_all([request.continuation or ""])[request.continuation or ""])
+        step = max(1, min(_ANSWER_STEP, self.context_length // 16))
+        room = self.context_length - step * ((n_scored + 1) // step + 1)
+        return max(room, self.context_length // 2)
+
+    def _is_within(self, text: str, room: int) -> bool:
+        # No vocabulary makes more tokens than bytes, so that short texts need no encoding.
+        if len(text.encode("utf-8", "surrogatepass")) + _N_SPECIALS <= room:
+            return True
+        return len(self.with_bos(self.encode_all([text])[text])) <= room
+
+    @property
+    def bos_text(self) -> str:
+        """What the tokenizer puts in front of a text by itself, spelled out."""
+        return "".join(self.tokenizer.convert_ids_to_tokens(self._bos))
+
+    def first_token(self) -> str:
+        """What is read before a continuation that follows nothing."""
+        return str(self.tokenizer.bos_token or self.tokenizer.eos_token or "")
+
+    def n_cut_on_the_left(self, request: Request, text: str) -> int:
+        """Tokens at the beginning of a text, special ones included, that do not fit."""
+        if self._is_within(text, self._room(request)):
+            return 0
+        if request.decoding is not None:
+            return max(0, len(self.encode_all([text])[text]) - self._room(request))
+        n_whole = len(self.encode_all([text])[text])
+        return max(0, n_whole - self.scorings([request])[0].n_prompt)
+
+    def with_bos(self, ids: list[int]) -> list[int]:
         """Add what the tokenizer puts in front by itself, unless the text spells it already."""
         if self._bos and ids[: len(self._bos)] != self._bos:
             return [*self._bos, *ids]
@@ -194,11 +282,11 @@ class Renderer:
         the context ends with them, the continuation's ids can be appended. A sample is held
         against whole encodings, and one difference sends all pairs the long way.
         """
-        contexts = self._encode_all(context for context, _ in pairs)
+        contexts = self.encode_all(context for context, _ in pairs)
         uses = Counter(context for context, _ in dict.fromkeys(pairs))
         shared = [pair for pair in dict.fromkeys(pairs) if uses[pair[0]] > 1 and pair[0]]
         words = {context: _last_word(context) for context, _ in shared}
-        tails = self._encode_all(
+        tails = self.encode_all(
             itertools.chain(
                 words.values(), dict.fromkeys(words[context] + rest for context, rest in shared)
             )
@@ -211,12 +299,12 @@ class Renderer:
             if 0 < n < len(both) and both[:n] == head and n < len(ids) and ids[-n:] == head:
                 joined[context + rest] = ids + both[n:]
         sample = list(joined)[:: max(1, len(joined) // _N_SAMPLED)]
-        if any(joined[text] != ids for text, ids in self._encode_all(sample).items()):
+        if any(joined[text] != ids for text, ids in self.encode_all(sample).items()):
             joined = {}
         whole = (context + rest for context, rest in pairs)
-        return contexts | joined | self._encode_all(text for text in whole if text not in joined)
+        return contexts | joined | self.encode_all(text for text in whole if text not in joined)
 
-    def _encode_all(self, texts: Iterable[str]) -> dict[str, list[int]]:
+    def encode_all(self, texts: Iterable[str]) -> dict[str, list[int]]:
         """Ids of each distinct text, without special tokens of the tokenizer's own."""
         distinct = list(dict.fromkeys(texts))
         if not distinct:
@@ -246,31 +334,6 @@ def _last_word(text: str) -> str:
     while start > 0 and text[start - 1].isspace():
         start -= 1
     return text[start:]
-
-
-def plain_template(messages: Sequence[Message], *, is_scored: bool) -> str:
-    """Messages as text where there is no chat template.
-
-    System text and each answered turn end in a blank line; question and answer are joined by
-    nothing after white space, by a blank after ":", else by a line break. The blank belongs to the
-    answer's first token in most vocabularies, so a prompt for generation ends before it.
-    """
-    text = ""
-    for index, turn in enumerate(messages):
-        is_last = index == len(messages) - 1
-        if turn.role != "user":
-            text += turn.content + ("" if is_last else "\n\n")
-            continue
-        between = joiner(turn.content)
-        text += turn.content + (between.rstrip(" ") if is_last and not is_scored else between)
-    return text
-
-
-def joiner(content: str) -> str:
-    """What stands between a question and its answer in the plain template."""
-    if not content or content[-1].isspace():
-        return ""
-    return " " if content.endswith(":") else "\n"
 
 
 def _leading_specials(tokenizer: Any) -> list[int]:

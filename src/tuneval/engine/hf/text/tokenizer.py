@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,6 +22,8 @@ _PROBES = (
     "  two spaces\n\n\ttab: naïve café — 東京 🙂",
     "def f(x):\n    return x[0] != None  # C:\\dir",
 )
+_RARE = "\U00010380 \u1c5a \u2ff0"
+"""Letters that a vocabulary without bytes does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,17 +131,19 @@ def reconcile(
         return speak(base_tokenizer, chat_template, origin=origin, owner="base's", who=base)
     difference = _difference(base_tokenizer, adapter_tokenizer)
     asked = tokenizer_from == "adapter"
-    if difference and not has_resized_embeddings and not asked:
+    is_known = difference is None or difference.is_harmless or has_resized_embeddings
+    if difference is not None and not is_known and not asked:
         raise TokenizerMismatch(
-            f'adapter "{adapter}" brings another tokenizer than "{base}": {difference}.\n'
+            f'adapter "{adapter}" brings another tokenizer than "{base}": {difference.text}.\n'
             f"    base     {fingerprint(base_tokenizer)[:12]}, {len(base_tokenizer)} tokens\n"
             f"    adapter  {fingerprint(adapter_tokenizer)[:12]}, {len(adapter_tokenizer)} tokens\n"
-            "The embeddings are not resized silently. Say which one to use with "
-            "--tokenizer-from base or --tokenizer-from adapter."
+            f"{difference.advice}"
         )
     origin = "adapter's own, same ids as the base's"
-    if difference:
-        origin = f"adapter's own{', as asked' if asked else ''}: {difference}"
+    if difference is not None and difference.is_harmless:
+        origin += f" ({difference.text})"
+    elif difference is not None:
+        origin = f"adapter's own{', as asked' if asked else ''}: {difference.text}"
     spoken = speak(
         adapter_tokenizer, chat_template, origin=origin, owner="adapter's own", who=adapter
     )
@@ -160,19 +165,83 @@ def reconcile(
     )
 
 
-def _difference(base: Any, adapter: Any) -> str:
-    """What makes two tokenizers give different ids, or nothing."""
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """What two tokenizers do not share. Harmless: the same texts become the same ids all the same."""
+
+    text: str
+    advice: str = ""
+    is_harmless: bool = False
+
+
+_TRAINED_TOKENS = (
+    "The adapter brings no embeddings for them. If it was trained with them, save it again with "
+    'modules_to_save=["embed_tokens", "lm_head"] or trainable_token_indices; if they do not matter, '
+    "give --tokenizer-from base."
+)
+_OTHER_BASE = (
+    "Is this the base that it was trained from? If it is, say which tokenizer to use with "
+    "--tokenizer-from base or --tokenizer-from adapter."
+)
+
+
+def _difference(base: Any, adapter: Any) -> _Difference | None:
+    """What makes two tokenizers differ, what matters before what does not; None where nothing does."""
     mine, theirs = base.get_vocab(), adapter.get_vocab()
-    if mine != theirs:
-        added = sorted(set(theirs) - set(mine))
-        lost = sorted(set(mine) - set(theirs))
-        if added and not lost and all(theirs[token] == number for token, number in mine.items()):
-            return f'{len(added)} tokens more (first: "{added[0]}")'
-        return f"{len(theirs)} tokens instead of {len(mine)}, or other ids"
-    for name in ("bos_token", "eos_token", "unk_token"):
-        if getattr(base, name) != getattr(adapter, name):
-            return f'{name} is "{getattr(adapter, name)}" instead of "{getattr(base, name)}"'
+    added, lost = sorted(set(theirs) - set(mine)), sorted(set(mine) - set(theirs))
+    if any(theirs[token] != mine[token] for token in set(mine) & set(theirs)) or (added and lost):
+        return _Difference(
+            f"{len(theirs)} tokens instead of {len(mine)}, or other ids", _OTHER_BASE
+        )
+    if used := _used(added, adapter) or _used(lost, base):
+        many = added or lost
+        more = "more" if added else "fewer"
+        text = f'{len(many)} token{"s" * (len(many) > 1)} {more} (first: "{used}")'
+        return _Difference(text, _TRAINED_TOKENS if added else _OTHER_BASE)
     for text in _PROBES:
         if base(text)["input_ids"] != adapter(text)["input_ids"]:
-            return f'the text "{text[:24]}..." becomes other ids'
+            return _Difference(f'the text "{text[:24]}..." becomes other ids', _OTHER_BASE)
+    names = [name for name in _NAMED if getattr(base, name) != getattr(adapter, name)]
+    if "unk_token" in names and (_has_unknown(base) or _has_unknown(adapter)):
+        return _Difference(_renamed("unk_token", base, adapter), _OTHER_BASE)
+    told = [_renamed(name, base, adapter) for name in names]
+    if added or lost:
+        told.append(f"{len(added or lost)} special tokens {'more' if added else 'fewer'}, not used")
+    return _Difference("; ".join(told), is_harmless=True) if told else None
+
+
+_NAMED = ("bos_token", "eos_token", "unk_token")
+"""Padding is no part of it: scores never see it."""
+
+
+def _used(tokens: Sequence[str], tokenizer: Any) -> str:
+    """The first of these tokens that a text can hold, or that the template or an end writes."""
+    special = {str(one) for one in tokenizer.added_tokens_decoder.values() if one.special}
+    written = f"{tokenizer.bos_token} {tokenizer.eos_token} {tokenizer.chat_template}"
+    written += _conversation(tokenizer) if tokens else ""
+    return next((one for one in tokens if one not in special or one in written), "")
+
+
+def _conversation(tokenizer: Any) -> str:
+    """What the chat template makes of a turn of each kind; some put their tokens together."""
+    import jinja2
+
+    turns = [{"role": role, "content": "x"} for role in ("system", "user", "assistant", "user")]
+    for said in (turns, turns[1:]):  # some refuse a system turn
+        try:
+            return str(
+                tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
+            )
+        except (jinja2.TemplateError, ValueError):  # ValueError: there is no template
+            continue
     return ""
+
+
+def _has_unknown(tokenizer: Any) -> bool:
+    """Whether some text becomes the unknown token; a vocabulary of bytes has none."""
+    unknown = tokenizer.unk_token_id
+    return any(unknown in tokenizer(text)["input_ids"] for text in (*_PROBES, _RARE))
+
+
+def _renamed(name: str, base: Any, adapter: Any) -> str:
+    return f'{name} is "{getattr(adapter, name)}" instead of "{getattr(base, name)}"'

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tuneval.engine.hf.weights.folder import (
@@ -40,8 +41,15 @@ _LORA_TENSOR = re.compile(
 )
 
 
-def find_base(adapter: ModelFolder, *, offline: bool = False) -> str:
+def find_base(
+    adapter: ModelFolder, *, offline: bool = False, again: Callable[[str], str] | None = None
+) -> str:
     """Name of the base model that an adapter records, if it can be found here.
+
+    Parameters
+    ----------
+    again : callable, optional
+        Base -> the command that names it, with all else that the user said.
 
     Raises
     ------
@@ -49,11 +57,12 @@ def find_base(adapter: ModelFolder, *, offline: bool = False) -> str:
         None is recorded, or it is a path that is not here. A cached model of the same name is
         offered, never used.
     """
+    again = again or _shortest_command(adapter)
     recorded = adapter.base_model_name
     if not recorded:
         raise AdapterError(
             f'adapter "{adapter.given}": {ADAPTER_CONFIG} names no base model.\n'
-            f"Name it: tuneval compare BASE --adapter {adapter.given} --data test.jsonl"
+            f"Name it: {again('BASE')}"
         )
     if is_dir(expanded(recorded)):
         return recorded
@@ -65,13 +74,15 @@ def find_base(adapter: ModelFolder, *, offline: bool = False) -> str:
     lines = [f'adapter "{adapter.given}" was trained on "{recorded}", which is not here.']
     offered = _offers(recorded, adapter)
     if offered:
-        lines += [
-            f"{offered[1]} If that is the same model:",
-            f"    tuneval compare {offered[0]} --adapter {adapter.given} --data test.jsonl",
-        ]
+        lines += [f"{offered[1]} If that is the same model:", f"    {again(offered[0])}"]
     else:
-        lines.append(f"Name it: tuneval compare BASE --adapter {adapter.given} --data test.jsonl")
+        lines.append(f"Name it: {again('BASE')}")
     raise AdapterError("\n".join(lines))
+
+
+def _shortest_command(adapter: ModelFolder) -> Callable[[str], str]:
+    words = shlex.join(["--adapter", adapter.given, "--data", "FILE"])
+    return lambda base: f"tuneval compare {shlex.quote(base)} {words}"
 
 
 def _offers(recorded: str, adapter: ModelFolder) -> tuple[str, str] | None:
@@ -124,6 +135,18 @@ def check_adapter_fits(
         else:
             _check_tensors(adapter, base)
     return (*warnings, *_name_mismatch(adapter, base))
+
+
+def acts_everywhere(adapter: ModelFolder, base: ModelFolder) -> bool:
+    """Does the adapter sit on every kind of linear layer of the base's numbered layers?"""
+    targets = adapter.adapter_settings.get("target_modules")
+    linear = {
+        name.removesuffix(".weight").rpartition(".")[2]
+        for name, shape in base.tensors.items()
+        if name.endswith(".weight") and len(shape) == 2 and layer_number(name) is not None
+    }
+    named = {name.rpartition(".")[2] for name in targets} if isinstance(targets, list) else set()
+    return targets == "all-linear" or (bool(linear) and linear <= named)
 
 
 def _check_tensors(adapter: ModelFolder, base: ModelFolder) -> None:

@@ -18,6 +18,14 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tuneval.engine.hf.weights.kind import (
+    about_missing_head,
+    check_adapter_kind,
+    check_is_language_model,
+    check_is_whole,
+    has_shards,
+    how_to_gather,
+)
 from tuneval.engine.hf.weights.location import entries, find_folder
 from tuneval.errors import VariantError
 
@@ -42,6 +50,7 @@ TOKENIZER_FILES = (
     "chat_template.json",
 )
 
+_SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _PICKLE_ENDINGS = {".bin", ".pt", ".pth", ".ckpt"}
 _PICKLE_NAMES = re.compile(
     r"(pytorch_model|adapter_model|consolidated|model)[\w.-]*\.(bin|pt|pth|ckpt)"
@@ -89,6 +98,10 @@ class ModelFolder:
         Size of the weight files.
     quantization : str or None
         "4-bit", "8-bit" or the method's name.
+    drawing : mapping
+        Settings of ``generation_config.json`` by which its answers would not be greedy.
+    notes : tuple of str
+        What lies beside what counts and is not read.
     """
 
     path: Path
@@ -114,6 +127,8 @@ class ModelFolder:
     context_length: int | None = None
     quantization: str | None = None
     has_own_code: bool = False
+    drawing: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @property
     def n_layers(self) -> int | None:
@@ -135,8 +150,9 @@ def describe(
     Raises
     ------
     VariantError
-        Nothing is there, the folder holds neither model nor adapter, weights are missing, cut off
-        or stored as pickle only, or it asks for Python code of its own.
+        Nothing is there, the folder holds neither model nor adapter, or a model that is no language
+        model, weights are missing, empty, cut off or stored as pickle only, or it asks for Python code
+        of its own.
     """
     given = str(path_or_id)
     path = find_folder(given, offline=offline, revision=revision)
@@ -160,6 +176,10 @@ def describe(
     adapter_config = _read_json(path / ADAPTER_CONFIG)
     settings = {key: adapter_config[key] for key in sorted(adapter_config) if key not in NOT_RECIPE}
     settings = {key: _sorted_if_set(value) for key, value in settings.items()}
+    notes = _left_behind(path)
+    if has_adapter and _has_model_weights(path) and not _has_adapter_weights(path):
+        has_adapter = False
+        notes.append(f"{ADAPTER_CONFIG} without an adapter's weights: read as the whole model")
     adapter_files = (
         _weight_files(path, given, ADAPTER_WEIGHTS, None, allow_pickle_weights)
         if has_adapter
@@ -170,8 +190,14 @@ def describe(
         if has_model and not (has_adapter and not _has_model_weights(path))
         else ()
     )
+    if model_files:
+        check_is_language_model(config, given)
+        notes += about_missing_head(config)
+    if has_adapter:
+        check_adapter_kind(adapter_config, adapter_config.get("peft_version"), given)
     tensors, dtypes = _headers(model_files, given)
     adapter_tensors, adapter_dtypes = _headers(adapter_files, given)
+    check_is_whole({**tensors, **adapter_tensors}, path, given)
     for name in doubles(adapter_tensors):
         del adapter_tensors[name]
     text_config = config.get("text_config") or config
@@ -198,7 +224,9 @@ def describe(
         disk_bytes=sum(file.stat().st_size for file in (*model_files, *adapter_files)),
         context_length=_context_length(text_config),
         quantization=quantization_of(config),
+        drawing=MappingProxyType(_drawing(_read_json(path / "generation_config.json"))),
         has_own_code=bool(own_code),
+        notes=tuple(notes),
     )
 
 
@@ -238,9 +266,26 @@ def _has_model_weights(path: Path) -> bool:
     return (path / MODEL_WEIGHTS).is_file() or (path / MODEL_INDEX).is_file()
 
 
+def _has_adapter_weights(path: Path) -> bool:
+    return any(entry.name.startswith("adapter_model.") for entry in entries(path))
+
+
+def _left_behind(path: Path) -> list[str]:
+    """An earlier save leaves files that transformers does not look at."""
+    if not (path / MODEL_WEIGHTS).is_file():
+        return []
+    old = [entry.name for entry in entries(path) if _SHARD.fullmatch(entry.name)]
+    old += [MODEL_INDEX] if (path / MODEL_INDEX).is_file() else []
+    if not old:
+        return []
+    return [f"{MODEL_WEIGHTS} is read; left from another save, not read: {', '.join(sorted(old))}"]
+
+
 def _weight_files(
     path: Path, given: str, single: str, index: str | None, allow_pickle: bool
 ) -> tuple[Path, ...]:
+    if (path / single).is_file():  # transformers takes it before an index
+        return (path / single,)
     if index and (path / index).is_file():
         shards = sorted(set(_read_json(path / index).get("weight_map", {}).values()))
         for name in shards:
@@ -253,8 +298,6 @@ def _weight_files(
                 f'(first: "{missing[0]}").\nCopy or download the folder again.'
             )
         return tuple(path / name for name in shards)
-    if (path / single).is_file():
-        return (path / single,)
     pickles = tuple(sorted(e for e in entries(path) if _PICKLE_NAMES.fullmatch(e.name)))
     if pickles and allow_pickle:
         return pickles
@@ -267,7 +310,8 @@ def _weight_files(
     raise VariantError(
         f'"{given}" has no weights: there is no {single}'
         + (f" and no {index}" if index else "")
-        + ".\nCopy or download the folder again."
+        + ".\n"
+        + (how_to_gather(path, given) if has_shards(path) else "Copy or download the folder again.")
     )
 
 
@@ -344,6 +388,29 @@ def _chat_template(path: Path, tokenizer_config: Mapping[str, Any]) -> str | Non
         named = {entry.get("name"): entry.get("template") for entry in template}
         template = named.get("default")
     return template if isinstance(template, str) else None
+
+
+_USUAL_DRAWING = {
+    "repetition_penalty": 1.0,
+    "no_repeat_ngram_size": 0,
+    "num_beams": 1,
+    "length_penalty": 1.0,
+    "bad_words_ids": None,
+    "suppress_tokens": None,
+}
+_USUAL_SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": None, "min_p": None, "typical_p": 1.0}
+"""Settings that change what is drawn, with the values that change nothing; the second only where
+``do_sample`` is on."""
+
+
+def _drawing(config: Mapping[str, Any]) -> dict[str, Any]:
+    """How the folder would have answers drawn, as far as that differs from greedy."""
+    usual = _USUAL_DRAWING | (_USUAL_SAMPLING if config.get("do_sample") else {})
+    return {
+        name: config[name]
+        for name, value in usual.items()
+        if config.get(name) is not None and config[name] != value
+    }
 
 
 def _context_length(config: Mapping[str, Any]) -> int | None:

@@ -13,13 +13,14 @@ import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from logging import ERROR, getLogger
+from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 
 from tuneval.engine.hf.weights.attachment import Weights
-from tuneval.engine.hf.weights.folder import ModelFolder, is_pickle
+from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, is_pickle
 from tuneval.engine.hf.weights.placement import Placement
 from tuneval.errors import BackendUnavailable, VariantError, gather
 
@@ -29,15 +30,24 @@ SMALL_MODEL = 50_000_000
 
 def resolve_device(device: str) -> str:
     """Turn "auto" into the best device here."""
-    if device != "auto":
-        if device.startswith("cuda") and not torch.cuda.is_available():
-            raise BackendUnavailable(
-                f'device "{device}" asked for, but torch sees no CUDA device. Use --device cpu.'
-            )
-        return device
-    if torch.cuda.is_available():
-        return "cuda:0"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+    has_mps = torch.backends.mps.is_available()
+    if device == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "mps" if has_mps else "cpu"
+    kind, _, number = device.partition(":")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise BackendUnavailable(
+            f'device "{device}" asked for, but torch sees no CUDA device. Use --device cpu.'
+        )
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        raise BackendUnavailable(
+            f'device "{device}" asked for, but the last one that torch sees is '
+            f"cuda:{torch.cuda.device_count() - 1}."
+        )
+    if kind == "mps" and not has_mps:
+        raise BackendUnavailable(
+            f'device "{device}" asked for, but torch sees no Apple GPU. Use --device cpu.'
+        )
+    return device
 
 
 def resolve_dtype(wanted: str, folder: ModelFolder | None, device: str) -> str:
@@ -85,7 +95,8 @@ def load_weights(
             offloaded = tempfile.mkdtemp(prefix="tuneval-")
             undo.callback(shutil.rmtree, offloaded, ignore_errors=True)
             options |= {"max_memory": placement.max_memory, "offload_folder": offloaded}
-        model, info = _read_model(folder, dtype, trust_remote_code, options)
+        path = undo.enter_context(_without_adapter(folder))
+        model, info = _read_model(folder, path, dtype, trust_remote_code, options)
         _refuse_random(folder, info)
         if placement.device_map is None and bits is None:
             model = model.to(device)
@@ -96,10 +107,28 @@ def load_weights(
     return weights
 
 
+@contextlib.contextmanager
+def _without_adapter(folder: ModelFolder) -> Iterator[Path]:
+    """The folder without the adapter that lies in it: transformers would attach that unasked, on top of
+    weights that may hold it already."""
+    if not (folder.path / ADAPTER_CONFIG).is_file():
+        yield folder.path
+        return
+    with tempfile.TemporaryDirectory(prefix="tuneval-") as name:
+        for entry in folder.path.iterdir():
+            if not entry.name.startswith("adapter_"):
+                (Path(name) / entry.name).symlink_to(entry.absolute())
+        yield Path(name)
+
+
 def _read_model(
-    folder: ModelFolder, dtype: str, trust_remote_code: bool, options: Mapping[str, Any]
+    folder: ModelFolder,
+    path: Path,
+    dtype: str,
+    trust_remote_code: bool,
+    options: Mapping[str, Any],
 ) -> tuple[Any, Mapping[str, Any]]:
-    """The model of a folder, and what transformers says of its tensors."""
+    """The model of a folder, read at ``path``, and what transformers says of its tensors."""
     from transformers import AutoModelForCausalLM
 
     has_pickles = any(is_pickle(file) for file in folder.weight_files)
@@ -107,7 +136,7 @@ def _read_model(
         with _without_bars(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             model, info = AutoModelForCausalLM.from_pretrained(
-                str(folder.path),
+                str(path),
                 dtype=getattr(torch, dtype),
                 use_safetensors=not has_pickles,
                 weights_only=True,

@@ -1,0 +1,183 @@
+"""Requests -> the exact text that a variant reads, for people and files; needs no weights.
+
+``shown`` writes what ``Renderer`` turns into ids; ``renderer_of`` makes the renderer of a variant
+from its folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tuneval.engine.hf.text import tokenizer
+from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Written
+from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
+from tuneval.engine.hf.weights.folder import ModelFolder
+from tuneval.errors import VariantError, gather
+from tuneval.types import Request, ShownPrompt
+
+EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
+
+
+def shown(renderer: Renderer, requests: Sequence[Request]) -> list[ShownPrompt]:
+    """The text of every request as the model reads it, cut where it is cut.
+
+    Raises
+    ------
+    VariantError
+        The chat template refuses the messages or loses the text of a turn; or the vocabulary has no
+        way to spell an answer, or spells two answers to one question alike.
+    """
+    _check_answers(renderer, requests)
+    return [
+        _shown(renderer, request, written)
+        for request, written in zip(requests, renderer.written(requests), strict=True)
+    ]
+
+
+def _check_answers(renderer: Renderer, requests: Sequence[Request]) -> None:
+    """Refuse answers to one question that the model could not tell apart."""
+    by_prompt: dict[object, dict[str, Request]] = {}
+    for request in requests:
+        if request.continuation is not None:
+            by_prompt.setdefault(request.prompt, {})[request.continuation] = request
+    unknown = getattr(renderer.tokenizer, "unk_token_id", None)
+    for answers in by_prompt.values():
+        if len(answers) < 2:  # no choice between answers
+            continue
+        spelled: dict[tuple[int, ...], list[str]] = {}
+        scorings = renderer.scorings(list(answers.values()))
+        for answer, scoring in zip(answers, scorings, strict=True):
+            window = scoring.windows[-1]
+            spelled.setdefault(window.ids[len(window.ids) - window.n_scored :], []).append(answer)
+        faults = [_alike(same) for same in spelled.values() if len(same) > 1]
+        faults += [
+            f'"{same[0].strip()}" holds characters that it does not know'
+            for ids, same in spelled.items()
+            if len(same) == 1 and unknown in ids and renderer.tokenizer.unk_token not in same[0]
+        ]
+        if faults:
+            raise VariantError(
+                gather(
+                    "The tokenizer cannot spell these answers, so that their likelihood says nothing.",
+                    faults,
+                    "Name them in words that it knows (--labels RAW=NAME,...), or have the answer "
+                    "written (--scoring generate).",
+                )
+            )
+
+
+def _alike(answers: Sequence[str]) -> str:
+    return " and ".join(f'"{one.strip()}"' for one in answers) + " become the same tokens"
+
+
+def _shown(renderer: Renderer, request: Request, written: Written) -> ShownPrompt:
+    text, continuation = written.text, request.continuation
+    if continuation is not None:
+        text, continuation, _ = renderer.pair(written, continuation)
+    if not text:
+        text = renderer.first_token()
+    elif not written.is_chat and not text.startswith(renderer.bos_text):
+        text = renderer.bos_text + text
+    n_left = renderer.n_cut_on_the_left(request, text)
+    if n_left == 0:
+        return ShownPrompt(text, continuation, written.n_cut, written.cut_at)
+    ids = renderer.encode_all([text])[text]
+    kept = renderer.tokenizer.decode(ids[n_left:], clean_up_tokenization_spaces=False)
+    # By tokens, not by text: a tokenizer may spell what it read otherwise (small letters, accents).
+    needed = text[_half_of_what_is_asked(request, text) :]
+    is_lost = len(ids) - n_left < len(renderer.encode_all([needed])[needed])
+    return ShownPrompt(kept, continuation, n_left, 0, is_lost)
+
+
+def _half_of_what_is_asked(request: Request, text: str) -> int:
+    """The middle of the last turn, or of an exact prompt, in the whole text."""
+    prompt = request.prompt
+    asked = (prompt if isinstance(prompt, str) else prompt[-1].content).strip()
+    return max(0, text.rfind(asked)) + len(asked) // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """What is known of a variant on disk, and the tokenizers that lie there (None: none)."""
+
+    name: str
+    model: ModelFolder | None
+    adapter: ModelFolder | None
+    base_tokenizer: Any
+    own_tokenizer: Any = None
+
+
+def spoken_by(
+    folders: Folders,
+    *,
+    tokenizer_from: TokenizerFrom = "auto",
+    chat_template: ChatTemplate = "auto",
+) -> Spoken:
+    """Settle the tokenizer and the template of a variant.
+
+    Raises
+    ------
+    VariantError
+        There is no tokenizer, or those of base and adapter disagree.
+    """
+    model, adapter = folders.model, folders.adapter
+    base, own = folders.base_tokenizer, folders.own_tokenizer
+    given = model.given if model else folders.name
+    if base is None and own is None:
+        raise VariantError(
+            f'"{given}" has no tokenizer files.\n'
+            "Copy those of the model that it was trained from into its folder."
+        )
+    if adapter is None or base is None:
+        return tokenizer.speak(
+            base or own, chat_template, origin="own", owner="own", who=folders.name
+        )
+    return tokenizer.reconcile(
+        base,
+        own,
+        adapter=adapter.given,
+        base=given,
+        has_resized_embeddings=has_own_embeddings(adapter),
+        tokenizer_from=tokenizer_from,
+        chat_template=chat_template,
+    )
+
+
+def has_own_embeddings(adapter: ModelFolder | None) -> bool:
+    """Whether an adapter brings a whole embedding matrix."""
+    return adapter is not None and any(key.endswith(EMBEDDINGS) for key in adapter.adapter_tensors)
+
+
+def context_length(length: object, spoken: Spoken) -> int:
+    """Tokens that the model reads at most: as its config says, else as its tokenizer says."""
+    if isinstance(length, int) and length:
+        return length
+    named = getattr(spoken.tokenizer, "model_max_length", None)
+    # Tokenizers that know no limit say 1e30.
+    return int(named) if named and named < 1e9 else DEFAULT_CONTEXT_LENGTH
+
+
+def renderer_of(
+    name: str,
+    model: ModelFolder,
+    adapter: ModelFolder | None = None,
+    *,
+    tokenizer_from: TokenizerFrom = "auto",
+    chat_template: ChatTemplate = "auto",
+    thinks: bool = True,
+    trust_remote_code: bool = False,
+) -> Renderer:
+    """The renderer of a variant, from its folders alone; imports neither torch nor weights."""
+    own = None if adapter is None else tokenizer.load(adapter, trust_remote_code=trust_remote_code)
+    base = tokenizer.load(model, trust_remote_code=trust_remote_code)
+    spoken = spoken_by(
+        Folders(name, model, adapter, base, own),
+        tokenizer_from=tokenizer_from,
+        chat_template=chat_template,
+    )
+    length = context_length(model.context_length, spoken)
+    return Renderer(
+        spoken.tokenizer, template=spoken.template, context_length=length, thinks=thinks
+    )

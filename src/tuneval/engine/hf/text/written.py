@@ -1,0 +1,147 @@
+"""Messages -> the text that a model reads: chat template or plain template, and nothing lost.
+
+Not for: tokens, and what to leave out where the text is too long (``cutting.py``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from tuneval.errors import VariantError
+from tuneval.types import Message
+
+VERSION = 2
+"""Stands in fingerprints; raised when the same messages begin to give another text."""
+
+_END_OF_THINKING = "</think>"
+_ANSWER = "⁂"
+"""Stands for an answer where a template is asked what it puts before one."""
+
+
+def plain_template(messages: Sequence[Message], *, is_scored: bool) -> str:
+    """Messages as text where there is no chat template.
+
+    System text and each answered turn end in a blank line; question and answer are joined by
+    nothing after white space, by a blank after ":", else by a line break. The blank belongs to the
+    answer's first token in most vocabularies, so a prompt for generation ends before it.
+    """
+    text = ""
+    for index, turn in enumerate(messages):
+        is_last = index == len(messages) - 1
+        if turn.role != "user":
+            text += turn.content + ("" if is_last else "\n\n")
+            continue
+        between = joiner(turn.content)
+        text += turn.content + (between.rstrip(" ") if is_last and not is_scored else between)
+    return text
+
+
+def joiner(content: str) -> str:
+    """What stands between a question and its answer in the plain template."""
+    if not content or content[-1].isspace():
+        return ""
+    return " " if content.endswith(":") else "\n"
+
+
+def chat_text(
+    tokenizer: Any, template: str, messages: Sequence[Message], *, thinks: bool = True
+) -> str:
+    """Messages through a chat template, up to where the answer begins.
+
+    Raises
+    ------
+    VariantError
+        The template refuses the messages, or leaves out what one of them says.
+    """
+    import jinja2
+
+    try:
+        text = _rendered(tokenizer, template, messages, is_answered=False, thinks=thinks)
+    except jinja2.TemplateError as error:
+        roles = ", ".join(turn.role for turn in messages)
+        raise VariantError(
+            f"the chat template refuses these messages ({roles}): {error}.\n"
+            "Use --chat-template off for the plain template, or leave the system text out."
+        ) from error
+    lost = _lost(messages, text)
+    if lost:
+        raise VariantError(
+            f"the chat template leaves out the text of these turns: {', '.join(lost)} "
+            f'(first: "{_first_of(lost[0], messages)}").\n'
+            "Use --chat-template off for the plain template, which keeps every turn, or give them "
+            "a role that the template knows."
+        )
+    return text
+
+
+def answer_joint(
+    tokenizer: Any, template: str, messages: Sequence[Message], *, thinks: bool = True
+) -> str:
+    """What a chat template writes between its generation prompt and the answer; mostly nothing.
+
+    Trainers render whole conversations, so that a blank, a line break or an empty thinking block
+    before the answer is learnt as its beginning. A generation prompt that ends earlier ("About:"
+    before " billing") would have the answer scored where it was never seen.
+    """
+    import jinja2
+
+    before = _rendered(tokenizer, template, messages, is_answered=False, thinks=thinks)
+    try:
+        answered = (*messages, Message("assistant", _ANSWER))
+        whole = _rendered(tokenizer, template, answered, is_answered=True, thinks=thinks)
+    except jinja2.TemplateError:
+        return ""  # a template that takes no answers says nothing about them
+    joint, found, _ = whole.removeprefix(before).partition(_ANSWER)
+    return joint if found and whole.startswith(before) else ""
+
+
+def _rendered(
+    tokenizer: Any,
+    template: str,
+    messages: Sequence[Message],
+    *,
+    is_answered: bool,
+    thinks: bool,
+) -> str:
+    turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+    text: str = tokenizer.apply_chat_template(
+        turns,
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=not is_answered,
+        **({} if thinks else {"enable_thinking": False}),
+    )
+    return text
+
+
+def _lost(messages: Sequence[Message], text: str) -> list[str]:
+    """Roles of the messages whose words do not stand in the text; white space does not count."""
+    squeezed = _squeezed(text)
+    return list(
+        dict.fromkeys(
+            turn.role
+            for turn in messages
+            if _squeezed(_kept(turn)) not in squeezed and not _is_quoted(turn.content, text)
+        )
+    )
+
+
+def _kept(turn: Message) -> str:
+    """What a template must keep: templates of thinking models drop the thoughts of earlier turns."""
+    return turn.content.rpartition(_END_OF_THINKING)[2]
+
+
+def _is_quoted(content: str, text: str) -> bool:
+    """Templates write the turns of tools as JSON."""
+    return any(json.dumps(content, ensure_ascii=ascii)[1:-1] in text for ascii in (True, False))
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _first_of(role: str, messages: Sequence[Message]) -> str:
+    content = next(turn.content for turn in messages if turn.role == role)
+    return content if len(content) <= 60 else content[:57] + "..."

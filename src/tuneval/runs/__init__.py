@@ -1,0 +1,1 @@
+"""Finished runs: held to gates, listed, laid side by side. Reads records; runs no model."""
