@@ -100,6 +100,8 @@ def test_chats_are_compared_by_their_turns() -> None:
 def test_real_pool() -> None:
     pool = read(shared_path("banking77", "train.jsonl.gz"))
     test = read(shared_path("banking77", "test_half.jsonl.gz"))
-    shown = few_shot(pool.cases, 77, selection_seed=3, labels=pool.labels, test=test.cases)
-    assert len({case.references for case in shown}) == 77
+    shown = few_shot(
+        pool.cases, len(pool.labels), selection_seed=3, labels=pool.labels, test=test.cases
+    )
+    assert {case.references for case in shown} == {(label,) for label in pool.labels}
     assert not {case.inputs["text"] for case in shown} & {c.inputs["text"] for c in test.cases}

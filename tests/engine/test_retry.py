@@ -57,7 +57,11 @@ def test_jitter_takes_a_share_of_the_wait() -> None:
     [
         ({"attempts": 3}, "busy (after 3 attempts)", 2),
         ({"attempts": 1}, "busy (after 1 attempt)", 0),
-        ({"attempts": 99, "budget_seconds": 10.0}, "busy (after 4 attempts)", 3),
+        (
+            {"attempts": 99, "budget_seconds": 10.0},
+            "busy (after 4 attempts, within 10 s: backend.give_up_seconds)",
+            3,
+        ),
     ],
 )
 def test_attempts_and_time_run_out(settings: dict[str, float], said: str, n_waits: int) -> None:

@@ -17,7 +17,7 @@ SLOW_MACHINE = Limits(wall_seconds=60.0)
 
 def test_honest_programs_pass(each: SandboxBackend) -> None:
     rows = shared_rows("sandbox", "honest.jsonl")
-    assert len(rows) == 15
+    assert rows
     outcomes = run_all([corpus_program(row, row["program"]) for row in rows], each, SLOW_MACHINE)
     assert _others([row["id"] for row in rows], outcomes, "passed") == []
 
@@ -39,16 +39,15 @@ def _others(ids: list[str], outcomes: list[Outcome], wanted: str) -> list[str]:
     return [f"{name}: {o.outcome} {o.detail}" for name, o in pairs if o.outcome != wanted]
 
 
-@pytest.mark.parametrize("part", [slice(0, 164, 4)], ids=["41"])
-def test_humaneval_solutions_pass(best: SandboxBackend, part: slice) -> None:
+def test_every_fourth_humaneval_solution_passes(best: SandboxBackend) -> None:
     ids, programs = _reference_programs("humaneval", "HumanEval.jsonl.gz")
-    assert _others(ids[part], run_all(programs[part], best, SLOW_MACHINE), "passed") == []
+    assert _others(ids[::4], run_all(programs[::4], best, SLOW_MACHINE), "passed") == []
 
 
 @pytest.mark.slow
 def test_all_humaneval_solutions_pass(each: SandboxBackend) -> None:
     ids, programs = _reference_programs("humaneval", "HumanEval.jsonl.gz")
-    assert len(programs) == 164
+    assert len(programs) == len(shared_rows("humaneval", "HumanEval.jsonl.gz"))
     assert _others(ids, run_all(programs, each, SLOW_MACHINE), "passed") == []
 
 
@@ -60,20 +59,16 @@ def test_empty_humaneval_bodies_fail(best: SandboxBackend) -> None:
     assert _others([case.id for case in cases], outcomes, "wrong_answer") == []
 
 
-MBPP = {
-    "prompt_ids1-10.jsonl": 10,
-    "test_ids11-260.jsonl.gz": 250,
-    "sanitized_ids_le260.jsonl.gz": 135,
-}
+MBPP = ("prompt_ids1-10.jsonl", "test_ids11-260.jsonl.gz", "sanitized_ids_le260.jsonl.gz")
 
 
 @pytest.mark.parametrize(
     "file",
-    [next(iter(MBPP)), *(pytest.param(f, marks=pytest.mark.slow) for f in list(MBPP)[1:])],
+    [MBPP[0], *(pytest.param(file, marks=pytest.mark.slow) for file in MBPP[1:])],
 )
 def test_mbpp_solutions_pass(best: SandboxBackend, file: str) -> None:
     ids, programs = _reference_programs("mbpp", file)
-    assert len(programs) == MBPP[file]
+    assert len(programs) == len(shared_rows("mbpp", file))
     assert not [program for program in programs if program.grading == "inproc"]
     assert _others(ids, run_all(programs, best, SLOW_MACHINE), "passed") == []
 

@@ -7,6 +7,7 @@ log), 4 the data cannot tell whether a gate holds, 130/143 interrupted and resum
 from __future__ import annotations
 
 import codecs
+import contextlib
 import errno
 import functools
 import io
@@ -78,14 +79,22 @@ class Stopped(Exception):
 
 
 def _with_own_interrupts(command: Callable[..., int]) -> Callable[..., int]:
-    """Typer turns KeyboardInterrupt into a silent exit with 130: take it before typer does."""
+    """Typer turns KeyboardInterrupt into a silent exit with 130, and a reader of our output who
+    has seen enough (``| head``) into a failure: take both before typer does."""
 
     @functools.wraps(command)
     def run_command(*args: Any, **words: Any) -> int:
         try:
-            return command(*args, **words)
+            outcome = command(*args, **words)
+            sys.stdout.flush()  # while there is someone to say that it was not taken
         except KeyboardInterrupt as stop:
             raise Stopped(143 if isinstance(stop, Terminated) else 130) from stop
+        except BrokenPipeError as error:
+            if error.filename is not None:
+                raise
+            _drop_stdout()
+            return 0
+        return outcome
 
     return run_command
 
@@ -95,7 +104,17 @@ for _name, _command in COMMANDS.items():
 
 
 MENDABLE = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG}
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EROFS,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.EIO,
+        errno.ESTALE,
+    }
 )
 """What the system refuses for a reason that lies with the machine or the words given."""
 
@@ -142,6 +161,7 @@ def _escaped(error: UnicodeError) -> tuple[str, int]:
 def exit_code(words: Sequence[str]) -> int:
     """Run the words of one command line; everything that can go wrong ends here."""
     signal.signal(signal.SIGTERM, _terminate)
+    _open_closed_streams()
     try:
         outcome = app(
             with_flags([with_hyphens(word) for word in words or ["--help"]]),
@@ -159,18 +179,36 @@ def exit_code(words: Sequence[str]) -> int:
     except Stopped as stop:
         _say("\ninterrupted. What was answered is kept: the same command goes on from there.")
         return int(stop.args[0])
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115 - lets the interpreter flush
-        return 0
     except OSError as error:
         if error.errno not in MENDABLE:
             return _own_bug()
-        _say(f'tuneval: "{error.filename or "a file"}": {error.strerror}.')
+        if error.filename is None:
+            _drop_stdout()
+        _say(f'tuneval: "{error.filename or "standard output"}": {error.strerror}.')
         _say("What was answered is kept: once that is mended, the same command goes on from there.")
         return 2
-    except Exception:  # noqa: BLE001 - the one place where our own bugs become exit code 3
-        return _own_bug()
+    except Exception as error:  # noqa: BLE001 - the one place where our own bugs become exit code 3
+        from tuneval.engine.hf.weights.memory import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            return _own_bug()
+        _say("tuneval: there is not enough memory for this run on this machine.")
+        _say("Give --dtype bfloat16 or a smaller --batch-size, or compare fewer models at a time.")
+        return 2
     return outcome if isinstance(outcome, int) else 0
+
+
+def _open_closed_streams() -> None:
+    """Python has no stream where the caller closed it (``>&-``): what is said goes nowhere."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115 - until the end
+
+
+def _drop_stdout() -> None:
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())  # the interpreter flushes once more when it ends
+    os.close(nowhere)
 
 
 def _own_bug() -> int:
@@ -190,7 +228,8 @@ def _say(text: str) -> None:
     from tuneval.engine.address import hidden
     from tuneval.report.escape import terminal
 
-    print("\n".join(terminal(line) for line in hidden(text).split("\n")), file=sys.stderr)
+    with contextlib.suppress(OSError):  # nobody may be reading
+        print("\n".join(terminal(line) for line in hidden(text).split("\n")), file=sys.stderr)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> None:

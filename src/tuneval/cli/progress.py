@@ -7,6 +7,8 @@ import time
 from typing import Any
 
 SECONDS_BETWEEN_LINES = 10.0
+FEWEST_FOR_A_RATE = 8
+"""Answers after the first: it waits for weights to load, and tells nothing of the others."""
 
 
 def progress_for(*, quiet: bool) -> Any:
@@ -97,12 +99,14 @@ class Lines:
     def __init__(self) -> None:
         self._stage, self._total, self._done, self._n_reused = "", 0, 0, 0
         self._started = self._spoken = 0.0
+        self._first: tuple[float, int] | None = None
         self._note = ""
 
     def begin(self, stage: str, total: int) -> None:
         """Name the stage."""
         self._stage, self._total, self._done, self._n_reused = _fitted(stage), total, 0, 0
         self._started = self._spoken = time.monotonic()
+        self._first = None
         self._note = ""
 
     def advance(self, n: int, *, n_reused: int = 0) -> None:
@@ -110,14 +114,22 @@ class Lines:
         self._done += n
         self._n_reused += n_reused
         now = time.monotonic()
+        fresh = self._done - self._n_reused
+        if self._first is None and fresh:
+            self._first = now, fresh
         if now - self._spoken >= SECONDS_BETWEEN_LINES:
             self._spoken = now
-            fresh = max(self._done - self._n_reused, 1)
-            left = (now - self._started) / fresh * (self._total - self._done)
-            speed = fresh / (now - self._started)
-            self._print(
-                f"{self._done}/{self._total}, {speed:.0f}/s, about {left:.0f} s left{self._note}"
-            )
+            self._print(f"{self._done}/{self._total}{self._pace(now, fresh)}{self._note}")
+
+    def _pace(self, now: float, fresh: int) -> str:
+        """Speed since the first answer and what it promises; nothing while it is a guess."""
+        started, n_first = self._first or (now, fresh)
+        if fresh - n_first < FEWEST_FOR_A_RATE or now <= started:
+            return ""
+        speed = (fresh - n_first) / (now - started)
+        told = f"{speed:.0f}/s" if speed >= 1 else f"{1 / speed:.0f} s each"
+        left = max(self._total - self._done, 0) / speed
+        return f", {told}, about {left:.0f} s left"
 
     def note(self, text: str) -> None:
         """Say it with the next line."""

@@ -119,9 +119,11 @@ class RetryPolicy:
                 if refused.kind != "retry":
                     raise
                 wait = self._wait_after(attempt, refused)
-                is_last = attempt == self.attempts or self._clock() + wait > deadline
-                if is_last or self._stopped.is_set():
+                is_late = self._clock() + wait > deadline
+                if attempt == self.attempts or is_late or self._stopped.is_set():
                     tried = f"{attempt} attempt" + ("s" if attempt > 1 else "")
+                    if is_late:
+                        tried += f", within {self.budget_seconds:g} s: backend.give_up_seconds"
                     raise Refused("unit", f"{refused} (after {tried})") from refused
                 self._sleep(wait)
         raise AssertionError("a policy has at least one attempt")
