@@ -77,7 +77,7 @@ def test_fault_40_nothing_that_a_run_leaves_holds_a_secret(
     words = ("--adapter", "lora", "--base-url", url, "--data", str(data), "--resamples", "200")
     judge = ("--judge", "openai:base", "--judge-url", url, "--report", "html,md,csv")
     said = [tuneval("compare", "base", *words, *judge, exits=1)]  # one question is refused
-    (run,) = (tmp_path / "tuneval-runs").iterdir()
+    (run,) = (one for one in (tmp_path / "tuneval-runs").iterdir() if not one.is_symlink())
     said.append(tuneval("report", str(run), exits=0))
 
     # Without the secret the server lets nobody in; with it in the environment the run goes on.
