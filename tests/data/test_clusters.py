@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tuneval.data.clusters import distinct
+from tuneval.data.clusters import asked_in, distinct, equal_inputs
 from tuneval.data.outputs import read_references
 from tuneval.data.read import read
 from tuneval.errors import DataError
 from tuneval.perturbations import perturb
+from tuneval.types import Case
 
 ROWS = [{"text": f"how do I {n % 3}", "label": "ab"[n % 2]} for n in range(6)]
 NOTE = "3 distinct inputs among 6 rows: equal inputs count as one."
@@ -86,3 +87,31 @@ def test_a_column_that_looks_like_one_is_offered(reader, tmp_path) -> None:
         'Cases that share a value of "doc_id" may not be independent; to count them together: '
         "--cluster doc_id."
     ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "n_distinct"),
+    [
+        pytest.param(
+            [
+                {"choices": ["a", "b"], "start": "as green as grass"},
+                {"choices": ["a", "b"], "start": "as green as mud"},
+            ],
+            2,
+            id="a sentence under an unknown name tells rows apart",
+        ),
+        pytest.param(
+            [
+                {"text": "where is it", "response": "it is here", "id": "1"},
+                {"text": "where is it", "response": "it is there", "id": "2"},
+            ],
+            1,
+            id="other answers to one question are one question",
+        ),
+        pytest.param([{"id": "1"}, {"id": "2"}], 2, id="nothing is known of the questions"),
+    ],
+)
+def test_what_tells_two_questions_apart(rows, n_distinct: int) -> None:
+    cases = [Case(str(n), inputs={}, references=("x",)) for n, _ in enumerate(rows)]
+    clustered, _ = equal_inputs(cases, [asked_in(row) for row in rows])
+    assert len({case.cluster or case.id for case in clustered}) == n_distinct

@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from tuneval.data.formats import Row, listed
+from tuneval.data.output_columns import PREDICTION_COLUMNS, REFERENCE_COLUMNS
 from tuneval.data.values import columns_of, values_of
 from tuneval.types import Case
 
@@ -50,8 +51,21 @@ def distinct(cases: Sequence[Case]) -> list[Case]:
 
 
 def asked_in(fields: Mapping[str, object]) -> dict[str, object]:
-    """What a row of references says of the question; {} where it holds ids and answers only."""
-    return {name: value for name, value in fields.items() if name.casefold() in INPUTS}
+    """What a row of references says of the question; {} where it holds ids and answers only.
+
+    A sentence under another name belongs to the question, too, unless it is called an answer: rows
+    that differ in it are no copies.
+    """
+    asked = {name: value for name, value in fields.items() if name.casefold() in INPUTS}
+    if not asked:
+        return {}
+    answers = {*REFERENCE_COLUMNS, *PREDICTION_COLUMNS}
+    more = {
+        name: value
+        for name, value in fields.items()
+        if isinstance(value, str) and " " in value.strip() and name.casefold() not in answers
+    }
+    return {**asked, **more}
 
 
 def equal_inputs(

@@ -85,7 +85,7 @@ def tuned_against_base(
     if several and {"better", "worse"} <= {reading.outcome for reading in readings}:
         reasons.append(_both_lists(group, readings, known.general))
     n_seeds = group[0].details.get("training_seeds_candidate", 1.0)
-    if any(reading.outcome in {"better", "worse"} for reading in readings):
+    if is_tuning and any(one.outcome in {"better", "worse"} for one in readings):
         reasons += {1.0: [ONE_CHECKPOINT], 2.0: [TWO_CHECKPOINTS]}.get(n_seeds, [])
     if known.kind(candidate) == "adapter" and not known.count("full"):
         reasons.append(NO_FULL)
