@@ -24,11 +24,10 @@ PLACE = Place(DATA, offline=True)
 
 @pytest.mark.parametrize("key", PROMPTS)
 def test_context_and_continuation_are_those_of_lm_eval(key: str) -> None:
-    """Of the rows that are here. Examples depend on all rows of their split and on a row's place."""
+    """Of the rows that are here; examples that are drawn depend on a row's place too."""
     shared_path("mmlu")
     name, _, shots = key.rpartition("/")
-    if int(shots) and not examples_are_published(name):
-        pytest.skip(f"the examples of {name} are not the published ones")
+    by_place = bool(int(shots)) and shots_of(name) == "drawn"
     found = load(name, PLACE, few_shot=int(shots))
     task = tasks.build(
         found.cases.task, labels=found.cases.labels, few_shot=found.examples, **found.options
@@ -39,7 +38,7 @@ def test_context_and_continuation_are_those_of_lm_eval(key: str) -> None:
     n_checked = 0
     for n, row in enumerate(rows):
         place, case = here.get(row, (None, None))
-        if case is None or (int(shots) and place != n):
+        if case is None or (by_place and place != n):
             continue
         asked = [digest(one.prompt, one.continuation or "") for one in task.ask(case)]
         assert asked == PROMPTS[key][n * n_requests : (n + 1) * n_requests]
@@ -48,12 +47,15 @@ def test_context_and_continuation_are_those_of_lm_eval(key: str) -> None:
         pytest.skip(f"none of the rows that lm-eval was asked for is in {name}")
 
 
-def examples_are_published(name: str) -> bool:
+def shots_of(name: str) -> str:
+    """How examples are chosen; skips where they are not the published ones."""
     name, _, subset = name.partition(":")
     benchmark = registry.load(BENCHMARKS, name, room="benchmarks")()
     facts = benchmark.facts(subset)
     pool = benchmark.read(PLACE, subset, facts.pool)
-    return checksum(pool) == KNOWN[f"{facts.name}/{facts.pool}"][1]
+    if checksum(pool) != KNOWN[f"{facts.name}/{facts.pool}"][1]:
+        pytest.skip(f"the examples of {facts.name} are not the published ones")
+    return facts.shots
 
 
 def row_of(case: Case) -> str:
