@@ -212,13 +212,14 @@ def test_forgotten_is_what_a_guard_proved(
         == ("base", "lora", "accuracy", "all")
     ]
     ends = {"interval90_low": difference - half, "interval90_high": difference + half}
+    p_value = 0.001 if abs(difference) > half else 0.7  # a test that agrees with the interval
     fallen = replace(
         found,
         case_set="general",
         difference=difference,
         interval=Interval(difference - half, difference + half, 0.95, "t"),
-        p_value=0.001,
-        p_adjusted=0.001,
+        p_value=p_value,
+        p_adjusted=p_value,
         details=ends,
     )
     guard = replace(RUN.case_sets[0], name="general", is_guard=True, cases=())

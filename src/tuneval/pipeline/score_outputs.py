@@ -161,7 +161,7 @@ def score(
     return result
 
 
-CHECKS = ("contamination", "groups", "slices", "calibration")
+CHECKS = ("answers", "contamination", "groups", "slices", "calibration")
 """Questions beyond the score that answers which are there can settle."""
 
 

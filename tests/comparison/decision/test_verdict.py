@@ -175,15 +175,15 @@ UNCLEAR = (
         pytest.param(
             made(-3.21, -4, -2.4, unit="perplexity", higher_is_better=False, detectable=1.1),
             "better",
-            "Fine-tuning improved accuracy by +3.21 over the base model "
-            "(95% CI +2.40 to +4.00, n=400).",
+            "Fine-tuning improved accuracy by 3.21 over the base model "
+            "(95% CI -4.00 to -2.40, lower is better, n=400).",
             id="less is better",
         ),
         pytest.param(
             made(-0.25, -0.3, -0.2, unit="nats", higher_is_better=False, detectable=0.1),
             "better",
-            "Fine-tuning improved accuracy by +0.250 nats over the base model "
-            "(95% CI +0.200 to +0.300, n=400).",
+            "Fine-tuning improved accuracy by 0.250 nats over the base model "
+            "(95% CI -0.300 to -0.200, lower is better, n=400).",
             id="nats",
         ),
         pytest.param(
@@ -205,6 +205,29 @@ UNCLEAR = (
 )
 def test_table_9_1(comparison, outcome, text):
     assert base_to_tuned(comparison, "accuracy") == (outcome, text)
+
+
+@pytest.mark.parametrize(
+    ("comparison", "text"),
+    [
+        (
+            made(4.7, 1.1, 8.3, details={"n_clusters": 51.0}),
+            "lora is better than base in accuracy by +4.7 points "
+            "(95% CI +1.1 to +8.3, n=400, 51 independent).",
+        ),
+        (
+            made(-4.7, -8.3, -1.1),
+            "lora is worse than base in accuracy by 4.7 points (-8.3 to -1.1).",
+        ),
+        (
+            made(2.0, -1.0, 5.0, p=0.2, details={"n_clusters": 51.0}),
+            "The data cannot tell lora from base in accuracy: +2.0 points (-1.0 to +5.0). "
+            "51 independent examples detect 5.0 in 80 of 100 test sets.",
+        ),
+    ],
+)
+def test_two_systems_of_which_none_is_known_to_be_the_base(comparison, text: str) -> None:
+    assert base_to_tuned(comparison, "accuracy", is_tuning=False)[1].startswith(text.rstrip("."))
 
 
 def gap(value, low90, high90, **more):

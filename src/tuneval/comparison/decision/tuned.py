@@ -50,7 +50,9 @@ def tuned_against_base(
 ) -> tuple[Verdict, list[Reading], list[Forgot], list[str]]:
     """The verdict of a pair, and what the run's headline needs of it: readings, guards, flags."""
     baseline, candidate = group[0].baseline, group[0].candidate
-    over = "the base model" if known.kind(baseline) in {"base", ""} else baseline
+    is_base = known.kind(baseline) in {"base", ""}
+    # Outputs that exist already say nothing of what made them; a name may.
+    is_tuning = bool(known.facts) or not is_base or baseline.casefold().startswith("base")
     several = sum(c.case_set not in known.general for c in group) > 1
     readings, warnings, flags = [], list(faults), []
     guards: list[Forgot] = []
@@ -65,7 +67,8 @@ def tuned_against_base(
             else:
                 guard_reasons.append(text)
             continue
-        outcome, text = base_to_tuned(c, c.metric, over=over)
+        over = "the base model" if is_base else baseline
+        outcome, text = base_to_tuned(c, c.metric, over=over, is_tuning=is_tuning)
         readings.append(Reading(outcome, f"{c.case_set}: {text}" if several else text))
         warnings += doubts(c) or unread_sentences(c)
     for curve in known.curves_of(candidate):
@@ -119,7 +122,7 @@ def _no_change_points(comparison: Comparison) -> float:
 
 
 def base_to_tuned(
-    comparison: Comparison, metric: str, *, over: str = "the base model"
+    comparison: Comparison, metric: str, *, over: str = "the base model", is_tuning: bool = True
 ) -> tuple[Outcome, str]:
     """Outcome and sentence of table 9.1.
 
@@ -129,26 +132,36 @@ def base_to_tuned(
         Name of the metric as printed.
     over : str
         What the candidate is compared with.
+    is_tuning : bool
+        Whether the candidate was made from the baseline; of two systems of which that is not known
+        nothing is said about fine-tuning.
     """
     g, s = gain(comparison), gain(comparison).scale
     outcome = outcome_of(comparison)
-    span = f"{s.signed(g.low)} to {s.signed(g.high)}"
-    n = comparison.n_cases
+    span = _span(comparison, g)
+    left, right = comparison.baseline, comparison.candidate
     if outcome == "better":
-        is_tiny = s.plain(g.value) == s.plain(0.0)
-        by = f"less than {10.0**-s.digits:g}" if is_tiny else s.signed(g.value)
+        what = f"Fine-tuning improved {metric} by {_amount(comparison, g)} over {over}"
+        if not is_tuning:
+            what = f"{right} is better than {left} in {metric} by {_amount(comparison, g)}"
         return outcome, (
-            f"Fine-tuning improved {metric} by {by}{s.noun} over {over} "
-            f"({_level(comparison)} CI {span}, n={n}).{_whatever(comparison, g)}"
+            f"{what} ({_level(comparison)} CI {span}, n={_n_text(comparison)})."
+            f"{_whatever(comparison, g)}"
         )
     if outcome == "worse":
-        is_tiny = s.plain(g.value) == s.plain(0.0)
-        by = f"less than {10.0**-s.digits:g}" if is_tiny else s.plain(-g.value)
+        if not is_tuning:
+            return outcome, (
+                f"{right} is worse than {left} in {metric} by {_amount(comparison, g)} ({span})."
+                f"{_whatever(comparison, g)}"
+            )
         return outcome, (
-            f"Fine-tuning made {metric} worse by {by}{s.noun} ({span})."
+            f"Fine-tuning made {metric} worse by {_amount(comparison, g)} ({span})."
             f"{_whatever(comparison, g)} Check the prompt template used at training time, the "
             "learning rate and the label order before changing the rank."
         )
+    cannot = "The data cannot tell whether fine-tuning helped"
+    if not is_tuning:
+        cannot = f"The data cannot tell {right} from {left} in {metric}"
     same = alike(comparison)
     if outcome == "no change":
         most = _no_change_points(comparison)
@@ -156,10 +169,10 @@ def base_to_tuned(
         text = f"{metric} did not change by more than {points} in either direction."
         return outcome, f"{text} {same}".rstrip()
     if isnan(g.value):
-        return outcome, f"The data cannot tell whether fine-tuning helped: {comparison.note}."
+        return outcome, f"{cannot}: {comparison.note}."
     if same:
-        return outcome, f"The data cannot tell whether fine-tuning helped. {same}"
-    text = f"The data cannot tell whether fine-tuning helped: {s.signed(g.value)}{s.noun}"
+        return outcome, f"{cannot}. {same}"
+    text = f"{cannot}: {s.signed(_own_sign(comparison) * g.value)}{s.noun}"
     if not g.has_interval:
         text += f" (no interval: {comparison.note})."
     elif p_of(comparison) >= ALPHA and (
@@ -169,6 +182,34 @@ def base_to_tuned(
     else:
         text += f" ({span})."
     return outcome, text + _how_many(comparison, g)
+
+
+def _own_sign(comparison: Comparison) -> int:
+    """Gains are positive where things got better; numbers are printed with their metric's sign."""
+    return 1 if comparison.higher_is_better else -1
+
+
+def _amount(comparison: Comparison, g: Gain) -> str:
+    """How much better or worse; a rise of a metric where more is better bears its sign."""
+    s = g.scale
+    if s.plain(g.value) == s.plain(0.0):
+        return f"less than {10.0**-s.digits:g}{s.noun}"
+    is_rise = comparison.higher_is_better and g.value > 0
+    return f"{s.signed(g.value) if is_rise else s.plain(abs(g.value))}{s.noun}"
+
+
+def _span(comparison: Comparison, g: Gain) -> str:
+    """The interval of the difference, in the metric's own direction."""
+    if comparison.higher_is_better:
+        return f"{g.scale.signed(g.low)} to {g.scale.signed(g.high)}"
+    return f"{g.scale.signed(-g.high)} to {g.scale.signed(-g.low)}, lower is better"
+
+
+def _n_text(comparison: Comparison) -> str:
+    """Number of cases, and of what is independent among them where that is fewer."""
+    n_clusters = comparison.details.get("n_clusters", comparison.n_cases)
+    n = str(comparison.n_cases)
+    return n if n_clusters >= comparison.n_cases else f"{n}, {n_clusters:.0f} independent"
 
 
 def _level(comparison: Comparison) -> str:
@@ -190,7 +231,9 @@ def _how_many(comparison: Comparison, g: Gain) -> str:
     if not isfinite(g.detectable):
         return ""
     s = g.scale
-    text = f" {comparison.n_cases} examples detect {s.plain(g.detectable)} in 80 of 100 test sets"
+    n_clusters = comparison.details.get("n_clusters", comparison.n_cases)
+    n = f"{n_clusters:.0f} independent" if n_clusters < comparison.n_cases else comparison.n_cases
+    text = f" {n} examples detect {s.plain(g.detectable)} in 80 of 100 test sets"
     needed = comparison.details.get("cases_needed")
     if needed is not None and comparison.n_cases < FEWEST_CASES:
         needed = max(needed, FEWEST_CASES)

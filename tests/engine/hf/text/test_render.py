@@ -99,11 +99,11 @@ def test_messages_go_through_the_chat_template() -> None:
 
 
 def test_a_template_is_asked_to_leave_thinking_out() -> None:
-    template = "{% if enable_thinking is defined and not enable_thinking %}calm {% endif %}go"
-    turns = (Message("user", "Hi"),)
-    for thinks, text in ((True, "go"), (False, "calm go")):
+    template = "{% if enable_thinking is defined and not enable_thinking %}calm {% endif %}Hi"
+    asked = Request("r", "c", (Message("user", "Hi"),), decoding=Decoding())
+    for thinks, text in ((True, "Hi"), (False, "calm Hi")):
         reader = Renderer(build_tokenizer(), template=template, context_length=64, thinks=thinks)
-        assert reader._prompt_text(turns, is_scored=False) == (text, True)
+        assert reader.write(asked).text == text
 
 
 def test_a_template_that_refuses() -> None:
