@@ -2,6 +2,7 @@
 
     TUNEVAL_SHARED=../shared python evidence/other_rows.py /tmp/other
     TUNEVAL_SHARED=/tmp/other make test
+    TUNEVAL_SHARED=../shared python evidence/other_rows.py --check   # that all rows give the shared figures
 
 Figures are recomputed with the libraries that made them (scikit-learn, sacrebleu, rouge-score) or by
 counting. What an official program computed is left out with its file or key, and its tests skip.
@@ -17,7 +18,7 @@ import os
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -319,7 +320,27 @@ RECOMPUTED: dict[str, Callable[[Path, Figures], Figures]] = {
 }
 
 
+def differences(made: Any, shared: Any) -> Iterator[float]:
+    """Of every number that both have."""
+    if isinstance(made, dict):
+        for key in made.keys() & shared.keys():
+            yield from differences(made[key], shared[key])
+    elif not isinstance(made, str):
+        yield abs(made - shared)
+
+
+def check() -> int:
+    for name, figures in RECOMPUTED.items():
+        path = SHARED / "data" / name
+        shared = json.loads(path.read_text(encoding="utf-8"))
+        found = list(differences(figures(path.parent, shared), shared))
+        print(f"{name}: {len(found)} figures, largest difference {max(found):.1e}")
+    return 0
+
+
 def main() -> int:
+    if sys.argv[1] == "--check":
+        return check()
     target = Path(sys.argv[1])
     (target / "data").mkdir(parents=True)
     for path in SHARED.iterdir():
