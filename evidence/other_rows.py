@@ -363,7 +363,7 @@ def main() -> int:
     for name, figures in RECOMPUTED.items():
         made = target / "data" / name
         found = figures(made.parent, json.loads((data / name).read_text(encoding="utf-8")))
-        write(made, json.dumps(found, indent=1) + "\n")
+        write(made, json.dumps(found, indent=1, sort_keys=True) + "\n")
     print(
         f"{halved} files with every second row removed, {len(RECOMPUTED)} files of figures made anew"
     )
