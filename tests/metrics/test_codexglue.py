@@ -6,7 +6,7 @@ import json
 import pytest
 
 from metrics.making import made_cases, value, written
-from shared import shared_json, shared_path
+from shared import shared_figures, shared_json, shared_path
 from tuneval.metrics import build
 
 
@@ -43,7 +43,7 @@ SAMPLES = "evaluator_samples"
     ],
 )
 def test_code_to_code(key, expected, given):
-    figures = shared_json("codexglue", "expected_scores.json")[key]
+    figures = shared_figures("codexglue", "expected_scores.json", of=(key,))
     cases, answers = made_cases(lines(*expected.split("/"))), written(lines(*given.split("/")))
     assert value(build("codexglue_bleu"), cases, answers) == pytest.approx(
         figures["bleu"], abs=0.01

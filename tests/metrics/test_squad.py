@@ -6,7 +6,7 @@ import json
 import pytest
 
 from metrics.making import made_cases, value, vector, written
-from shared import shared_json, shared_path
+from shared import shared_figures, shared_path
 from tuneval.errors import MetricError
 from tuneval.metrics import build
 from tuneval.types import Case, Prediction
@@ -39,7 +39,7 @@ def questions(version):
 
 @pytest.mark.parametrize(("version", "system"), SYSTEMS)
 def test_official_figures(version, system):
-    expected = shared_json("squad", "expected_scores.json")[version][system]
+    expected = shared_figures("squad", "expected_scores.json", of=(version, system))
     cases = questions(version)
     texts = zipped("squad", f"predictions_{version}", f"{system}.json.gz")
     answers = [

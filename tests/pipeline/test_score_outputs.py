@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared import shared_json, shared_path
+from shared import shared_figures, shared_json, shared_path
 from tuneval.cli.main import exit_code
 from tuneval.comparison import Settings
 from tuneval.errors import ConfigError, DataError
@@ -93,18 +93,18 @@ def test_columns_of_one_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("version", ["v1.1", "v2.0"])
 def test_squad_figures_through_the_command(version: str, tmp_path: Path) -> None:
     """The nested official file and a released prediction file give the official figures."""
-    expected = shared_json("squad", "expected_scores.json")
     data = shared_path("squad", f"dev_{version}_subset.json.gz")
     folder = shared_path("squad", f"predictions_{version}")
     names = {"v1.1": ("squad_v1_em", "squad_v1_f1"), "v2.0": ("squad_em", "squad_f1")}[version]
     file = sorted(folder.iterdir())[0]
+    system = file.name.removesuffix(".json.gz")
+    figures = shared_figures("squad", "expected_scores.json", of=(version, system))
     result = score(
         Expected(str(data), task="generate"),
         {"system": str(file)},
         metrics=MetricsSpec.of(names),
         settings=FEW,
     )
-    figures = expected[version][file.name.removesuffix(".json.gz")]
     exact = figures["exact"] if "exact" in figures else figures["exact_match"]
     assert 100 * value(result, "system", names[0]) == pytest.approx(exact, abs=1e-9)
     assert 100 * value(result, "system", names[1]) == pytest.approx(figures["f1"], abs=1e-9)
