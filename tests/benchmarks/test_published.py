@@ -260,8 +260,7 @@ def test_the_same_answer_every_time(
 )
 def test_what_cannot_be_scored(name: str, message: str, tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_text("x\n")
-    if name == "humaneval":
-        shared_path("humaneval")
+    data = shared_path("humaneval").parent if name == "humaneval" else tmp_path
     with pytest.raises(ConfigError) as error:
-        scored(name, tmp_path / "p.txt")
+        scored(name, tmp_path / "p.txt", data)
     assert message in str(error.value)
