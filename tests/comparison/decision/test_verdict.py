@@ -17,9 +17,6 @@ from tuneval.comparison.decision.tuned import (
     ONE_CHECKPOINT,
     TWO_CHECKPOINTS,
     base_to_tuned,
-    exploratory_sentence,
-    plan_sentence,
-    power_sentence,
 )
 from tuneval.types import (
     Comparison,
@@ -737,37 +734,3 @@ def test_nothing_to_compare_is_inconclusive():
 
 def test_headline_of_no_outcomes():
     assert headline([], []) == "INCONCLUSIVE"
-
-
-def test_power_sentence():
-    assert power_sentence(BETTER) == (
-        "Your 400 examples can detect a difference of 5.0 points or more in 80 of 100 test sets. "
-        "The observed difference is +39.8."
-    )
-
-
-@pytest.mark.parametrize(
-    ("comparison", "text"),
-    [
-        (
-            replace(BETTER, slice="writer=learner"),
-            "This suggests that lora is better than base in accuracy on writer=learner: "
-            "+39.8 points (95% CI +35.1 to +44.4, n=400).",
-        ),
-        (
-            WORSE,
-            "This suggests that lora is worse than base in accuracy: -4.2 points "
-            "(95% CI -7.0 to -1.4, n=400).",
-        ),
-        (DONT_KNOW, ""),
-    ],
-)
-def test_exploratory_findings_only_suggest(comparison, text):
-    assert exploratory_sentence(comparison, "accuracy") == text
-
-
-def test_plan_sentence():
-    assert plan_sentence(200, 0.1) == (
-        "200 examples can detect a difference of 6.1 points or more in 80 of 100 test sets where two "
-        "variants disagree on 10% of the cases."
-    )

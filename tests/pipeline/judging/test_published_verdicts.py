@@ -55,6 +55,9 @@ def test_alpaca_eval_figures_come_out_through_comparison() -> None:
     for name in MODELS:
         score, expected = scores[name, "win_rate"], published[name]
         assert 100 * score.value == pytest.approx(expected["win_rate"], abs=5e-5)
+        wins = np.array([one for one in found.case_scores[name] if one is not None])
+        spread = wins.std(ddof=1) / math.sqrt(wins.size)
+        assert 100 * spread == pytest.approx(expected["standard_error"], abs=5e-5)
         assert score.interval is not None
         half = (score.interval.high - score.interval.low) / 2
         error = half / student.ppf(0.975, score.n_cases - 1)

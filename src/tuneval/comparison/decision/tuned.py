@@ -245,45 +245,6 @@ def _how_many(comparison: Comparison, g: Gain) -> str:
     return text + f"; {cases_text(needed)} would settle a difference of {size}."
 
 
-def power_sentence(comparison: Comparison) -> str:
-    """What n can detect and what was observed; printed with every comparison ("" if undefined)."""
-    g, s = gain(comparison), gain(comparison).scale
-    if not isfinite(g.detectable) or isnan(g.value):
-        return ""
-    return (
-        f"Your {comparison.n_cases} examples can detect a difference of "
-        f"{s.plain(g.detectable)}{s.noun} or more in 80 of 100 test sets. "
-        f"The observed difference is {s.signed(g.value)}."
-    )
-
-
-def exploratory_sentence(comparison: Comparison, metric: str) -> str:
-    """What a comparison outside the confirmatory family suggests; "" where it suggests nothing.
-
-    Secondary metrics, classes, groups and perturbations are many: after Benjamini-Hochberg they
-    suggest, they never show.
-    """
-    g = gain(comparison)
-    if not g.has_interval or doubts(comparison) or p_of(comparison) >= ALPHA:
-        return ""
-    side = "better" if g.value > 0 else "worse"
-    where = "" if comparison.slice == "all" else f" on {comparison.slice}"
-    return (
-        f"This suggests that {comparison.candidate} is {side} than {comparison.baseline} in "
-        f"{metric}{where}: {g.scale.signed(g.value)}{g.scale.noun} "
-        f"(95% CI {g.scale.signed(g.low)} to {g.scale.signed(g.high)}, n={comparison.n_cases})."
-    )
-
-
-def plan_sentence(n: int, discordant: float) -> str:
-    """What ``n`` cases can show when two variants disagree on this share of them."""
-    points = 100 * power.detectable(n, discordant)
-    return (
-        f"{n} examples can detect a difference of {points:.1f} points or more in 80 of 100 test sets "
-        f"where two variants disagree on {discordant:.0%} of the cases."
-    )
-
-
 def _both_lists(
     group: Sequence[Comparison], readings: Sequence[Reading], general: Collection[str]
 ) -> str:

@@ -294,7 +294,7 @@ def _grade_in_process(remote: Remote, job: dict[str, Any]) -> None:
     parts = [compile(text, "<tests>", "exec", dont_inherit=True) for text in job["tests"]]
     try:
         _run_tests(remote, job, parts, space, space.get(job["entry_point"]))
-    except Exception:
+    except Exception:  # what tests raise is judged by whoever called; only the rest ends here
         raise
     except BaseException as error:  # noqa: BLE001  SystemExit, its like and a program's own
         remote.end("early_exit", type(error).__name__, phase="call")
