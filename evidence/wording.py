@@ -45,6 +45,7 @@ SETS = {
     "demo": ("label", "test", "Message: {text}\nTopic:"),
 }
 N_TEST = 48
+BATCH = 16
 Row = dict[str, str]
 
 
@@ -78,15 +79,15 @@ def pair(template: str, row: Row) -> Pair:
 
 def tune(name: str, template: str, steps: int, shared: Path, folder: Path) -> None:
     model, tokenizer = load(base_of(name, shared))
-    model = with_lora(model, rank=16, targets="all-linear", training_seed=0)
-    rows = rows_of(name, "train", shared)[: steps * 32]
+    model = with_lora(model, rank=16, targets="all-linear", training_seed=0, dropout=0.0)
+    rows = rows_of(name, "train", shared)[: steps * BATCH]
     encoded = []
     for row in rows:
         try:
             encoded.append(encode(tokenizer, pair(template, row)))
         except ValueError:  # a byte that joins its neighbour's token
             continue
-    recipe = Recipe(learning_rate=3e-3, epochs=1, steps=steps, evaluations=4)
+    recipe = Recipe(learning_rate=3e-3, epochs=1, batch_size=BATCH, steps=steps, evaluations=4)
     train(model, tokenizer, encoded, [], recipe, folder)
 
 

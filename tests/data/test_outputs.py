@@ -117,6 +117,15 @@ def test_two_columns_that_may_be_expected_or_answered(tmp_path: Path) -> None:
         read_references(file)
 
 
+def test_two_columns_that_may_be_expected(tmp_path: Path) -> None:
+    file = write(tmp_path, "own.jsonl", rows(prompt=PROMPT, answer=SAID, target=GOLD))
+    with pytest.raises(DataError, match='"answer", "target" may each hold what was expected'):
+        read_references(file)
+    assert len(read_references(f"{file}:target").cases) == len(GOLD)
+    coded = write(tmp_path, "coded.jsonl", rows(label=GOLD, gold=GOLD))
+    assert read_references(coded).columns["reference"] == "gold"
+
+
 def test_json_is_no_label(tmp_path: Path) -> None:
     file = write(tmp_path, "own.jsonl", [{"answer": f'{{"n": {n % 2}}}'} for n in range(8)])
     assert read_references(file).task == "generate"

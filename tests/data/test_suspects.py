@@ -83,9 +83,9 @@ FAULTS: dict[str, tuple[Callable[[int], Row], str | Row, dict[str, Any], str]] =
         asked, {"question": "q", "choices": ["oak", ["elm"], "ash"], "answer": "A"}, {},
         'choice 2 of "choices" is a list, expected text',
     ),
-    "choice twice": (
-        asked, {"question": "q", "choices": ["oak", "elm", " oak"], "answer": "B"}, {},
-        'choices 1 and 3 of "choices" are both " oak"',
+    "one choice again and again": (
+        asked, {"question": "q", "choices": ["oak", "oak", " oak"], "answer": "B"}, {},
+        'all 3 choices of "choices" are "oak"',
     ),
     "one choice": (
         asked, {"question": "q", "choices": ["oak"], "answer": "A"}, {},

@@ -267,19 +267,20 @@ def _preference(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 
 def _multiple_choice(table: Table, columns: Mapping[str, str]) -> Prepared:
-    index, note = choices.settle(table, columns)
+    settled = choices.settle(table, columns)
 
     def build(row: Fields, columns: Mapping[str, str]) -> Reading:
         given = choices.choices_of(row, columns)
-        right = index(given, scalar_of(row, columns, "answer"))
+        right = settled.choose(given, scalar_of(row, columns, "answer"))
         inputs = {
             "question": text_of(row, columns, "question"),
             "choices": given.texts,
             **_around(row, columns),
         }
-        return Reading(inputs, (str(right),), _cluster(inputs))
+        return Reading(inputs, choices.equals_of(given, right), _cluster(inputs))
 
-    return Prepared(build, () if note is None else (note,))
+    notes = (settled.note, choices.doubles_note(table, columns, settled))
+    return Prepared(build, tuple(note for note in notes if note is not None))
 
 
 def _unprepared(row: Fields, columns: Mapping[str, str]) -> Reading:

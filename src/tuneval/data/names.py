@@ -83,6 +83,16 @@ ASIDES: Tiers = (
 )  # fmt: skip
 """What a row says about itself: never part of a question."""
 
+AFTERWARDS: Tiers = (
+    ("explanation", "explanations", "rationale", "rationales", "reasoning", "reason", "justification",
+     "cot", "chain_of_thought", "thought", "thoughts", "thinking", "analysis", "steps", "solution",
+     "comment", "comments", "note", "notes", "feedback", "critique", "remark", "remarks", "hint",
+     "prediction", "predictions", "pred", "predicted", "generated", "generated_text", "generation",
+     "model_output", "model_answer", "model_response", "actual_output", "metadata", "meta", "info",
+     "rejected", "chosen", "full_text", "formatted", "rendered", "original", "raw", "embedding"),
+)  # fmt: skip
+"""What comes after a question: why an answer is right, what some model said, how a row was made."""
+
 _BETWEEN = re.compile(r"[\s_-]+")
 
 
