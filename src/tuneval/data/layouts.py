@@ -151,6 +151,8 @@ def _messages(row: Fields, columns: Mapping[str, str]) -> Reading:
         raise RowFault(
             f'the last turn is of "{last.role}", expected the assistant\'s answer', "messages"
         )
+    if last.more and not last.content.strip():
+        raise RowFault("the assistant's answer calls a tool and says nothing: no text to compare")
     if not any(turn.role == "user" for turn in before):
         raise RowFault("no turn of the user before the assistant's answer")
     return Reading({"messages": tuple(before)}, (last.content,))

@@ -42,7 +42,7 @@ def content_of(request: Request) -> dict[str, Any]:
     """Return what is asked, without the ids that say for whom."""
     prompt: Any = request.prompt
     if not isinstance(prompt, str):
-        prompt = [[turn.role, turn.content] for turn in prompt]
+        prompt = [[turn.role, turn.content, *([turn.more] if turn.more else [])] for turn in prompt]
     return {
         "prompt": prompt,
         "continuation": request.continuation,
