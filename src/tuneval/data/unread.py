@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from shlex import quote as quoted
-from statistics import median
 
 from tuneval.data.fields import strings_in
 from tuneval.data.formats import Row, Table, listed, quote
@@ -180,12 +179,16 @@ def _outweighs(rows: Sequence[Row], column: str, chosen: Match) -> bool:
     texts = [value for row in rows if isinstance(value := row.fields.get(column), str)]
     if 2 * len(texts) < len(rows) or 2 * len(set(texts)) < len(texts) or len(texts) < _FEW:
         return False
-    long = median(len(text.split()) for text in texts)
+    long = _middle([len(text.split()) for text in texts])
     read = [
         sum(len(text.split()) for name in chosen.used for text in strings_in(row.fields.get(name)))
         for row in rows
     ]
-    return long >= _LONG and long >= _TIMES * median(read)
+    return long >= _LONG and long >= _TIMES * _middle(read)
+
+
+def _middle(lengths: Sequence[int]) -> int:
+    return sorted(lengths)[len(lengths) // 2]
 
 
 def _left(table: Table, chosen: Match, named: Collection[str]) -> list[str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tuneval.assess.measure import Predictions
 from tuneval.checks.training_file import read_training
 from tuneval.comparison.beyond.wording_trial import (
+    COSTLY_SHARE,
     MARGIN_NATS,
     WordingTrial,
     is_told_apart,
@@ -48,7 +49,7 @@ FEWEST_ROUNDS, MOST_ROUNDS = 2, 3
 MOST_JOINED = 3
 """So many of the cheapest wordings lend each other their words before and after the text."""
 
-MOST_ALIKE = 24
+MOST_ALIKE = 48
 """Wordings that may be the trained one as well are tested up to that many, the cheapest first."""
 TIE_NATS, TIE_SCORE = 0.02, 0.1
 """Of wordings that differ by less, the one that was tried first: likelier words stand first."""
@@ -103,6 +104,12 @@ class Arm:
     def own(self) -> NDArray[np.float64]:
         """What references cost in the run's own wording."""
         return next(iter(self.costs.values()))
+
+    @property
+    def is_costly_here(self) -> bool:
+        """Are references cheaper by a tenth in some other wording?"""
+        own, least = _mean(self.own), _mean(self.costs[_cheapest(self.costs)])
+        return own - least >= max(MARGIN_NATS, COSTLY_SHARE * own)
 
     def promising(self) -> Iterator[Frame]:
         """Wordings that are cheaper by more than nothing."""
@@ -266,6 +273,8 @@ class Trial:
             }
             least = min(scores.values())
             best = next(frame for frame, one in scores.items() if one <= least + TIE_SCORE)
+            if best == start and arm.is_costly_here:
+                best = _cheapest(arm.costs)  # tested, and told as the base's own if it is
             judged.append(replace(arm, best=best))
         return judged
 
