@@ -378,6 +378,17 @@ READ: dict[str, tuple[Make, str, str, dict[str, str]]] = {
                                 {"role": "assistant", "content": a(n)}], "page_source": long(n)},
         "messages", "generate", {"input": "messages", "reference": "messages"},
     ),
+    "question, choices, answer as a list of one": (
+        lambda n: {"question": q(n), "choices": choices(n), "answer": ["ABCD"[n % 4]]},
+        "multiple choice", "multiple_choice",
+        {"choices": "choices", "input": "question", "reference": "answer"},
+    ),
+    "a chat and its tools": (
+        lambda n: {"messages": [{"role": "user", "content": q(n)},
+                                {"role": "assistant", "content": a(n)}],
+                   "tools": [{"name": "find", "parameters": {"type": "object"}}]},
+        "messages", "generate", {"input": "messages", "reference": "messages"},
+    ),
     "text, JSON as label": (
         lambda n: {"text": q(n), "label": f'{{"colour": "{COLOURS[n % 2]}"}}'},
         "labelled text", "generate", {"input": "text", "reference": "label"},
@@ -573,6 +584,12 @@ ASKED: dict[str, tuple[Make, str]] = {
         'rows: "Case File" holds text that is not asked about; the question may be "question" alone '
         'or with "Case File".\nSay --input question to leave it out, or put it into the prompt: '
         "--prompt '{Case File}\\n\\n{question}\\n{choices}\\nAnswer:'.",
+    ),
+    "two languages in one object": (
+        lambda n: {"translation": {"en": p(n), "de": f"Tor {n}"}},
+        'rows: its columns "translation" are no layout that is known.\n"translation" holds objects: '
+        "write what stands in them into columns of its own.\n"
+        "Name the columns: --input COLUMN --reference COLUMN.",
     ),
     "two languages": (
         lambda n: {"en": p(n), "de": f"Tor {n}"},

@@ -241,6 +241,15 @@ def settle(table: Table, columns: Mapping[str, str]) -> Settled:
     return Settled(_reader(rules.values()))
 
 
+def answer_of(row: Fields, columns: Mapping[str, str]) -> object:
+    """The answer of a row; a list of one is that one. Raises RowFault."""
+    column = columns["answer"]
+    value = row.get(column)
+    if isinstance(value, list | tuple) and len(value) == 1:
+        row = {**row, column: value[0]}
+    return scalar_of(row, columns, "answer")
+
+
 def equals_of(given: Choices, index: int) -> tuple[int, ...]:
     """This choice, and then all others with the same words: nothing tells them apart."""
     words = given.texts[index].strip()
@@ -280,7 +289,7 @@ def _asked(rows: Iterable[Row], columns: Mapping[str, str]) -> Iterable[_Asked]:
     """Place, choices and answer of every row that has them."""
     for place, fields in rows:
         try:
-            yield place, choices_of(fields, columns), scalar_of(fields, columns, "answer")
+            yield place, choices_of(fields, columns), answer_of(fields, columns)
         except RowFault:
             continue
 

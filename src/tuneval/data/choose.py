@@ -257,7 +257,12 @@ def _no_layout(table: Table, present: Sequence[str], explicit: Mapping[str, str]
     nearest = max(LAYOUTS, key=n_found)
     lines = [f"{table.file}: its columns {listed(present)} are no layout that is known."]
     lines[0] += unread.numbers_hint(table)
-    if n_found(nearest):
+    nested = [c for c in present if any(isinstance(row.fields.get(c), dict) for row in table.rows)]
+    if nested and not explicit:
+        lines.append(
+            f"{quote(nested[0])} holds objects: write what stands in them into columns of its own."
+        )
+    elif n_found(nearest):
         lines.append(f"The nearest is {nearest.name}, which needs {_needs(nearest)}.")
     if explicit.keys() & {"input", "reference"}:
         missing = next(k for k in ("input", "reference") if k not in explicit)

@@ -273,7 +273,7 @@ def _multiple_choice(table: Table, columns: Mapping[str, str]) -> Prepared:
 
     def build(row: Fields, columns: Mapping[str, str]) -> Reading:
         given = choices.choices_of(row, columns)
-        right = settled.choose(given, scalar_of(row, columns, "answer"))
+        right = settled.choose(given, choices.answer_of(row, columns))
         inputs = {
             "question": text_of(row, columns, "question"),
             "choices": given.texts,

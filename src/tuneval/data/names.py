@@ -75,7 +75,7 @@ OFFERED: Tiers = (
 HEADS: Tiers = (("title", "subject", "headline"),)
 """What stands over a text, and may belong to it."""
 ASIDES: Tiers = (
-    ("id", "_id", "uid", "uuid", "guid", "idx", "index", "key", "task_id", "url", "link", "date",
+    ("id", "_id", "uid", "uuid", "guid", "idx", "index", "key", "task_id", "custom_id", "url", "link", "date",
      "time", "timestamp", "created", "created_at", "updated_at", "split", "lang", "language",
      "author", "user", "username", "user_id", "writer", "file", "filename", "path", "hash",
      "licence", "license", "length", "n_tokens", "num_tokens", "token_count", "tokens", "word_count",

@@ -12,7 +12,7 @@ from typing import Any
 from tuneval.data.fields import strings_in
 from tuneval.data.formats import Row, Table, listed, quote
 from tuneval.data.labels import MAX_FOUND_LABELS, as_text
-from tuneval.data.names import TEXTS
+from tuneval.data.names import ASIDES, TEXTS, has_name
 from tuneval.data.values import is_low, values_of
 from tuneval.errors import DataError
 from tuneval.registry import unknown
@@ -218,7 +218,7 @@ def _is_copy(
         return False
     known = {*cases.columns.values(), *cases.cases[0].inputs, name}
     return _key(name) == _key(cases.columns.get("reference", "")) or any(
-        other not in known for other in free
+        other not in known and not has_name(ASIDES, other) for other in free
     )
 
 
@@ -264,7 +264,9 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, bool | int | float):
         return as_text(value)
     if isinstance(value, Mapping):
-        keys = ("generated_text", "text", "content", "message", "choices", "label")
+        keys = (
+            "generated_text", "text", "content", "message", "choices", "body", "output_text", "label"
+        )  # fmt: skip
         return next((text_of(value[key]) for key in keys if value.get(key) is not None), None)
     if not isinstance(value, list | tuple) or not value:
         return None

@@ -254,4 +254,4 @@ def unread_note(
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and any(map(_is_text, value)))
+    return any(strings_in(value))
