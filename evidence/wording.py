@@ -126,6 +126,8 @@ def is_same(one: str, other: str) -> bool:
 
 def outcome(template: str, found: dict) -> str:
     """How the trained wording stands in a finding of a run that asked otherwise."""
+    if found["wordings"] == 1:  # the references are certain already: no other can be better
+        return "all alike"
     if found["best"] is not None and is_same(found["best"], template):
         return "named"
     if any(is_same(one, template) for one in found["alike"]):

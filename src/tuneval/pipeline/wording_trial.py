@@ -487,7 +487,8 @@ class Trial:
         frame, start = self.framing.start, self.framing.start
         if better:
             tuned = [costs[arm.name] for arm, _ in trials]
-            common = [one for one in tuned[0] if all(one in own for own in tuned)]
+            chosen = dict.fromkeys([start, *(arm.best for arm, _ in trials)])
+            common = [one for one in chosen if all(one in own for own in tuned)]
             frame = min(common, key=lambda one: sum(_mean(own[one]) for own in tuned))
         arm = better[0] if better else trials[0][0]
         where = f"rows of {self.references.source}"

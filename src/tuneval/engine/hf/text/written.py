@@ -158,17 +158,21 @@ def _has_calls(turn: Message, text: str) -> bool:
 
 def _values(arguments: object) -> Iterator[str]:
     """Every text and number among the arguments of a call; arguments may be JSON as text."""
+    read: object = arguments
     if isinstance(arguments, str):
         try:
-            arguments = json.loads(arguments)
+            read = json.loads(arguments)
         except ValueError:
-            yield arguments
-            return
-    if isinstance(arguments, dict | list):
-        for one in arguments.values() if isinstance(arguments, dict) else arguments:
-            yield from _values(json.dumps(one))
-    elif isinstance(arguments, str | int | float) and not isinstance(arguments, bool):
-        yield str(arguments)
+            read = arguments
+    yield from _leaves(read)
+
+
+def _leaves(value: object) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(one)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield str(value)
 
 
 def _kept(turn: Message) -> str:
