@@ -37,7 +37,7 @@ from tuneval.tasks.frames import Frame, Framing, cue_of
 from tuneval.tasks.generate import Generate
 from tuneval.tasks.multiple_choice import MultipleChoice
 from tuneval.tasks.reference_loss import ReferenceLoss
-from tuneval.types import Case, CaseSet, Finding, Variant, VariantFacts, arms
+from tuneval.types import Case, CaseSet, Finding, Variant, arms
 
 MOST_REFERENCES = 32
 FEWEST_REFERENCES = 16
@@ -59,7 +59,6 @@ LOGGED_TIMES, LOGGED_NATS = 2.0, 0.5
 were trained. A loss over whole texts is higher than one over answers: it hides, never alarms."""
 
 AskVariants = Callable[[Sequence[CaseSet], Sequence[Variant], Task], Mapping[str, Predictions]]
-PLAIN = "plain template"
 _OTHER_TEMPLATE = " The base has another chat template, which was not tried."
 ASKED, BEST, ALIKE = "as asked here", "the best", "cannot be told from it"
 COLUMNS: Mapping[str, Literal["text", "nats"]] = {
@@ -205,19 +204,21 @@ class Trial:
     def look(
         self,
         plan: Plan,
-        facts: Mapping[str, VariantFacts],
+        templates: Mapping[str, str | None],
         asked: Mapping[str, Task],
         ask: AskVariants,
     ) -> Trialled:
-        """Search, test, and take the better wording where the run asks for that."""
+        """Search, test, and take the better wording where the run asks for that.
+
+        ``templates``: variant -> what tells its chat template from others, None where it has none.
+        """
         found: list[Arm] = []
         for name, members in arms(self.plan.variants).items():
             if name == self.plan.baseline:
                 continue
-            form = facts[members[0].name].prompt_format
-            has_template = form != PLAIN
-            forms = {form, facts[self.plan.baseline].prompt_format}
-            untried = _OTHER_TEMPLATE if len(forms) > 1 and PLAIN not in forms else ""
+            own, base = (templates[one] for one in (members[0].name, self.plan.baseline))
+            has_template = own is not None
+            untried = _OTHER_TEMPLATE if own and base and own != base else ""
             known = [one.best for one in found]
             costs = self._search(members[0], known, ask, has_chat_template=has_template)
             found.append(Arm(name, members[0], has_template, costs, _cheapest(costs), untried))
