@@ -23,7 +23,7 @@ from report.finished_run import (
     with_benchmark,
 )
 from report.test_escape import HIDING, JOINED, ORDINARY
-from tuneval.report import escape, html
+from tuneval.report import escape, html, predictions
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
@@ -46,6 +46,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     made = {
         "labels": html.render(RUN),
         "graded": html.render(GRADED),
+        "cut": html.render(RUN, most_text_bytes=9000),
         "five arms": html.render(five_arms(finished_run(20))),
         "two case sets": html.render(with_benchmark(finished_run(20))),
         "private": html.render(finished_run(20), private=True),
@@ -199,7 +200,8 @@ def test_graded_answers_are_neither_right_nor_wrong(open_page: Callable[..., Tab
 
 def test_pictures_select_cases(open_page: Callable[..., Tab], tmp_path: Path) -> None:
     tab = open_page("graded")
-    assert not tab.run("document.getElementById('pictures').hidden")
+    tab.run("document.querySelector('.more').open = true")
+    tab.wait("!document.getElementById('pictures').hidden")
     counts = tab.run(
         "[...document.querySelectorAll('.histogram .pick title')].map(t => t.textContent)"
     )
@@ -359,6 +361,28 @@ def test_copying_a_case_copies_its_record(open_page: Callable[..., Tab], tab: Ta
     record = json.loads(tab.run("window.copied"))
     assert record["case_id"] == "test.jsonl:7"
     assert record["answers"].keys() == {"base", "lora-0", "lora-1", "lora-2", "full"}
+
+
+def test_cases_that_had_no_room_come_from_the_side_file(
+    open_page: Callable[..., Tab], tab: Tab
+) -> None:
+    open_page("cut")
+    kept = _rows(tab)
+    assert kept < 120
+    script = (
+        "(text) => { const box = document.getElementById('rest');"
+        "Object.defineProperty(box, 'files', {value: [new File([text], 'predictions.jsonl')], configurable: true});"
+        "box.dispatchEvent(new Event('change')); }"
+    )
+    tab.run(f"({script})({json.dumps(predictions.render(RUN))})")
+    tab.wait("document.documentElement.dataset.rows === '120'")
+    tab.run("location.hash = '#cases?show=fixed&to=full'")
+    tab.wait(f"document.documentElement.dataset.rows === '{len(RUN.flips[1].fixed)}'")
+    tab.run("location.hash = '#cases?kind=long%3A2x'")
+    tab.wait("document.querySelector('#rows .id').textContent.includes('long:2x')")
+    assert _rows(tab) == 120
+    tab.run(f"({script})('<no json>')")
+    tab.wait("document.querySelector('#rest + span').textContent.startsWith('this is no')")
 
 
 def test_keys(open_page: Callable[..., Tab]) -> None:

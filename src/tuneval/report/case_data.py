@@ -16,7 +16,7 @@ from tuneval.report.escape import well_formed
 from tuneval.report.view import View
 from tuneval.types import COLUMN_NAMES, OWN, Case, Prediction, RunResult
 
-MOST_TEXT_BYTES = 20 * 2**20
+MOST_TEXT_BYTES = 48 * 2**20
 SHOWN_PROBABILITIES = 3
 
 
@@ -61,6 +61,7 @@ def pack(
     shapes, prompts, places = _prompts(result, kept, [case for _, case in cases])
     content = {
         "run": result.run_id,
+        "all": len(cases),
         "shapes": shapes,
         "prompts": prompts,
         "asked": places,

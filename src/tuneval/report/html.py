@@ -32,7 +32,7 @@ from tuneval.types import CaseSet, Finding, Flips, PerClass, RunResult, Score, V
 
 MOST_CARDS = 5
 MOST_FLIP_TABLES = 3
-SCRIPTS = ("page", "data", "select", "diff", "pictures", "rows", "marks", "browser")
+SCRIPTS = ("page", "data", "select", "diff", "pictures", "rows", "marks", "rest", "browser")
 """Parts of the page's script, in ``templates/js/``; they share one scope."""
 MOST_MESSAGES = 10
 MOST_PRINTED_FLIPS = 40

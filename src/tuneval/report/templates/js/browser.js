@@ -6,6 +6,7 @@ function update(changed) {
 }
 function draw() {
   const began = performance.now();
+  deltas = change(state.from, state.to);
   const selected = cases.filter(isSelected);
   for (const one of byId("shows").querySelectorAll("button[data-show]")) {
     const test = shows[one.dataset.show][1];
@@ -30,7 +31,7 @@ function draw() {
   const filtered = performance.now();
   drawPage(pages);
   const paged = performance.now();
-  drawPictures(selected);
+  if (document.querySelector(".more").open) drawPictures(selected); else pictured = selected;
   const isNarrowed = Object.keys(start).some((key) => !["page", "open", "sort", "from", "to", "show"].includes(key) && state[key] !== start[key]);
   byId("clear").hidden = !isNarrowed && state.show === "all";
   Object.assign(root.dataset, { rows: found.length, filterMs: (filtered - began).toFixed(1), pageMs: (paged - filtered).toFixed(1) });
@@ -70,6 +71,9 @@ function bounds(name, low, high) {
 const named = (values) => values.map((value) => [value, visible(value)]);
 
 function controls() {
+  start = beginning();
+  state = { ...start };
+  for (const id of ["row-head", "shows", "selects", "more", "save"]) byId(id).replaceChildren();
   byId("browser").style.setProperty("--columns", data.arms.length + 1);
   byId("row-head").append(element("span", "", "Input"), element("span", "", "Expected"), ...data.arms.map((arm) => {
     const cell = element("span");
@@ -114,8 +118,6 @@ function controls() {
   );
   byId("save").children[0].id = "clear";
   byId("save").children[3].id = "save-marks";
-  for (const one of document.querySelectorAll(".pager .before")) one.addEventListener("click", () => turn(-1));
-  for (const one of document.querySelectorAll(".pager .after")) one.addEventListener("click", () => turn(1));
 }
 function turn(step) {
   update({ page: Math.max(0, state.page + step) });
@@ -153,10 +155,13 @@ async function begin() {
     byId("browser").replaceChildren(element("p", "unread", `The cases could not be unpacked (${error.name}): a browser of 2023 or later is needed. All of them are in predictions.jsonl.`));
     return;
   }
-  start = beginning();
-  state = { ...start };
   readMarks();
   controls();
+  offerRest();
+  makeHaystacks();
+  for (const one of document.querySelectorAll(".pager .before")) one.addEventListener("click", () => turn(-1));
+  for (const one of document.querySelectorAll(".pager .after")) one.addEventListener("click", () => turn(1));
+  document.querySelector(".more").addEventListener("toggle", (event) => { if (event.target.open && pictured) drawPictures(pictured); });
   byId("keys-close").addEventListener("click", () => byId("keys").close());
   document.addEventListener("keydown", pressed);
   window.addEventListener("hashchange", () => { if (readAddress()) { draw(); land(); } });

@@ -8,7 +8,11 @@ async function unpack(packed) {
   return JSON.parse(await new Response(stream).text());
 }
 
-let data, cases, variants, groupNames, byCase;
+let data, cases, variants, groupNames, byCase, facts, scores;
+const changes = new Map();
+let haystacks = null;
+/* What is asked of every case at every filter, as bits made once. */
+const UNREAD = 1, PROMPT_CUT = 2, ANSWER_CUT = 4, ALL_WRONG = 8;
 
 function prepare(content) {
   data = content;
@@ -19,6 +23,21 @@ function prepare(content) {
     groups: row[5] ?? [], others: row[6] ?? {}, origin: data.origins[index],
   }));
   byCase = new Map(cases.map((c) => [c.id, c]));
+  scores = Object.fromEntries(variants.map((name) => [name, Float64Array.from(cases, (c) => raw(name, c.index)[1] ?? NaN)]));
+  facts = Uint8Array.from(cases, factsOf);
+  changes.clear();
+  haystacks = null;
+}
+function factsOf(c) {
+  let found = data.graded[c.set] ? 0 : ALL_WRONG;
+  for (const name of variants) {
+    const row = raw(name, c.index), cuts = row[6] ?? 0;
+    if ((row[3] ?? null) !== null) found |= UNREAD;
+    if (cuts & ANSWER_WAS_CUT) found |= ANSWER_CUT;
+    if (cuts & PROMPT_WAS_CUT || (data.prompts[data.asked[name]?.[c.index] ?? -1] ?? [])[3]) found |= PROMPT_CUT;
+    if (row[1] !== 0) found &= ~ALL_WRONG;
+  }
+  return found;
 }
 function labelOf(value) { return typeof value === "number" ? data.labels[value] : value; }
 const raw = (name, index) => data.answers[name]?.[index] ?? [];
@@ -46,27 +65,25 @@ function promptOf(name, c) {
     cut: cut ?? 0, cutAt: cutAt ?? null,
   };
 }
-const wasPromptCut = (c) => variants.some((name) => (raw(name, c.index)[6] ?? 0) & PROMPT_WAS_CUT
-  || (data.prompts[data.asked[name]?.[c.index] ?? -1] ?? [])[3]);
-const wasAnswerCut = (c) => variants.some((name) => (raw(name, c.index)[6] ?? 0) & ANSWER_WAS_CUT);
-
 /* Better is positive, whichever way the metric points. */
-const changes = new Map();
 function change(from, to) {
   const key = JSON.stringify([from, to]);
   if (!changes.has(key)) {
-    const found = new Float64Array(cases.length);
-    for (let i = 0; i < cases.length; i++) {
-      const before = scoreOf(from, i), after = scoreOf(to, i);
-      found[i] = before === null || after === null ? NaN : (after - before) * (data.lower[cases[i].set] ? -1 : 1);
-    }
-    changes.set(key, found);
+    const before = scores[from], after = scores[to];
+    changes.set(key, Float64Array.from(cases, (c) => (after[c.index] - before[c.index]) * (data.lower[c.set] ? -1 : 1)));
   }
   return changes.get(key);
 }
 
-/* What a search looks through, in lower case, made when first needed. */
-let haystacks = null;
+/* What a search looks through, in lower case: made while the page is idle, or when first needed. */
+function makeHaystacks(begin = 0) {
+  if (!("requestIdleCallback" in window)) return;
+  requestIdleCallback((deadline) => {
+    let index = begin;
+    while (index < cases.length && deadline.timeRemaining() > 2) haystack(index++);
+    if (index < cases.length) makeHaystacks(index);
+  });
+}
 function haystack(index) {
   haystacks ??= new Array(cases.length);
   if (haystacks[index] === undefined) {

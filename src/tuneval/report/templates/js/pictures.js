@@ -94,7 +94,9 @@ function axis(svg, range, width, y) {
     svg.append(text);
   }
 }
+let pictured = null; /* what is drawn when the fold is opened */
 function drawPictures(selected) {
+  pictured = null;
   const graded = selected.filter(isGraded);
   const drawings = graded.length > 1 && state.from !== state.to ? [histogram(graded), scatter(graded)].filter(Boolean) : [];
   byId("pictures").replaceChildren(...drawings);

@@ -16,18 +16,19 @@ function beginning() {
 const isGraded = (c) => data.graded[c.set];
 const shows = {
   all: ["All", () => true],
-  broken: ["Broken", (c) => delta(c) < -state.over],
-  fixed: ["Fixed", (c) => delta(c) > state.over],
-  equal: ["Equal", (c) => Math.abs(delta(c)) <= state.over],
+  broken: ["Broken", (c) => deltas[c.index] < -state.over],
+  fixed: ["Fixed", (c) => deltas[c.index] > state.over],
+  equal: ["Equal", (c) => Math.abs(deltas[c.index]) <= state.over],
   differ: ["Other answer", (c) => textOf(state.from, c.index) !== textOf(state.to, c.index)],
-  wrong: ["All wrong", (c) => !isGraded(c) && variants.every((name) => scoreOf(name, c.index) === 0)],
-  unread: ["Unreadable", (c) => variants.some((name) => isUnread(name, c.index))],
-  promptcut: ["Prompt cut", wasPromptCut],
-  answercut: ["Answer cut", wasAnswerCut],
+  wrong: ["All wrong", (c) => facts[c.index] & ALL_WRONG],
+  unread: ["Unreadable", (c) => facts[c.index] & UNREAD],
+  promptcut: ["Prompt cut", (c) => facts[c.index] & PROMPT_CUT],
+  answercut: ["Answer cut", (c) => facts[c.index] & ANSWER_CUT],
   marked: ["Marked", (c) => Object.hasOwn(marks, c.id)],
 };
 const ALWAYS = new Set(["all", "broken", "fixed", "marked"]);
-const delta = (c) => change(state.from, state.to)[c.index];
+let deltas; /* change(state.from, state.to), looked up once a drawing */
+const delta = (c) => deltas[c.index];
 
 const orders = {
   "": ["as in the file", null],
@@ -83,8 +84,8 @@ function isSelected(c) {
     const d = delta(c);
     if (Number.isNaN(d) || !isWithin(d, state.low, state.high)) return false;
   }
-  if (!isWithin(scoreOf(state.from, c.index), state.fromlow, state.fromhigh)) return false;
-  if (!isWithin(scoreOf(state.to, c.index), state.tolow, state.tohigh)) return false;
+  if ((state.fromlow !== "" || state.fromhigh !== "") && !isWithin(scoreOf(state.from, c.index), state.fromlow, state.fromhigh)) return false;
+  if ((state.tolow !== "" || state.tohigh !== "") && !isWithin(scoreOf(state.to, c.index), state.tolow, state.tohigh)) return false;
   return state.find === "" || haystack(c.index).includes(state.find.toLowerCase());
 }
 const namedSets = new Map();
