@@ -138,7 +138,7 @@ def test_every_chart_has_title_and_numbers() -> None:
     charts = re.findall(r"<figure>.*?</figure>", PAGE, re.DOTALL)
     assert len(charts) >= 10
     for chart in charts:
-        assert re.search(r'role="img".*?<title>\S', chart, re.DOTALL)
+        assert re.search(r'role="(img|group)" view.*?<title>\S', chart, re.DOTALL)
         assert "<details>" in chart
 
 

@@ -88,7 +88,7 @@ def confusion(
         title += f"; most often {worst[0][0]} is taken for {worst[0][1]} ({worst[0][2]})"
     return Chart(
         title,
-        svg.drawing(width, height, title, parts),
+        svg.drawing(width, height, title, parts, has_links=link is not None),
         ("reference", "predicted", "cases"),
         tuple((a, b, str(k)) for a, b, k in worst[: MOST_CONFUSIONS * 2]),
         tuple(address(a, b) for a, b, _ in worst[: MOST_CONFUSIONS * 2]) if link else (),

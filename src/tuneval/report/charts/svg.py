@@ -28,14 +28,20 @@ CaseLink = Callable[[Mapping[str, str]], str]
 """Filters of the case browser ("label": "refund") -> the address that shows those cases."""
 
 
-def drawing(width: float, height: float, title: str, parts: Iterable[Markup]) -> Markup:
-    """The finished drawing; its title is read aloud."""
-    size = "chart big" if width > 640 else "chart"
+def drawing(
+    width: float, height: float, title: str, parts: Iterable[Markup], *, has_links: bool = False
+) -> Markup:
+    """The finished drawing; its title is read aloud, and so are the links inside."""
     return Markup(
-        '<svg class="{size}" role="img" viewBox="0 0 {w} {h}" width="{w}" height="{h}">'
+        '<svg class="{size}" role="{role}" viewBox="0 0 {w} {h}" width="{w}" height="{h}">'
         "<title>{title}</title>{parts}</svg>"
     ).format(
-        size=size, w=round(width), h=round(height), title=escape.terminal(title), parts=join(parts)
+        size="chart big" if width > 640 else "chart",
+        role="group" if has_links else "img",
+        w=round(width),
+        h=round(height),
+        title=escape.terminal(title),
+        parts=join(parts),
     )
 
 

@@ -30,7 +30,7 @@ function drawMarks(box, c) {
   show();
   line.append(...buttons, note, told);
   const heading = marks[c.id] ? [marks[c.id].candidate, marks[c.id].baseline] : [state.to, state.from];
-  box.append(element("h4", "", visible(`Your judgement: ${heading[0]} beside ${heading[1]}`)), line);
+  box.append(element("h3", "", visible(`Your judgement: ${heading[0]} beside ${heading[1]}`)), line);
 }
 function count() {
   const n = Object.keys(marks).length;

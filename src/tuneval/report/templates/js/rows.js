@@ -71,7 +71,7 @@ function drawRow(c) {
 function part(parent, heading, text) {
   const pre = element("pre", "", visible(text));
   pre.dir = "auto";
-  parent.append(element("h4", "", heading), pre);
+  parent.append(element("h3", "", heading), pre);
 }
 function caseLink(c, text) {
   const link = element("a", "", text);
@@ -85,11 +85,11 @@ function detail(c) {
   for (const [key, value] of Object.entries(c.others)) part(box, visible(key), value);
   if (c.references.length) part(box, c.references.length > 1 ? "Expected (any of)" : "Expected", c.references.join("\n"));
   const attributes = groupNames.map((name, place) => [name, data.groups[name][c.groups[place]]]).filter(([, value]) => value !== undefined);
-  if (attributes.length) box.append(element("h4", "", "Groups"), element("p", "", visible(attributes.map(([k, v]) => `${k}: ${v}`).join(", "))));
+  if (attributes.length) box.append(element("h3", "", "Groups"), element("p", "", visible(attributes.map(([k, v]) => `${k}: ${v}`).join(", "))));
   drawTwins(box, c);
   drawPrompts(box, c);
   const isText = !data.labels.length && c.references.length > 0;
-  box.append(element("h4", "", isText ? "Answers (underlined: only here; struck out: only expected)" : "Answers"));
+  box.append(element("h3", "", isText ? "Answers (underlined: only here; struck out: only expected)" : "Answers"));
   const grid = element("div", "answers");
   for (const arm of data.arms) for (const name of arm.variants) if (data.answers[name]) grid.append(drawAnswer(arm, name, c));
   box.append(grid);
@@ -110,7 +110,7 @@ function drawTwins(box, c) {
   if (!family.length) return;
   const line = element("p", "twins");
   for (const other of family) line.append(caseLink(other, other.kind === null ? "the original" : visible(data.kinds[other.kind])), " ");
-  box.append(element("h4", "", "The same case"), line);
+  box.append(element("h3", "", "The same case"), line);
 }
 /* The prompt as sent: once for all variants that read the same text. */
 function drawPrompts(box, c) {
@@ -124,7 +124,7 @@ function drawPrompts(box, c) {
     const pre = element("pre", "prompt", visible(own.text));
     pre.dir = "auto";
     if (own.continuation !== null) pre.append(element("span", "soft", visible(own.continuation)));
-    box.append(element("h4", "", visible(`Prompt as sent${who}`)), pre);
+    box.append(element("h3", "", visible(`Prompt as sent${who}`)), pre);
     if (own.cut) box.append(element("p", "unread", `${grouped(own.cut)} tokens were cut to fit the context${own.cutAt === 0 ? ", at the beginning" : " where [...] stands"}`));
   }
 }
