@@ -74,6 +74,10 @@ _TITLES = {
         "Checkpoints of one training",
         "The score at every step. All intervals hold at once, so that the best may be picked by looking.",
     ),
+    "marks": (
+        "Marked by a person",
+        "Cases judged by hand in this page, and read back from a file.",
+    ),
     "judge": ("The judge", "Who compared the answers, and whether its word can be relied on."),
 }
 
