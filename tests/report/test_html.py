@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from report.finished_run import HOSTILE_TEXTS, finished_run, five_arms, with_benchmark
+from report.finished_run import HOSTILE_TEXTS, finished_run, five_arms, many_arms, with_benchmark
 from tuneval.report import html
 from tuneval.report.case_data import unpacked
-from tuneval.types import RunResult
+from tuneval.types import Finding, RunResult
 
 RUN = finished_run(40)
 PAGE = html.render(RUN)
@@ -268,3 +268,38 @@ def test_warnings_are_said_without_any_pair() -> None:
     assert (
         "8 of 400 cases occur in the training file." in html.render(alone).split("All metrics")[0]
     )
+
+
+def test_many_arms_stand_below_one_another_the_best_first() -> None:
+    names = [f"lora-{place}" for place in "abcdef"]
+    run = many_arms(RUN, names)
+    scores = {"lora-a": 0.7, "lora-b": 0.95, "lora-c": 0.9, "lora-d": 0.94}
+    verdicts = (
+        dataclasses.replace(RUN.verdicts[0], candidate="lora-b", headline="BETTER"),
+        dataclasses.replace(RUN.verdicts[0], candidate="lora-a", headline="WORSE"),
+    )
+    ranking = Finding(
+        "ranking", "", "test", "accuracy", "note", "Best: lora-b.",
+        columns={"candidate": "text", "against": "text", "p adjusted": "number"},
+        rows=(("lora-d", "lora-b", 0.4), ("lora-c", "lora-b", 0.001)),
+    )  # fmt: skip
+    run = dataclasses.replace(
+        run,
+        verdicts=verdicts,
+        findings=(ranking,),
+        scores=tuple(
+            dataclasses.replace(s, value=scores.get(s.variant, 0.5))
+            if s.metric == "accuracy"
+            else s
+            for s in run.scores
+        ),
+    )
+    page = html.render(run)
+    table = page[page.index('<table class="standing">') :]
+    table = re.sub(r"<[^>]*>", " ", table[: table.index("</table>")])
+    places = [table.rindex(name) for name in ("lora-b", "lora-d", "lora-c", "lora-a", "base")]
+    assert places == sorted(places)
+    rows = {name: table[at : at + 60] for name, at in zip("bdca", places, strict=False)}
+    assert "best" in rows["b"] and "not told apart" in rows["d"] and "best" not in rows["c"]
+    assert "better" in table and "worse" in table
+    assert 'class="cards"' not in page
