@@ -78,14 +78,38 @@ def answers_of(row: Fields, columns: Mapping[str, str], key: str) -> tuple[objec
     value = value_of(row, columns, key)
     if isinstance(value, dict) and isinstance(value.get("aliases"), list | tuple):
         value = [value.get("value"), *value["aliases"]]
-    elif isinstance(value, dict):
+    elif isinstance(value, dict) and (isinstance(value.get("text"), list) or "answer_start" in value):
         value = value.get("text", value)
+    if is_structure(value):
+        return (json_of(value),)
     if not isinstance(value, list | tuple):
         return (scalar_of(row, columns, key),)
     texts = [part.get("text") if isinstance(part, dict) else part for part in value]
     if any(not isinstance(text, str | int | float) for text in texts):
         raise RowFault(f"field {quote(columns[key])} holds an answer that is not text", key)
     return tuple(dict.fromkeys(texts))
+
+
+def is_structure(value: object) -> bool:
+    """Is it an object, or a list of objects that are no answers with a text each?"""
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(one, dict) and "text" not in one for one in value)
+    return isinstance(value, dict) and bool(value)
+
+
+def json_of(value: object) -> str:
+    """A value of a row as JSON text."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def parsed(value: object) -> object:
+    """What a text in JSON holds; everything else as it is. Tables write lists and objects as text."""
+    if isinstance(value, str) and value.strip()[:1] in ("{", "["):
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value
 
 
 def some_answers(row: Fields, columns: Mapping[str, str], key: str) -> tuple[object, ...]:

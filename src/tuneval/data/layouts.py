@@ -6,6 +6,7 @@ Knows one row at a time; task, label set and faults of a whole file belong to ``
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,15 +16,19 @@ from tuneval.data.fields import (
     RowFault,
     answers_of,
     history_of,
+    is_structure,
+    json_of,
     optional_text,
+    parsed,
     scalar_of,
     some_answers,
     text_of,
     turns_of,
     value_of,
 )
-from tuneval.data.formats import Fields, Row, Table
+from tuneval.data.formats import Fields, Row, Table, kind, quote
 from tuneval.data.names import (
+    CALLS,
     HISTORIES,
     LABELS,
     PAIRS,
@@ -32,6 +37,7 @@ from tuneval.data.names import (
     REFERENCES,
     SYSTEMS,
     TEXTS,
+    TOOLS,
     Tiers,
     first_tier,
     has_name,
@@ -268,6 +274,35 @@ def _preference(row: Fields, columns: Mapping[str, str]) -> Reading:
     return Reading({**_prompt(row, columns), "chosen": chosen, "rejected": rejected}, (chosen,))
 
 
+def _tool_calls(row: Fields, columns: Mapping[str, str]) -> Reading:
+    """A question, the tools at hand, and which are to be called; null and [] mean none."""
+    inputs = {"question": text_of(row, columns, "question"), **_around(row, columns)}
+    inputs["functions"] = json_of(parsed(value_of(row, columns, "functions")))
+    column = columns["calls"]
+    value = parsed(row.get(column))
+    if first_tier((CALLS[0][:2],), [column]):  # each argument with the values that are accepted
+        return Reading(inputs, (_accepted(value, str(inputs["functions"]), column),))
+    if value is not None and value != [] and not is_structure(value):
+        raise RowFault(f"field {quote(column)} is {kind(value)}, expected a list of calls", "calls")
+    return Reading(inputs, (json_of(value or []),))
+
+
+def _accepted(value: object, functions: str, column: str) -> str:
+    """The leaderboard's form: {name, numbered where it is called again: {argument: [value, ...]}}."""
+    given = parsed(functions)
+    every = given if isinstance(given, list) else [given]
+    names = {(one.get("function") or one).get("name") for one in every}
+    calls = value if isinstance(value, list) else [value] if value else []
+    if not all(isinstance(one, dict) for one in calls):
+        raise RowFault(f"field {quote(column)} is {kind(value)}, expected an object", "calls")
+    pairs = [
+        (name if name in names else re.sub(r"[_ ]\d+$", "", name), accepted)
+        for one in calls
+        for name, accepted in one.items()
+    ]
+    return json_of({"accepted": pairs})
+
+
 def _multiple_choice(table: Table, columns: Mapping[str, str]) -> Prepared:
     settled = choices.settle(table, columns)
 
@@ -291,7 +326,7 @@ def _unprepared(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 # ---- the table -----------------------------------------------------------------------------------
 
-_FREE = ("generate", "classify", "language_model")
+_FREE = ("generate", "classify", "language_model", "extract")
 _CHATS: Tiers = (("messages",), ("conversations",), ("conversation",))
 _ANSWERS = (*REFERENCES, *LABELS)
 
@@ -362,6 +397,12 @@ LAYOUTS = (
         "program in words", "prompt", "test_list",
         {"prompt": (("prompt", "text"),), "test_list": (("test_list",),)},
         ("complete_code",), _program_in_words, {"code": (("code",),)}, is_named=True,
+    ),
+    Layout(
+        "tool calls", "question", "calls",
+        {"question": (("question",), ("query", "prompt", "instruction", "text", "input", "user")),
+         "functions": TOOLS, "calls": CALLS},
+        ("tool_call",), _tool_calls, _AROUND,
     ),
     Layout(
         "question and answer", "question", "answer",

@@ -38,6 +38,13 @@ PASSAGES: Tiers = (
     ("passage", "article", "document", "story", "background", "paragraph", "evidence", "support",
      "facts", "knowledge", "contexts", "source_text"),
 )  # fmt: skip
+CALLS: Tiers = (
+    ("possible_answer", "possible_answers", "tool_calls", "function_calls", "expected_calls", "calls"),
+    ("answers", "answer", "ground_truth", "expected", "reference", "output", "target", "label"),
+)
+"""Calls of tools that are expected, where a row has tools, too."""
+TOOLS: Tiers = (("functions", "tools", "available_tools"),)
+SCHEMAS: Tiers = (("schema", "json_schema", "output_schema", "response_schema"),)
 SYSTEMS: Tiers = (("system", "system_prompt", "system_message"),)
 HISTORIES: Tiers = (("history", "chat_history", "conversation_history", "dialogue_history"),)
 TEXTS: Tiers = (

@@ -13,7 +13,7 @@ from typing import Any
 from tuneval.data import choices, suspects, unread
 from tuneval.data.choose import choose
 from tuneval.data.clusters import cluster_notes, equal_inputs
-from tuneval.data.fields import RowFault, refuse_nul
+from tuneval.data.fields import RowFault, is_structure, refuse_nul
 from tuneval.data.formats import Fault, Row, Table, kind, listed, quote
 from tuneval.data.labels import (
     Given,
@@ -24,10 +24,11 @@ from tuneval.data.labels import (
     class_text,
     label_set,
 )
-from tuneval.data.layouts import Draft, Match, Prepared
+from tuneval.data.layouts import Draft, Match, Prepared, Reading
 from tuneval.data.names import EXPECTED, LABELS, REFERENCES, folded, has_name
 from tuneval.data.select import take
 from tuneval.data.source import load
+from tuneval.data.structure import inputs_of, structure_of
 from tuneval.data.values import columns_of, is_low, values_of
 from tuneval.errors import ConfigError, DataError, gather
 from tuneval.registry import unknown
@@ -92,7 +93,8 @@ def read(
     explicit = _explicit(table, columns or {}, groups)
     templated = [c for c in columns_of(table.rows) if f"{{{c}}}" in (template or "")]
     group_columns = tuple(dict.fromkeys((*groups, *_one(explicit.get("group")))))
-    grouped = _parts(group_columns, table)
+    structure = structure_of(table)
+    grouped = [*_parts(group_columns, table), *structure.values()]
     found = choose(
         table,
         explicit,
@@ -106,9 +108,12 @@ def read(
         table = choices.joined(table, found.match.parts)
     prepared = _prepared(table, found.match)
     drafts, faults, absent = _build(table, found.match, prepared, group_columns)
-    task = found.task or _task(found.match, [draft.references for draft in drafts], labels)
+    is_extracted = _is_extracted(found.match, drafts, structure)
+    task = found.task or ("extract" if is_extracted else _task(found.match, drafts, labels))
     label_column = found.match.reference or ""
     known = None
+    if task in ("extract", "tool_call"):
+        faults += _no_json(drafts, task)
     if task == "classify" and drafts:
         declared = table.label_names.get(label_column)
         raw = [class_text(draft.reading.references[0]) for draft in drafts]
@@ -124,7 +129,13 @@ def read(
     drafts = [draft for draft in drafts if draft.row.place not in bad]
     clustered, equal_notes = equal_inputs(
         [
-            _case(draft, name or table.file, found.match, explicit.get("cluster"), group_columns)
+            _case(
+                draft._replace(reading=_with_structure(draft, structure)),
+                name or table.file,
+                found.match,
+                explicit.get("cluster"),
+                group_columns,
+            )
             for draft in drafts
         ],
         [draft.reading.inputs for draft in drafts],
@@ -294,6 +305,16 @@ def _label(drafts: Sequence[Draft], known: LabelSet) -> tuple[list[Draft], list[
     return good, faults
 
 
+def _no_json(drafts: Sequence[Draft], task: str) -> list[Fault]:
+    """References that are no object or array."""
+    return [
+        Fault(draft.row.place, f"{quote(text)} is no JSON object or list, and the task is {task}")
+        for draft in drafts
+        for text in draft.references
+        if not are_json([(text,)])
+    ]
+
+
 def _no_class(references: Sequence[object], known: LabelSet) -> str | None:
     value = references[0]
     if len(references) > 1:
@@ -379,6 +400,11 @@ def _case(
     )
 
 
+def _with_structure(draft: Draft, structure: Mapping[str, str]) -> Reading:
+    inputs = {**inputs_of(draft.row.fields, structure), **draft.reading.inputs}
+    return draft.reading._replace(inputs=inputs)
+
+
 def _shown(value: object) -> object:
     """What a prompt can show of a column: a scalar or a list of texts; None of anything else."""
     if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
@@ -399,8 +425,16 @@ def _names_of(match: Match, inputs: Mapping[str, object]) -> dict[str, object]:
 # ---- what was inferred ---------------------------------------------------------------------------
 
 
-def _task(match: Match, references: Sequence[tuple[str, ...]], labels: Given) -> str:
-    layout = match.layout
+def _is_extracted(match: Match, drafts: Sequence[Draft], structure: Mapping[str, str]) -> bool:
+    """Are the references objects of the file, or JSON beside a schema? Then their fields count."""
+    if "extract" not in match.layout.tasks or not are_json([one.references for one in drafts]):
+        return False
+    column = match.reference or ""
+    return "schema" in structure or all(is_structure(one.row.fields.get(column)) for one in drafts)
+
+
+def _task(match: Match, drafts: Sequence[Draft], labels: Given) -> str:
+    layout, references = match.layout, [draft.references for draft in drafts]
     if layout.decided_by_references:
         is_text = has_name(EXPECTED, match.reference or "") or not are_classes(references)
         return "classify" if labels is not None or not is_text else layout.tasks[0]
@@ -444,6 +478,8 @@ def _notes(
     else:
         yield f"Task {task}."
         references = [draft.references for draft in drafts]
+        if task == "generate" and are_json(references):
+            yield "The references are JSON; field by field: --task extract."
         if task == "generate" and are_classes(references):
             yield (
                 f"{len(set(references))} short references repeat in {len(drafts)} cases; as classes: "

@@ -36,6 +36,8 @@ TASKS = {
     "multiple_choice": "tuneval.tasks.multiple_choice:MultipleChoice",
     "complete_code": "tuneval.tasks.complete_code:CompleteCode",
     "generate": "tuneval.tasks.generate:Generate",
+    "extract": "tuneval.tasks.extract:Extract",
+    "tool_call": "tuneval.tasks.tool_call:ToolCall",
     "language_model": "tuneval.tasks.language_model:LanguageModel",
     "judge": "tuneval.tasks.judge:Judge",
 }

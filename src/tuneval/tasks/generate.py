@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tuneval.tasks import options
 from tuneval.tasks.parse import fold, problem_of
@@ -21,6 +22,8 @@ from tuneval.types import Case, Prediction, Request, Response
 
 class Generate:
     """Ask for completions."""
+
+    name: ClassVar[str] = "generate"
 
     @dataclass(frozen=True, slots=True, kw_only=True)
     class Options:
@@ -61,10 +64,10 @@ class Generate:
     has_probabilities = False
 
     def __init__(self, given: Options) -> None:
-        self.no_answer = options.text_or_none("generate", "no_answer", given.no_answer)
+        self.no_answer = options.text_or_none(self.name, "no_answer", given.no_answer)
         self.thinking = one_of_thinking(given.thinking)
         self.decoding = options.decoding(
-            "generate",
+            self.name,
             max_tokens=given.max_tokens,
             stop=usual_stop(given.few_shot) if given.stop is None else given.stop,
             temperature=given.temperature,
@@ -73,7 +76,7 @@ class Generate:
             sampling_seed=given.sampling_seed,
         )
         self.wording = build_wording(
-            "generate", question_of, given, answer_of=self.words_of_reference, preface=given.preface
+            self.name, self.question, given, answer_of=self.words_of_reference, preface=given.preface
         )
 
     def ask(self, case: Case) -> tuple[Request, ...]:
@@ -104,7 +107,7 @@ class Generate:
         """Name every setting that can change the number."""
         drawn = self.decoding
         return options.sign(
-            "generate",
+            self.name,
             {
                 "max_tokens": drawn.max_tokens,
                 "stop": drawn.stop,
@@ -121,6 +124,10 @@ class Generate:
     def _read_text(self, text: str) -> str:
         is_no_answer = self.no_answer is not None and fold(text).rstrip(".") == fold(self.no_answer)
         return "" if is_no_answer else text.strip()
+
+    def question(self, case: Case) -> str:
+        """The user's turn of a case without a template."""
+        return question_of(case)
 
     def words_of_reference(self, case: Case) -> str:
         """What the model should say, as it stands after an example."""
