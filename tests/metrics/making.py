@@ -24,6 +24,7 @@ def made_cases(references: Sequence[str | Sequence[str]], **inputs: Sequence[obj
             id=f"test.jsonl:{n}",
             inputs={
                 "instructions": tuple(map(instruction, own[:1])),
+                "schema": '{"type": ["object", "array"]}',
                 **{name: column[n - 1] for name, column in inputs.items()},
             },
             references=own,

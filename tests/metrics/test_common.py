@@ -27,15 +27,33 @@ TEXTS = (
     "naïve café — 東京 📈 العربية e\u0301\u200d",
     "a b c d e f g",
 )
+# What is compared there has a form of its own.
+JSON = ('{"a": 1}', '{"a": 2, "b": ["x", 1.5]}', '[{"c": null}]', '{"b": {"d": true}}')
+CALLS = (
+    '[{"name": "f", "arguments": {"x": 1}}]',
+    '[{"name": "f", "arguments": {"x": 2}}, {"name": "g.h", "arguments": {"y": "a"}}]',
+)
+SETS = ('["billing"]', '["billing", "technical"]', '["account"]')
+FORMS = {
+    **dict.fromkeys(("field_f1", "field_precision", "field_recall"), JSON),
+    **dict.fromkeys(("json_exact", "json_valid", "json_schema_valid"), JSON),
+    **dict.fromkeys(("tool_call_accuracy", "tool_call_f1", "tool_name_accuracy"), CALLS),
+    "no_call_recall": ("[]",),
+    **dict.fromkeys(("multilabel_f1_micro", "multilabel_f1_macro", "jaccard"), SETS),
+    **dict.fromkeys(("subset_accuracy", "hamming_loss"), SETS),
+}
 # Metrics of completions run programs; their contract is tested with the sandbox.
 NAMES = [name for name in METRICS if "completions" not in describe(name).needs]
-TEXT_NAMES = [name for name in NAMES if describe(name).needs == ("text",)]
+TEXT_NAMES = [
+    name for name in NAMES if describe(name).needs == ("text",) and name not in FORMS
+]
 BEST = {
     **dict.fromkeys(NAMES, 1.0),
     **dict.fromkeys(("bleu", "chrf", "chrf++", "codexglue_bleu", "codexglue_text_bleu"), 100.0),
     **dict.fromkeys(("ter", "loss", "bits_per_byte", "log_loss", "aurc", "ece", "ece_width"), 0.0),
-    **dict.fromkeys(("brier", "brier_top_label"), 0.0),
+    **dict.fromkeys(("brier", "brier_top_label", "hamming_loss"), 0.0),
     **dict.fromkeys(JUDGED, 1.0),
+    "preference_margin_per_token": 1.5,  # -1 nat over 2 tokens against -2 over 1, see ``answered``
 }
 # A learned network gives no text the same score; METEOR gives full marks to endless texts alone.
 NO_BEST = {"bleurt", "meteor"}
@@ -54,6 +72,8 @@ def make(request):
             request.getfixturevalue("wordnet_data")
         if name.startswith("bertscore"):
             options.setdefault("encoder", str(request.getfixturevalue("encoder")))
+        if name == "json_schema_valid":
+            pytest.importorskip("jsonschema", reason="jsonschema is not here")
         if name == "bleurt":
             options["checkpoint"] = str(request.getfixturevalue("bleurt_checkpoint"))
         if name.endswith("_binary"):
@@ -78,6 +98,9 @@ def answered(name, cases, given):
             nll=float(len(text) + 1),
             n_tokens=len(text.split()) + 1,
             n_bytes=len(text.encode("utf-8", "replace")) + 1,
+            values={"chosen": (-1.0, 2.0), "rejected": (-2.0, 1.0)}
+            if name.startswith("preference")
+            else {},
         )
         for case, text, row in zip(cases, given, sure, strict=True)
     ]
@@ -85,7 +108,8 @@ def answered(name, cases, given):
 
 def workload(name, n=12):
     """Cases, and predictions that are partly right."""
-    values = VERDICTS if name in JUDGED else TEXTS if name in TEXT_NAMES else LABELS
+    usual = VERDICTS if name in JUDGED else TEXTS if name in TEXT_NAMES else LABELS
+    values = FORMS.get(name, usual)
     rng = np.random.default_rng(7)
     cases = made_cases([values[k] for k in rng.integers(0, len(values), size=n)])
     given = [
@@ -170,7 +194,7 @@ def test_perfect_predictions_reach_the_best_value(name, make):
         if name.startswith("gsm8k")
         else ["the cat sat on the mat", "a b c d e", "one two three four"]
         if name in TEXT_NAMES
-        else LABELS
+        else FORMS.get(name, LABELS)
     )
     perfect = [
         replace(

@@ -33,7 +33,19 @@ PAIR = Case("t.jsonl:7", {"question": "Why?", "baseline": "one", "candidate": "t
 CHOICE = Case("t.jsonl:6", {"question": "Which?", "choices": ("one", "two", "three")}, ("2",))
 
 LABELLED = (TEXT, CHAT, ALPACA, EXACT, PASSAGE)
+OBJECT = Case("t.jsonl:8", {"text": "My bill", "schema": '{"type": "object"}'}, (f'{{"a": "{SECRET}"}}',))
+CALL = Case(
+    "t.jsonl:9",
+    {"text": "My bill?", "functions": '[{"name": "find"}]'},
+    (f'[{{"name": "find", "arguments": {{"x": "{SECRET}"}}}}]',),
+)
+SEVERAL = Case("t.jsonl:10", {"text": "My bill"}, (f'["{SECRET}"]',))
+PREFERRED = Case("t.jsonl:11", {"text": "Bill?", "chosen": SECRET, "rejected": "no"}, (SECRET,))
 CASES = {
+    "extract": (OBJECT,),
+    "tool_call": (CALL,),
+    "multilabel": (SEVERAL,),
+    "preference": (PREFERRED,),
     "classify": LABELLED,
     "multiple_choice": (CHOICE,),
     "generate": LABELLED,
@@ -41,6 +53,10 @@ CASES = {
     "judge": (PAIR,),
 }
 OPTIONS = {
+    "extract": ({},),
+    "tool_call": ({},),
+    "multilabel": ({}, {"scoring": "likelihood"}),
+    "preference": ({},),
     "classify": (
         {},
         {"scoring": "generate"},
@@ -124,7 +140,8 @@ def test_no_prompt_tells_the_reference(name: str, options: dict[str, object]) ->
     task = made(name, **options)
     for case in cases_for(name, options):
         for request in task.ask(case):
-            assert SECRET not in prompt_of(request)
+            if name != "multilabel" or "scoring" not in options:  # each label is asked about by name
+                assert SECRET not in prompt_of(request)
 
 
 @every_combination
@@ -210,6 +227,17 @@ SETTINGS = {
     "generate": {
         "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
         "max_tokens": 3, "stop": ["x"], "temperature": 0.5, "top_p": 0.5, "sampling_seed": 1,
+    },
+    **dict.fromkeys(("extract", "tool_call"), {
+        "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
+        "max_tokens": 3, "stop": ["x"], "temperature": 0.5, "top_p": 0.5, "sampling_seed": 1,
+    }),
+    "multilabel": {
+        "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (SEVERAL,),
+        "max_tokens": 3, "stop": ["x"], "scoring": "likelihood",
+    },
+    "preference": {
+        "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
     },
     "language_model": {
         "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),

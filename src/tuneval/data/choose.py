@@ -8,6 +8,7 @@ from shlex import quote as quoted
 from typing import NamedTuple
 
 from tuneval.data import unread
+from tuneval.data.fields import are_lists
 from tuneval.data.formats import Row, Table, listed, quote
 from tuneval.data.layouts import LAYOUTS, Layout, Match, match
 from tuneval.data.names import LABELS, REFERENCES, has_name
@@ -71,7 +72,8 @@ def choose(
         return Choice(chosen, None if task == "auto" else task)
     names = None
     notes: tuple[str, ...] = ()
-    if chosen.layout.reference == "label" and "reference" not in explicit:
+    has_lists = are_lists(table.rows, chosen.reference or "")
+    if chosen.layout.reference == "label" and "reference" not in explicit and not has_lists:
         chosen, names, notes = _label_column(table, chosen)
         unread.refuse_numbers(table, chosen.columns["label"])
         if task == "auto" and not has_labels and names is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from tuneval.data.formats import Fields, kind, listed, quote
+from tuneval.data.formats import Fields, Row, kind, listed, quote
 from tuneval.types import Message
 
 
@@ -95,6 +95,17 @@ def is_structure(value: object) -> bool:
     if isinstance(value, list | tuple):
         return bool(value) and all(isinstance(one, dict) and "text" not in one for one in value)
     return isinstance(value, dict) and bool(value)
+
+
+def is_list(value: object) -> bool:
+    """Is it a list of labels, none at all included?"""
+    return isinstance(value, list | tuple) and all(isinstance(one, str | int) for one in value)
+
+
+def are_lists(rows: Sequence[Row], column: str) -> bool:
+    """Does a column hold lists of labels in every row that has something there?"""
+    values = [parsed(row.fields[column]) for row in rows if row.fields.get(column) is not None]
+    return bool(values) and all(map(is_list, values))
 
 
 def json_of(value: object) -> str:

@@ -14,8 +14,10 @@ from typing import NamedTuple
 from tuneval.data import choices
 from tuneval.data.fields import (
     RowFault,
+    are_lists,
     answers_of,
     history_of,
+    is_list,
     is_structure,
     json_of,
     optional_text,
@@ -27,6 +29,7 @@ from tuneval.data.fields import (
     value_of,
 )
 from tuneval.data.formats import Fields, Row, Table, kind, quote
+from tuneval.data.labels import class_text
 from tuneval.data.names import (
     CALLS,
     HISTORIES,
@@ -65,10 +68,11 @@ Build = Callable[[Fields, Mapping[str, str]], Reading]
 
 
 class Prepared(NamedTuple):
-    """A builder that knows the whole file, and what it found out there."""
+    """A builder that knows the whole file, and what it found out there: notes, or the task."""
 
     build: Build
-    notes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    task: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +219,21 @@ def _instruction(row: Fields, columns: Mapping[str, str]) -> Reading:
 def _labelled(row: Fields, columns: Mapping[str, str]) -> Reading:
     inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
     return Reading(inputs, (scalar_of(row, columns, "label"),), _cluster(inputs))
+
+
+def _one_label_or_several(table: Table, columns: Mapping[str, str]) -> Prepared:
+    if not are_lists(table.rows, columns["label"]):
+        return Prepared(_labelled)
+
+    def build(row: Fields, columns: Mapping[str, str]) -> Reading:
+        listed = parsed(value_of(row, columns, "label"))
+        if not is_list(listed):
+            raise RowFault(f"field {quote(columns['label'])} is {kind(listed)}, expected a list")
+        inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
+        labels = list(dict.fromkeys(map(class_text, listed)))  # type: ignore[call-overload]
+        return Reading(inputs, (json_of(labels),), _cluster(inputs))
+
+    return Prepared(build, task="multilabel")
 
 
 def _pair(row: Fields, columns: Mapping[str, str]) -> Reading:
@@ -449,7 +468,7 @@ def _made_or_fitting(present: Sequence[str], explicit: Mapping[str, str]) -> lis
     parts = choices.choice_columns(present)
     if parts and not first_tier((("choices", "options", "endings"),), present):
         with_made = [c for c in (*present, choices.MADE) if c not in parts]
-        if made := [m for m in _fitting(with_made, explicit) if m.layout.prepare is not None]:
+        if made := [m for m in _fitting(with_made, explicit) if "choices" in m.layout.needs]:
             return [m._replace(parts=parts) for m in made]
     return _fitting(present, explicit)
 

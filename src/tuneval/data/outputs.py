@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tuneval.data.clusters import asked_in, cluster_notes, equal_inputs
+from tuneval.data.fields import is_structure, json_of, parsed
 from tuneval.data.formats import READERS, Row, Table, quote
 from tuneval.data.labels import are_classes, as_text, class_text, label_set
 from tuneval.data.output_columns import prediction_column, reference_column, text_of
-from tuneval.data.read import group_value
+from tuneval.data.read import group_value, read
 from tuneval.data.source import load
 from tuneval.errors import DataError, gather
 from tuneval.registry import unknown
@@ -26,6 +27,9 @@ from tuneval.types import Case, CaseSet
 ID_COLUMNS = ("custom_id", "id", "_id")
 SOMETIMES_IDS = ("doc_id",)
 """lm-evaluation-harness numbers cases so; elsewhere it names a document of several cases."""
+
+STRUCTURED = ("extract", "tool_call", "multilabel")
+"""Tasks whose references and answers are lists or objects."""
 
 Answer = TypeVar("Answer")
 
@@ -72,8 +76,11 @@ def read_references(
     """
     source = source_of(text)
     table = _table(source.path)
-    column = reference_column(table, source.column)
     key = _id_column(table, id_column)
+    named = {"reference": source.column, "cluster": cluster}
+    if found := _of_structure(table, task, groups, {k: v for k, v in named.items() if v}):
+        return replace(found, columns={**found.columns, **({"id": key} if key else {})})
+    column = reference_column(table, source.column)
     if cluster is not None:
         _refuse_unknown(table, cluster)
     faults, cases, asked = [], [], []
@@ -127,6 +134,24 @@ def read_references(
     )
 
 
+def _of_structure(
+    table: Table, task: str, groups: Sequence[str], columns: Mapping[str, str]
+) -> CaseSet | None:
+    """The cases of a file whose references are objects, calls of tools or sets of labels, read as a test
+    file is; None where they are none of these."""
+    is_meant = task in STRUCTURED
+    values = [value for row in table.rows[:1] for value in row.fields.values()]
+    if not is_meant and (task != "auto" or not any(isinstance(parsed(v), dict | list) for v in values)):
+        return None
+    try:
+        found = read(table.source, name=table.file, task=task, groups=groups, columns=columns)
+    except DataError:
+        if is_meant:
+            raise
+        return None
+    return found if found.task in STRUCTURED else None
+
+
 def _one_spelling(cases: Sequence[Case], column: str) -> tuple[list[Case], tuple[str, ...]]:
     """The cases with each label spelled one way, as the labels of a test file are, and what is said."""
     raw = [tuple(map(class_text, case.references)) for case in cases]
@@ -178,7 +203,8 @@ def read_predictions(
     rows = _rows_of(source.path, table, cases, may_be_missing)
     pairs = [(case, rows[case.id]) for case in cases.cases if case.id in rows]
     column = prediction_column(table, pairs, cases, asked=source.column, system=system)
-    texts = {case.id: text_of(row.fields.get(column)) for case, row in pairs}
+    spelled = _structured_text if cases.task in STRUCTURED else text_of
+    texts = {case.id: spelled(row.fields.get(column)) for case, row in pairs}
     faults = [
         f"{table.unit} {row.place}: no prediction in {quote(column)}"
         for case, row in pairs
@@ -186,6 +212,13 @@ def read_predictions(
     ]
     _refuse(table, faults)
     return Outputs({case: one for case, one in texts.items() if one is not None}, column)
+
+
+def _structured_text(value: Any) -> str | None:
+    """An answer that is a list or an object, as JSON; no answer at all is an empty one."""
+    if value is None or (isinstance(value, list | dict) and (not value or is_structure(value))):
+        return "" if value is None else json_of(value)
+    return json_of(value) if isinstance(value, list) else text_of(value)
 
 
 def _rows_of(path: str, table: Table, cases: CaseSet, may_be_missing: bool) -> dict[str, Row]:

@@ -13,7 +13,7 @@ from typing import Any
 from tuneval.data import choices, suspects, unread
 from tuneval.data.choose import choose
 from tuneval.data.clusters import cluster_notes, equal_inputs
-from tuneval.data.fields import RowFault, is_structure, refuse_nul
+from tuneval.data.fields import RowFault, is_list, is_structure, json_of, parsed, refuse_nul
 from tuneval.data.formats import Fault, Row, Table, kind, listed, quote
 from tuneval.data.labels import (
     Given,
@@ -109,11 +109,15 @@ def read(
     prepared = _prepared(table, found.match)
     drafts, faults, absent = _build(table, found.match, prepared, group_columns)
     is_extracted = _is_extracted(found.match, drafts, structure)
-    task = found.task or ("extract" if is_extracted else _task(found.match, drafts, labels))
+    inferred = "extract" if is_extracted else prepared.task
+    task = found.task or inferred or _task(found.match, drafts, labels)
     label_column = found.match.reference or ""
     known = None
     if task in ("extract", "tool_call"):
         faults += _no_json(drafts, task)
+    if task == "multilabel" and drafts:
+        drafts, wrong, known = _several_labels(drafts, labels, label_column)
+        faults += wrong
     if task == "classify" and drafts:
         declared = table.label_names.get(label_column)
         raw = [class_text(draft.reading.references[0]) for draft in drafts]
@@ -305,6 +309,32 @@ def _label(drafts: Sequence[Draft], known: LabelSet) -> tuple[list[Draft], list[
     return good, faults
 
 
+def _several_labels(
+    drafts: Sequence[Draft], labels: Given, column: str
+) -> tuple[list[Draft], list[Fault], LabelSet]:
+    """Lists of raw labels as lists of names, in the order of the set; the rest become faults."""
+    sets = [_listed(draft.references[0]) for draft in drafts]
+    known = label_set([one for own in sets for one in own or ()], labels, None, column)
+    good, faults = [], []
+    for draft, own in zip(drafts, sets, strict=True):
+        fault = (
+            f"{quote(draft.references[0])} is no list of labels, and the task is multilabel"
+            if own is None
+            else next((text for one in own if (text := known.fault(one))), None)
+        )
+        if fault:
+            faults.append(Fault(draft.row.place, fault))
+            continue
+        names = {known.by_raw[one] for one in own or ()}
+        good.append(draft._replace(references=(json_of([n for n in known.names if n in names]),)))
+    return good, faults, known
+
+
+def _listed(text: str) -> list[str] | None:
+    found = parsed(text)
+    return [class_text(one) for one in found] if is_list(found) else None  # type: ignore[attr-defined]
+
+
 def _no_json(drafts: Sequence[Draft], task: str) -> list[Fault]:
     """References that are no object or array."""
     return [
@@ -469,7 +499,10 @@ def _notes(
     if columns.get("reference", columns["input"]) != columns["input"]:
         where += f" -> {quote(columns['reference'])}"
     yield f"Read as {match.layout.name}: {where}."
-    if known is not None:
+    if known is not None and task == "multilabel":
+        yield f"Task multilabel: {len(known.names)} labels in {len(drafts)} cases."
+        yield from known.notes
+    elif known is not None:
         n = len({draft.references for draft in drafts})
         yield f"Task classify: {n} label{'s' * (n != 1)} in {len(drafts)} cases."
         yield from known.notes

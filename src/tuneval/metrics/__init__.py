@@ -79,10 +79,12 @@ METRICS = {
     "final_number": "tuneval.metrics.final_number:FinalNumber",
     "gsm8k_flexible": "tuneval.metrics.gsm8k:Gsm8kFlexible",
     "gsm8k_strict": "tuneval.metrics.gsm8k:Gsm8kStrict",
+    "hamming_loss": "tuneval.metrics.multilabel:HammingLoss",
     "ifeval_instruction_loose": "tuneval.metrics.ifeval:InstructionLoose",
     "ifeval_instruction_strict": "tuneval.metrics.ifeval:InstructionStrict",
     "ifeval_prompt_loose": "tuneval.metrics.ifeval:PromptLoose",
     "ifeval_prompt_strict": "tuneval.metrics.ifeval:PromptStrict",
+    "jaccard": "tuneval.metrics.multilabel:Jaccard",
     "json_exact": "tuneval.metrics.extraction:JsonExact",
     "json_schema_valid": "tuneval.metrics.json_schema:JsonSchemaValid",
     "json_valid": "tuneval.metrics.extraction:JsonValid",
@@ -90,6 +92,8 @@ METRICS = {
     "loss": "tuneval.metrics.perplexity:Loss",
     "mcc": "tuneval.metrics.classification:MatthewsCorrelation",
     "meteor": "tuneval.metrics.meteor:Meteor",
+    "multilabel_f1_macro": "tuneval.metrics.multilabel:MultilabelF1Macro",
+    "multilabel_f1_micro": "tuneval.metrics.multilabel:MultilabelF1Micro",
     "no_call_recall": "tuneval.metrics.tool_calls:NoCallRecall",
     "pass_at_k": "tuneval.metrics.pass_at_k:PassAtK",
     "perplexity": "tuneval.metrics.perplexity:Perplexity",
@@ -97,6 +101,10 @@ METRICS = {
     "precision_macro": "tuneval.metrics.classification:PrecisionMacro",
     "precision_micro": "tuneval.metrics.classification:PrecisionMicro",
     "precision_weighted": "tuneval.metrics.classification:PrecisionWeighted",
+    "preference_accuracy": "tuneval.metrics.preference:PreferenceAccuracy",
+    "preference_accuracy_per_token": "tuneval.metrics.preference:PreferenceAccuracyPerToken",
+    "preference_margin": "tuneval.metrics.preference:PreferenceMargin",
+    "preference_margin_per_token": "tuneval.metrics.preference:PreferenceMarginPerToken",
     "recall_binary": "tuneval.metrics.classification:RecallBinary",
     "recall_macro": "tuneval.metrics.classification:RecallMacro",
     "recall_micro": "tuneval.metrics.classification:RecallMicro",
@@ -109,6 +117,7 @@ METRICS = {
     "squad_f1": "tuneval.metrics.squad:SquadF1",
     "squad_v1_em": "tuneval.metrics.squad:SquadV1ExactMatch",
     "squad_v1_f1": "tuneval.metrics.squad:SquadV1F1",
+    "subset_accuracy": "tuneval.metrics.multilabel:SubsetAccuracy",
     "ter": "tuneval.metrics.translation:Ter",
     "tool_call_accuracy": "tuneval.metrics.tool_calls:ToolCallAccuracy",
     "tool_call_f1": "tuneval.metrics.tool_calls:ToolCallF1",
@@ -142,6 +151,19 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
     "complete_code": ("pass_at_k",),
     "extract": ("field_f1", "json_exact", "json_valid", "field_precision", "field_recall"),
     "tool_call": ("tool_call_accuracy", "tool_name_accuracy", "tool_call_f1"),
+    "multilabel": (
+        "multilabel_f1_micro",
+        "multilabel_f1_macro",
+        "jaccard",
+        "subset_accuracy",
+        "hamming_loss",
+    ),
+    "preference": (
+        "preference_accuracy",
+        "preference_margin",
+        "preference_accuracy_per_token",
+        "preference_margin_per_token",
+    ),
     "language_model": ("perplexity", "loss", "bits_per_byte"),
 }
 """Task -> metrics that are computed unless told otherwise; the first is the primary one. One whose
@@ -155,6 +177,10 @@ def defaults_of(cases: CaseSet) -> tuple[str, ...]:
         return (*FAMILIES["squad"], *usual)
     if cases.task == "generate" and _end_in_numbers(cases):
         return ("final_number", *usual)
+    if cases.task == "extract" and all("schema" in case.inputs for case in cases.cases):
+        return (*usual, "json_schema_valid")
+    if cases.task == "tool_call" and any("[]" in case.references[0][-3:] for case in cases.cases):
+        return (*usual, "no_call_recall")
     return usual
 
 

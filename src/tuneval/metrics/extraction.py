@@ -35,7 +35,18 @@ def expected_value(metric: str, case: Case) -> list[Any]:
     return [one.value for _, one in found if one is not None]
 
 
-class JsonValid(MeanOfTexts):
+class _OfJson(MeanOfTexts):
+    """Common to the means: any two made-up references would be no JSON, so that there is no dry run."""
+
+    unit: Unit = "share"
+    higher_is_better = True
+    statistic: StatisticKind = "proportion"
+
+    def check(self) -> None:
+        """Nothing can be missing."""
+
+
+class JsonValid(_OfJson):
     """Share of answers that are one JSON object or array and nothing else.
 
     References
@@ -44,9 +55,6 @@ class JsonValid(MeanOfTexts):
     """
 
     name = "json_valid"
-    unit: Unit = "share"
-    higher_is_better = True
-    statistic: StatisticKind = "proportion"
     reference = "RFC 8259"
 
     def value(self, case: Case, text: str | None) -> float:
@@ -58,7 +66,7 @@ class JsonValid(MeanOfTexts):
         return "around:code fence"
 
 
-class JsonExact(MeanOfTexts):
+class JsonExact(_OfJson):
     """Share of answers whose JSON equals that of a reference, the order of keys aside.
 
     References
@@ -67,9 +75,6 @@ class JsonExact(MeanOfTexts):
     """
 
     name = "json_exact"
-    unit: Unit = "share"
-    higher_is_better = True
-    statistic: StatisticKind = "proportion"
     reference = "equality of values, JSON Schema 2020-12"
 
     def value(self, case: Case, text: str | None) -> float:
@@ -112,6 +117,9 @@ class _Fields:
             for expected in map(fields_of, expected_value(self.name, case))
         ]
         return max(every, key=lambda row: 2 * row[0] / max(row[1] + row[2], 1))
+
+    def check(self) -> None:
+        """Nothing can be missing."""
 
     def signature(self) -> str:
         """What a field is."""

@@ -18,6 +18,7 @@ REMEDIES = {
         "They exist where a task scores labels by likelihood; use that form, or leave it out."
     ),
     "nll": 'Use the task "language_model", or leave it out.',
+    "values": 'Use the task "preference", or leave it out.',
     "text": 'Use a task that reads texts ("generate"), or leave it out.',
 }
 

@@ -37,6 +37,8 @@ TASKS = {
     "complete_code": "tuneval.tasks.complete_code:CompleteCode",
     "generate": "tuneval.tasks.generate:Generate",
     "extract": "tuneval.tasks.extract:Extract",
+    "multilabel": "tuneval.tasks.multilabel:Multilabel",
+    "preference": "tuneval.tasks.preference:Preference",
     "tool_call": "tuneval.tasks.tool_call:ToolCall",
     "language_model": "tuneval.tasks.language_model:LanguageModel",
     "judge": "tuneval.tasks.judge:Judge",

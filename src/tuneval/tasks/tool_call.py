@@ -32,9 +32,9 @@ class ToolCall(Generate):
     def words_of_reference(self, case: Case) -> str:
         """The calls after an example; of several values that are accepted, the first."""
         words = super().words_of_reference(case)
-        given = json.loads(words)
-        if not isinstance(given, dict) or not isinstance(given.get("accepted"), list):
+        if not words.startswith('{"accepted"'):
             return words
+        given = json.loads(words)
         calls = [
             {"name": name, "arguments": {key: _first(one) for key, one in accepted.items()}}
             for name, accepted in given["accepted"]
