@@ -517,8 +517,8 @@ def _fit(layout: Layout, present: Sequence[str], explicit: Mapping[str, str]) ->
     return Match(layout, columns, {key: others for key, others in rivals.items() if others})
 
 
-_SHOWN = ("multiple_choice", "complete_code")
-"""Tasks that a file with choices or tests is made for, whatever else stands in it."""
+_SHOWN = ("multiple_choice", "complete_code", "tool_call")
+"""Tasks that a file with choices, tests or tools is made for, whatever else stands in it."""
 
 
 def _answers(layout: Layout) -> Tiers:
