@@ -82,7 +82,8 @@ def compare(
         Files or benchmarks that must not get worse.
     options
         ``task``, ``columns``, ``labels``, ``groups``, ``limit``, ``split``, ``template``,
-        ``options`` (of the task), ``few_shot`` (of benchmarks), ``few_shot_file``, ``skip_bad_rows``
+        ``options`` (of the task), ``few_shot`` (of benchmarks), ``few_shot_file``,
+        ``skip_bad_rows``, ``turns``
         for the data; ``name``, ``benchmark_data`` and the sections of run.yaml (
         ``prompting``, ``metrics``, ``perturbations``, ``statistics``, ``backend``, ``output``,
         ``task_options``) as mappings.
@@ -189,6 +190,7 @@ CASE_OPTIONS = (
     "few_shot",
     "few_shot_file",
     "skip_bad_rows",
+    "turns",
 )
 """Options that belong to the test files; all others are sections of run.yaml."""
 

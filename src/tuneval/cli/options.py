@@ -114,6 +114,10 @@ def _words(
     skip_bad_rows: Annotated[
         bool, _option(DATA, "count and list unreadable rows, go on", "--skip-bad-rows")
     ] = False,
+    turns: Annotated[
+        str,
+        _option(DATA, "of a chat: its last answer is a case, or all", metavar="last|all", rare=True),
+    ] = "last",
     prompt: Annotated[
         str | None,
         _option(HOW, "template, a file, or auto: as trained", metavar="TEXT|auto"),
@@ -270,6 +274,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "few_shot": words["few_shot"] or None,
         "few_shot_file": words["few_shot_file"],
         "skip_bad_rows": words["skip_bad_rows"],
+        "turns": words["turns"],
         "template": None if words["prompt"] == AUTO else _text_or_file(words["prompt"]),
         "options": task_options,
     }

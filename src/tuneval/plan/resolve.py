@@ -22,6 +22,7 @@ from tuneval.bridges import BRIDGES
 from tuneval.data.code_problems import read_problems
 from tuneval.data.read import read
 from tuneval.data.select import take
+from tuneval.data.turns import every_turn
 from tuneval.engine import BACKENDS
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import ConfigError, TunevalError
@@ -269,10 +270,12 @@ def read_cases(spec: CasesSpec) -> CaseSet:
     if cases.task == "complete_code":
         # Problems need their tests in a form that the grader takes; their reader checks them, too.
         cases = take(read_problems(spec.file), spec.limit)
+    if spec.turns == "all":
+        cases = every_turn(cases)
     return replace(cases, is_guard=spec.guard, is_exploratory=spec.exploratory)
 
 
-OF_FILES = ("task", "columns", "labels", "groups", "few_shot_file", "skip_bad_rows", "split")
+OF_FILES = ("task", "columns", "labels", "groups", "few_shot_file", "skip_bad_rows", "split", "turns")
 """Keys of a section of cases that a benchmark answers by itself."""
 
 

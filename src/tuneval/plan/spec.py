@@ -79,7 +79,8 @@ class CasesSpec(_Strict):
     """One test file (or data set folder or hub id), or one benchmark ("mmlu:anatomy").
 
     ``guard``: measures what the base could do before; judged by the rule of forgetting.
-    ``exploratory``: scored and compared, but no verdict rests on it.
+    ``exploratory``: scored and compared, but no verdict rests on it. ``turns``: of conversations, whether
+    every answer of the assistant is a case, or the last alone.
     """
 
     file: str | None = None
@@ -96,6 +97,7 @@ class CasesSpec(_Strict):
     few_shot: int | None = Field(default=None, ge=0)
     few_shot_file: str | None = None
     skip_bad_rows: bool = False
+    turns: Literal["last", "all"] = "last"
     template: str | None = None
     options: Mapping[str, Any] = Field(default_factory=dict)
 
