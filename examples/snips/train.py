@@ -25,8 +25,8 @@ from training import Pair, Recipe, encode, load, train, with_lora
 FOLDER = Path(__file__).parent
 SHARED = Path(os.environ.get("TUNEVAL_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 PROMPT = "{text}\nJSON:"
-LORA = Recipe(learning_rate=8e-3, epochs=26, batch_size=16)
-FULL = Recipe(learning_rate=3e-3, epochs=26, batch_size=16)
+LORA = Recipe(learning_rate=1e-2, epochs=14, batch_size=16)
+FULL = Recipe(learning_rate=4e-3, epochs=10, batch_size=16)
 
 
 def pair(row: dict[str, str]) -> Pair:
@@ -52,7 +52,7 @@ def main(words: list[str] | None = None) -> None:
         kept = [{"text": r["text"], "target": json.loads(r["target"]), "kind": r["intent"]} for r in part]
         lines_ = "".join(json.dumps(row) + "\n" for row in kept)
         (options.output / f"{name}.jsonl").write_text(lines_, encoding="utf-8")
-    for name, recipe in (("lora", LORA), ("full", FULL)):
+    for name, recipe in (("full", FULL), ("lora", LORA)):
         began = time.monotonic()
         model, tokenizer = load(data / "models" / "stories260k")
         if name == "lora":

@@ -50,8 +50,8 @@ def message(source: Any, **options: Any) -> str:
         ({"text": "x", "label": None}, 'field "label" is null'),
         ({"text": "x", "label": " "}, 'field "label" is empty'),
         ({"text": "x", "label": ["login"]},
-         'field "label" is a list, expected one value: several labels of one case (multi-label) are '
-         "another task, which tuneval does not have"),
+         'field "label" is a list, expected one value as in other rows: several labels of one case '
+         "are the task multilabel, for which every row has a list"),
         ({"text": "x", "label": {"a": 1}},
          'field "label" is an object (of "a"), expected one value'),
         ('{"text": "x", "label": NaN}', 'field "label" is not a number, expected one value'),

@@ -389,6 +389,49 @@ READ: dict[str, tuple[Make, str, str, dict[str, str]]] = {
                    "tools": [{"name": "find", "parameters": {"type": "object"}}]},
         "messages", "generate", {"input": "messages", "reference": "messages"},
     ),
+    "text, several labels": (
+        lambda n: {"text": p(n), "labels": [COLOURS[n % 4], COLOURS[(n + 1) % 4]][: n % 3]},
+        "labelled text", "multilabel", {"input": "text", "reference": "labels"},
+    ),
+    "text, several labels written as text": (
+        lambda n: {"text": p(n), "label": json.dumps([COLOURS[n % 4], "late"])},
+        "labelled text", "multilabel", {"input": "text", "reference": "label"},
+    ),
+    "text, object": (
+        lambda n: {"text": p(n), "output": {"gate": n, "colour": COLOURS[n % 4]}},
+        "text and output", "extract", {"input": "text", "reference": "output"},
+    ),
+    "text, JSON, schema": (
+        lambda n: {"text": p(n), "output": json.dumps({"gate": n % 2}), "schema": {"type": "object"}},
+        "text and output", "extract", {"input": "text", "reference": "output"},
+    ),
+    "query, tools, answers": (
+        lambda n: {"query": q(n), "tools": json.dumps([{"name": "find", "parameters": {}}]),
+                   "answers": json.dumps([{"name": "find", "arguments": {"gate": n}}])},
+        "tool calls", "tool_call",
+        {"input": "query", "functions": "tools", "reference": "answers"},
+    ),
+    "question, functions, possible answers": (
+        lambda n: {"id": f"simple_{n}", "category": kind(n), "question": q(n),
+                   "functions": [{"name": "find", "parameters": {"properties": {}}}],
+                   "possible_answer": {"find": {"gate": [n]}} if n % 5 else None},
+        "tool calls", "tool_call",
+        {"input": "question", "functions": "functions", "reference": "possible_answer"},
+    ),
+    "prompt, chosen, rejected": (
+        lambda n: {"prompt": q(n), "chosen": a(n), "rejected": "Nobody knows."},
+        "preference", "preference", {"input": "prompt", "reference": "chosen"},
+    ),
+    "chosen and rejected chats": (
+        lambda n: {key: [{"role": "user", "content": q(n)}, {"role": "assistant", "content": said}]
+                   for key, said in (("chosen", a(n)), ("rejected", "Nobody knows."))},
+        "preferred chat", "preference", {"input": "chosen", "reference": "chosen"},
+    ),
+    "chosen and rejected texts": (
+        lambda n: {key: f"\n\nHuman: {q(n)}\n\nAssistant: {said}"
+                   for key, said in (("chosen", a(n)), ("rejected", "Nobody knows."))},
+        "preferred chat", "preference", {"input": "chosen", "reference": "chosen"},
+    ),
     "text, JSON as label": (
         lambda n: {"text": q(n), "label": f'{{"colour": "{COLOURS[n % 2]}"}}'},
         "labelled text", "generate", {"input": "text", "reference": "label"},

@@ -16,8 +16,8 @@ from tuneval.errors import DataError
 
 Row = dict[str, Any]
 MULTI_LABEL = (
-    "is a list, expected one value: several labels of one case (multi-label) are another task, "
-    "which tuneval does not have"
+    "is a list, expected one value as in other rows: several labels of one case are the task "
+    "multilabel, for which every row has a list"
 )
 
 
@@ -150,7 +150,7 @@ def test_an_array_with_a_key_twice(tmp_path: Path) -> None:
     [
         ([None, None], 'field "label" is null'),
         (["", " "], 'field "label" is empty'),
-        ([["late"], ["lost"]], f'field "label" {MULTI_LABEL}'),
+        ([["late"], "lost", [{}]], f'field "label" {MULTI_LABEL}'),
         ([{"id": 0}, {"id": 1}], 'field "label" is an object (of "id"), expected one value'),
     ],
 )

@@ -79,6 +79,7 @@ CHECKS = {
     "contamination": "tuneval.checks.contamination:Contamination",
     "memorisation": "tuneval.checks.memorisation:LearntByHeart",
     "checkpoints": "tuneval.checks.checkpoints:Checkpoints",
+    "implicit reward": "tuneval.checks.implicit_reward:ImplicitReward",
     "training gap": "tuneval.checks.training_gap:TrainingGap",
     "groups": "tuneval.checks.groups:Groups",
     "slices": "tuneval.checks.slices:Slices",

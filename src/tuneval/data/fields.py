@@ -55,8 +55,8 @@ def scalar_of(row: Fields, columns: Mapping[str, str], key: str) -> object:
     column, value = columns[key], value_of(row, columns, key)
     if isinstance(value, list | tuple):
         raise RowFault(
-            f"field {quote(column)} is a list, expected one value: several labels of one case "
-            "(multi-label) are another task, which tuneval does not have",
+            f"field {quote(column)} is a list, expected one value as in other rows: several labels of "
+            "one case are the task multilabel, for which every row has a list",
             key,
         )
     if isinstance(value, dict):

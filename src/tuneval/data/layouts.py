@@ -293,6 +293,36 @@ def _preference(row: Fields, columns: Mapping[str, str]) -> Reading:
     return Reading({**_prompt(row, columns), "chosen": chosen, "rejected": rejected}, (chosen,))
 
 
+def _preferred_chats(row: Fields, columns: Mapping[str, str]) -> Reading:
+    """Two whole conversations, as turns or as text, that are the same but for their last answer."""
+    chosen, rejected = (value_of(row, columns, key) for key in ("chosen", "rejected"))
+    if isinstance(chosen, str) and isinstance(rejected, str):
+        before, good, bad = _parted(chosen, rejected)
+        inputs: dict[str, object] = {"prompt": before}
+    else:
+        one, other = (turns_of(value_of(row, columns, key), columns[key]) for key in ("chosen", "rejected"))
+        if one[:-1] != other[:-1] or len(one) < 2:
+            raise RowFault("the chosen and the rejected conversation differ before their last turn")
+        inputs, good, bad = {"messages": one[:-1]}, one[-1].content, other[-1].content
+    if good == bad:
+        raise RowFault("the chosen and the rejected answer are the same")
+    return Reading({**inputs, "chosen": good, "rejected": bad}, (good,))
+
+
+_ANSWER = "\n\nAssistant:"
+
+
+def _parted(chosen: str, rejected: str) -> tuple[str, str, str]:
+    """What both texts say up to the assistant's last turn, and how each goes on."""
+    at = chosen.rfind(_ANSWER) + len(_ANSWER)
+    if _ANSWER not in chosen or rejected[:at] != chosen[:at]:
+        raise RowFault(
+            "the chosen and the rejected text share no beginning that ends in \"Assistant:\": a column "
+            '"prompt" is needed'
+        )
+    return chosen[:at], chosen[at:], rejected[at:]
+
+
 def _tool_calls(row: Fields, columns: Mapping[str, str]) -> Reading:
     """A question, the tools at hand, and which are to be called; null and [] mean none."""
     inputs = {"question": text_of(row, columns, "question"), **_around(row, columns)}
@@ -372,8 +402,9 @@ LAYOUTS = (
     ),
     Layout(
         "labelled text", "text", "label", {"text": TEXTS, "label": LABELS},
-        ("classify", "generate"), _labelled, {**_AROUND, "context": (*PASSAGES, ("text",))},
-        is_named=True,
+        ("classify", "generate", "multilabel"), _labelled,
+        {**_AROUND, "context": (*PASSAGES, ("text",))},
+        is_named=True, prepare=_one_label_or_several,
     ),
     *(
         Layout(
@@ -433,6 +464,10 @@ LAYOUTS = (
         "preference", "prompt", "chosen",
         {"prompt": (("prompt",),), "chosen": (("chosen",),), "rejected": (("rejected",),)},
         ("preference",), _preference, _AROUND,
+    ),
+    Layout(
+        "preferred chat", "chosen", "chosen", {"chosen": (("chosen",),), "rejected": (("rejected",),)},
+        ("preference",), _preferred_chats,
     ),
     Layout(
         "text and output", "text", "output", {"text": TEXTS, "output": REFERENCES},

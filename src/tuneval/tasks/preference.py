@@ -44,16 +44,18 @@ class Preference:
         )
 
     def read(self, case: Case, responses: Sequence[Response]) -> Prediction:
-        """Nats and tokens of both, in ``values``; which of them is likelier, as the label."""
+        """Nats and tokens of both, in ``values``; which of them is likelier, as label and text."""
         is_truncated = any(one.is_truncated for one in responses)
         problem = problem_of(responses)
         if problem is not None:
             return Prediction(case.id, problem=problem, is_truncated=is_truncated)
         nats = [one.loglikelihood or 0.0 for one in responses]
         tokens = [one.n_tokens for one in responses]
+        label = SIDES[0] if nats[0] > nats[1] else SIDES[1] if nats[1] > nats[0] else "tie"
         return Prediction(
             case.id,
-            label=SIDES[0] if nats[0] > nats[1] else SIDES[1] if nats[1] > nats[0] else "tie",
+            text=str(case.inputs[label]).strip() if label in SIDES else "",
+            label=label,
             values={
                 side: (own, float(n)) for side, own, n in zip(SIDES, nats, tokens, strict=True)
             },
