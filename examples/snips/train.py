@@ -15,6 +15,7 @@ import os
 import random
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -42,23 +43,28 @@ def main(words: list[str] | None = None) -> None:
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     data = options.shared / "data"
-    with gzip.open(data / "snips_slots" / "validate_half.jsonl.gz", "rt", encoding="utf-8") as lines:
+    with gzip.open(
+        data / "snips_slots" / "validate_half.jsonl.gz", "rt", encoding="utf-8"
+    ) as lines:
         rows = [json.loads(line) for line in lines]
     random.Random(0).shuffle(rows)
     n_test = len(rows) // 3
     test, learned = rows[:n_test], rows[n_test:]
     options.output.mkdir(parents=True, exist_ok=True)
     for name, part in (("test", test), ("train", learned)):
-        kept = [{"text": r["text"], "target": json.loads(r["target"]), "kind": r["intent"]} for r in part]
+        kept = [
+            {"text": r["text"], "target": json.loads(r["target"]), "kind": r["intent"]}
+            for r in part
+        ]
         lines_ = "".join(json.dumps(row) + "\n" for row in kept)
         (options.output / f"{name}.jsonl").write_text(lines_, encoding="utf-8")
-    for name, recipe in (("full", FULL), ("lora", LORA)):
+    for name, usual in (("full", FULL), ("lora", LORA)):
         began = time.monotonic()
         model, tokenizer = load(data / "models" / "stories260k")
         if name == "lora":
             model = with_lora(model, rank=32, targets="all-linear", training_seed=0, dropout=0.0)
         encoded = [encode(tokenizer, pair(row)) for row in learned]
-        recipe = Recipe(recipe.learning_rate, recipe.epochs, recipe.batch_size, steps=options.steps)
+        recipe = replace(usual, steps=options.steps)
         train(model, tokenizer, encoded, [], recipe, options.output / name)
         print(f"{name}: {time.monotonic() - began:.0f} s")
 

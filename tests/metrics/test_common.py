@@ -44,9 +44,7 @@ FORMS = {
 }
 # Metrics of completions run programs; their contract is tested with the sandbox.
 NAMES = [name for name in METRICS if "completions" not in describe(name).needs]
-TEXT_NAMES = [
-    name for name in NAMES if describe(name).needs == ("text",) and name not in FORMS
-]
+TEXT_NAMES = [name for name in NAMES if describe(name).needs == ("text",) and name not in FORMS]
 BEST = {
     **dict.fromkeys(NAMES, 1.0),
     **dict.fromkeys(("bleu", "chrf", "chrf++", "codexglue_bleu", "codexglue_text_bleu"), 100.0),

@@ -22,7 +22,7 @@ READ: list[tuple[str, object]] = [
     ('```json\n{"a": 1}\n```', {"a": 1}),
     ('Here it is:\n```\n{"a": [1]}\n```\nDone.', {"a": [1]}),
     ('Sure! {"a": {"b": 2}} That is all.', {"a": {"b": 2}}),
-    ('the list [1, 2] it is', [1, 2]),
+    ("the list [1, 2] it is", [1, 2]),
     ("7", 7),
     ("null", None),
 ]
@@ -46,7 +46,13 @@ def test_what_is_not(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "is_valid"),
-    [('{"a": 1}', True), ("```json\n[1]\n```", True), ("1", False), ('x {"a": 1}', False), ("", False)],
+    [
+        ('{"a": 1}', True),
+        ("```json\n[1]\n```", True),
+        ("1", False),
+        ('x {"a": 1}', False),
+        ("", False),
+    ],
 )
 def test_valid_is_the_whole_answer(text: str, is_valid: bool) -> None:
     assert is_json(text) is is_valid

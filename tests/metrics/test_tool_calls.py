@@ -32,7 +32,9 @@ def test_every_verdict_is_the_leaderboards(model: str) -> None:
         if bool(row[0]) is not judged[str(case.inputs["id"])]["valid"]
     ]
     assert wrong == []
-    _sums_up(rows, cases.cases, shared_json("bfcl", "expected.json"), Path(model).name.split(".jsonl")[0])
+    _sums_up(
+        rows, cases.cases, shared_json("bfcl", "expected.json"), Path(model).name.split(".jsonl")[0]
+    )
 
 
 def _sums_up(rows, cases, expected, model) -> None:
@@ -55,8 +57,14 @@ READ = [
     ("[f(x=1)]", F),
     ("Let me see.\n[f(x=1)]\nDone.", F),
     ('<tool_call>\n{"name": "f", "arguments": {"x": 1}}\n</tool_call>', F),
-    ('<tool_call>{"name": "f", "arguments": {"x": "it\'s"}}</tool_call>', (Call("f", {"x": "it's"}),)),
-    ("[f(x=1), a.b(y=[1, -2.5], z={'k': True})]", (*F, Call("a.b", {"y": [1, -2.5], "z": {"k": True}}))),
+    (
+        '<tool_call>{"name": "f", "arguments": {"x": "it\'s"}}</tool_call>',
+        (Call("f", {"x": "it's"}),),
+    ),
+    (
+        "[f(x=1), a.b(y=[1, -2.5], z={'k': True})]",
+        (*F, Call("a.b", {"y": [1, -2.5], "z": {"k": True}})),
+    ),
     ("f(x=3*10**2)", (Call("f", {"x": 300}),)),
     ("[]", ()),
     ('{"tool_calls": []}', ()),

@@ -33,7 +33,9 @@ PAIR = Case("t.jsonl:7", {"question": "Why?", "baseline": "one", "candidate": "t
 CHOICE = Case("t.jsonl:6", {"question": "Which?", "choices": ("one", "two", "three")}, ("2",))
 
 LABELLED = (TEXT, CHAT, ALPACA, EXACT, PASSAGE)
-OBJECT = Case("t.jsonl:8", {"text": "My bill", "schema": '{"type": "object"}'}, (f'{{"a": "{SECRET}"}}',))
+OBJECT = Case(
+    "t.jsonl:8", {"text": "My bill", "schema": '{"type": "object"}'}, (f'{{"a": "{SECRET}"}}',)
+)
 CALL = Case(
     "t.jsonl:9",
     {"text": "My bill?", "functions": '[{"name": "find"}]'},
@@ -140,7 +142,9 @@ def test_no_prompt_tells_the_reference(name: str, options: dict[str, object]) ->
     task = made(name, **options)
     for case in cases_for(name, options):
         for request in task.ask(case):
-            if name != "multilabel" or "scoring" not in options:  # each label is asked about by name
+            if (
+                name != "multilabel" or "scoring" not in options
+            ):  # each label is asked about by name
                 assert SECRET not in prompt_of(request)
 
 
@@ -228,10 +232,14 @@ SETTINGS = {
         "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
         "max_tokens": 3, "stop": ["x"], "temperature": 0.5, "top_p": 0.5, "sampling_seed": 1,
     },
-    **dict.fromkeys(("extract", "tool_call"), {
+    "extract": {
         "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
         "max_tokens": 3, "stop": ["x"], "temperature": 0.5, "top_p": 0.5, "sampling_seed": 1,
-    }),
+    },
+    "tool_call": {
+        "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
+        "max_tokens": 3, "stop": ["x"], "temperature": 0.5, "top_p": 0.5, "sampling_seed": 1,
+    },
     "multilabel": {
         "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (SEVERAL,),
         "max_tokens": 3, "stop": ["x"], "scoring": "likelihood",

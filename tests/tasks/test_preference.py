@@ -8,7 +8,9 @@ from tuneval.metrics import build as build_metric
 from tuneval.tasks import build
 from tuneval.types import Case, Response
 
-CASE = Case("t:1", {"prompt": "Why?", "chosen": "Because.", "rejected": "No idea at all."}, ("Because.",))
+CASE = Case(
+    "t:1", {"prompt": "Why?", "chosen": "Because.", "rejected": "No idea at all."}, ("Because.",)
+)
 
 
 @pytest.mark.parametrize(

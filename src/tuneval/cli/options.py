@@ -116,7 +116,9 @@ def _words(
     ] = False,
     turns: Annotated[
         str,
-        _option(DATA, "of a chat: its last answer is a case, or all", metavar="last|all", rare=True),
+        _option(
+            DATA, "of a chat: its last answer is a case, or all", metavar="last|all", rare=True
+        ),
     ] = "last",
     prompt: Annotated[
         str | None,

@@ -78,7 +78,9 @@ def answers_of(row: Fields, columns: Mapping[str, str], key: str) -> tuple[objec
     value = value_of(row, columns, key)
     if isinstance(value, dict) and isinstance(value.get("aliases"), list | tuple):
         value = [value.get("value"), *value["aliases"]]
-    elif isinstance(value, dict) and (isinstance(value.get("text"), list) or "answer_start" in value):
+    elif isinstance(value, dict) and (
+        isinstance(value.get("text"), list) or "answer_start" in value
+    ):
         value = value.get("text", value)
     if is_structure(value):
         return (json_of(value),)

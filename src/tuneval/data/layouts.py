@@ -9,13 +9,13 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tuneval.data import choices
 from tuneval.data.fields import (
     RowFault,
-    are_lists,
     answers_of,
+    are_lists,
     history_of,
     is_list,
     is_structure,
@@ -300,7 +300,9 @@ def _preferred_chats(row: Fields, columns: Mapping[str, str]) -> Reading:
         before, good, bad = _parted(chosen, rejected)
         inputs: dict[str, object] = {"prompt": before}
     else:
-        one, other = (turns_of(value_of(row, columns, key), columns[key]) for key in ("chosen", "rejected"))
+        one, other = (
+            turns_of(value_of(row, columns, key), columns[key]) for key in ("chosen", "rejected")
+        )
         if one[:-1] != other[:-1] or len(one) < 2:
             raise RowFault("the chosen and the rejected conversation differ before their last turn")
         inputs, good, bad = {"messages": one[:-1]}, one[-1].content, other[-1].content
@@ -317,7 +319,7 @@ def _parted(chosen: str, rejected: str) -> tuple[str, str, str]:
     at = chosen.rfind(_ANSWER) + len(_ANSWER)
     if _ANSWER not in chosen or rejected[:at] != chosen[:at]:
         raise RowFault(
-            "the chosen and the rejected text share no beginning that ends in \"Assistant:\": a column "
+            'the chosen and the rejected text share no beginning that ends in "Assistant:": a column '
             '"prompt" is needed'
         )
     return chosen[:at], chosen[at:], rejected[at:]
@@ -339,9 +341,9 @@ def _tool_calls(row: Fields, columns: Mapping[str, str]) -> Reading:
 def _accepted(value: object, functions: str, column: str) -> str:
     """The leaderboard's form: {name, numbered where it is called again: {argument: [value, ...]}}."""
     given = parsed(functions)
-    every = given if isinstance(given, list) else [given]
+    every: list[Any] = given if isinstance(given, list) else [given]
     names = {(one.get("function") or one).get("name") for one in every}
-    calls = value if isinstance(value, list) else [value] if value else []
+    calls: list[Any] = value if isinstance(value, list) else [value] if value else []
     if not all(isinstance(one, dict) for one in calls):
         raise RowFault(f"field {quote(column)} is {kind(value)}, expected an object", "calls")
     pairs = [

@@ -39,7 +39,14 @@ PASSAGES: Tiers = (
      "facts", "knowledge", "contexts", "source_text"),
 )  # fmt: skip
 CALLS: Tiers = (
-    ("possible_answer", "possible_answers", "tool_calls", "function_calls", "expected_calls", "calls"),
+    (
+        "possible_answer",
+        "possible_answers",
+        "tool_calls",
+        "function_calls",
+        "expected_calls",
+        "calls",
+    ),
     ("answers", "answer", "ground_truth", "expected", "reference", "output", "target", "label"),
 )
 """Calls of tools that are expected, where a row has tools, too."""

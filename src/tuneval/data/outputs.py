@@ -141,7 +141,9 @@ def _of_structure(
     file is; None where they are none of these."""
     is_meant = task in STRUCTURED
     values = [value for row in table.rows[:1] for value in row.fields.values()]
-    if not is_meant and (task != "auto" or not any(isinstance(parsed(v), dict | list) for v in values)):
+    if not is_meant and (
+        task != "auto" or not any(isinstance(parsed(v), dict | list) for v in values)
+    ):
         return None
     try:
         found = read(table.source, name=table.file, task=task, groups=groups, columns=columns)

@@ -222,7 +222,7 @@ def _worked_out(node: ast.expr) -> float:
             return -_worked_out(node.operand)
         case ast.BinOp() if isinstance(node.op, _SIGNS):
             left, right = _worked_out(node.left), _worked_out(node.right)
-            if max(abs(left), abs(right)) > _MOST or isinstance(node.op, ast.Pow) and right > 64:
+            if max(abs(left), abs(right)) > _MOST or (isinstance(node.op, ast.Pow) and right > 64):
                 raise _Unread
             try:
                 return _apply(node.op, left, right)
@@ -341,7 +341,7 @@ def is_met(call: Call, wanted: Expected, functions: Sequence[Function]) -> bool:
 def _is_accepted(value: Any, accepted: Sequence[Any], described: Values) -> bool:
     word = described.get("type")
     kind = _TYPES.get(word) if isinstance(word, str) else None
-    inner = _TYPES.get((described.get("items") or {}).get("type")) if word in _LISTS else None
+    inner = _TYPES.get(str((described.get("items") or {}).get("type"))) if word in _LISTS else None
     usual = next((type(one) for one in accepted if one != OPTIONAL), None)
     if kind is None:  # nothing is said about its type: that of what is expected
         kind = float if usual is int else usual
@@ -352,7 +352,7 @@ def _is_accepted(value: Any, accepted: Sequence[Any], described: Values) -> bool
     if type(value) is not kind:
         # A variable, by its name; or a value that is accepted though described otherwise.
         return usual is not None and type(value) is usual and value in accepted
-    if inner is not None and not _has_inner(value, accepted, inner):
+    if inner is not None and isinstance(value, list) and not _has_inner(value, accepted, inner):
         return False
     if usual is not None and usual is not kind and not (kind is float and usual is int):
         return value in accepted

@@ -19,7 +19,9 @@ from tuneval.metrics.json_answer import read_json
 from tuneval.types import Case, Prediction, StatisticKind, Unit
 
 NONE = frozenset(("", "none", "no label", "no labels", "nothing", "n/a", "null"))
-_LEAD = re.compile(r"^\s*(?:(?:the\s+)?(?:labels?|tags?|categor(?:y|ies)|answer)\s*(?:are|is|:)+\s*)", re.I)
+_LEAD = re.compile(
+    r"^\s*(?:(?:the\s+)?(?:labels?|tags?|categor(?:y|ies)|answer)\s*(?:are|is|:)+\s*)", re.I
+)
 _MARKS = re.compile(r"^\s*(?:[-*\u2022]|\d+[.)])\s+")
 
 

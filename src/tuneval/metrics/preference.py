@@ -37,9 +37,7 @@ class _Margins(Mean):
         MetricError
             A prediction without likelihoods of both and without problem.
         """
-        return rows(
-            (self._row(case, one) for case, one in zip(cases, predictions, strict=True)), 2
-        )
+        return rows((self._row(case, one) for case, one in zip(cases, predictions, strict=True)), 2)
 
     def _row(self, case: Case, prediction: Prediction) -> tuple[float, float]:
         if prediction.problem is not None:

@@ -168,7 +168,9 @@ def functions_of(case: Case) -> Sequence[Function]:
 def _functions(text: str) -> tuple[Function, ...]:
     try:
         given = json.loads(text)
-        every = [one.get("function", one) for one in (given if isinstance(given, list) else [given])]
+        every = [
+            one.get("function", one) for one in (given if isinstance(given, list) else [given])
+        ]
         return tuple(one for one in every if isinstance(one["name"], str))
     except (ValueError, AttributeError, KeyError) as error:
         raise MetricError(

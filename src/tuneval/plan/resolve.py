@@ -275,7 +275,16 @@ def read_cases(spec: CasesSpec) -> CaseSet:
     return replace(cases, is_guard=spec.guard, is_exploratory=spec.exploratory)
 
 
-OF_FILES = ("task", "columns", "labels", "groups", "few_shot_file", "skip_bad_rows", "split", "turns")
+OF_FILES = (
+    "task",
+    "columns",
+    "labels",
+    "groups",
+    "few_shot_file",
+    "skip_bad_rows",
+    "split",
+    "turns",
+)
 """Keys of a section of cases that a benchmark answers by itself."""
 
 

@@ -76,7 +76,11 @@ class Generate:
             sampling_seed=given.sampling_seed,
         )
         self.wording = build_wording(
-            self.name, self.question, given, answer_of=self.words_of_reference, preface=given.preface
+            self.name,
+            self.question,
+            given,
+            answer_of=self.words_of_reference,
+            preface=given.preface,
         )
 
     def ask(self, case: Case) -> tuple[Request, ...]:

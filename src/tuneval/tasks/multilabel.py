@@ -70,7 +70,7 @@ class Multilabel(Generate):
         """One completion; or two continuations for each label, yes and no."""
         if self.scoring == "generate":
             return super().ask(case)
-        requests = []
+        requests: list[Request] = []
         for label in self.labels:
             asked = _asking(case, f'Does the label "{label}" fit?')
             prompt = self.wording.prompt(asked)
