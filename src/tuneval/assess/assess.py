@@ -107,11 +107,13 @@ def assess(
             found.scores += [
                 _signed(of_slice.score(arm, rows[arm], by_variant), cases) for arm in rows
             ]
-            comparisons = [
-                of_slice.compare(left, right, rows, by_variant, predictions)
-                for left, right in pairs(rows, baseline)
-            ]
             is_confirmatory = slice_ == "all" and metric is chosen[0] and not cases.is_exploratory
+            claims = pairs(rows, baseline)
+            compared = of_slice.sharing(len(claims)) if is_confirmatory else of_slice
+            comparisons = [
+                compared.compare(left, right, rows, by_variant, predictions)
+                for left, right in claims
+            ]
             (found.confirmatory if is_confirmatory else found.exploratory).extend(comparisons)
             if is_confirmatory and not cases.is_guard:
                 found.ranking = [
@@ -226,6 +228,11 @@ class _Slice:
     positions: Sequence[int]
     metric: Metric
     settings: Settings
+
+    def sharing(self, n_pairs: int) -> _Slice:
+        """The same for comparisons that share one error rate over all case sets of the run."""
+        claims = max(n_pairs, 1) * self.settings.n_case_sets
+        return replace(self, settings=replace(self.settings, difference_claims=claims))
 
     @property
     def chosen(self) -> list[Case]:

@@ -145,7 +145,7 @@ def base_to_tuned(
         if not is_tuning:
             what = f"{right} is better than {left} in {metric} by {_amount(comparison, g)}"
         return outcome, (
-            f"{what} ({_level(comparison)} CI {span}, n={_n_text(comparison)})."
+            f"{what} ({g.level_text} CI {span}, n={_n_text(comparison)})."
             f"{_whatever(comparison, g)}"
         )
     if outcome == "worse":
@@ -210,11 +210,6 @@ def _n_text(comparison: Comparison) -> str:
     n_clusters = comparison.details.get("n_clusters", comparison.n_cases)
     n = str(comparison.n_cases)
     return n if n_clusters >= comparison.n_cases else f"{n}, {n_clusters:.0f} independent"
-
-
-def _level(comparison: Comparison) -> str:
-    interval = comparison.interval
-    return f"{100 * interval.confidence:.3g}%" if interval else "95%"
 
 
 def _whatever(comparison: Comparison, g: Gain) -> str:
