@@ -176,8 +176,9 @@ def test_an_interval_from_draws_is_no_narrower_than_t():
     x = [2.0, 3.5, 1.0, 8.0, 2.5, 4.0]
     found = score(measured(x), Corpus(unit="nats"), SETTINGS, case_set="t").interval
     mean, error = np.mean(x), np.std(x, ddof=1) / sqrt(6)
-    t = stats.t.interval(0.95, 5, mean, error)
-    assert (found.low, found.high) == (pytest.approx(t[0]), pytest.approx(max(t[1], found.high)))
+    low, high = stats.t.interval(0.95, 5, mean, error)
+    assert found.low <= low + 1e-9
+    assert found.high >= high - 1e-9
 
 
 def test_equivalence_of_a_value_without_error():
