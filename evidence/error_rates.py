@@ -327,7 +327,9 @@ def share(pieces: list[dict], name: str, parts: int, nominal: float) -> Share:
 
 def table(found: dict[tuple, dict]) -> None:
     """Print the table and how many cells lie beyond two errors."""
-    print("| metric | n | seeds | clusters | false claims, 1 / 3 / 12 adapters | coverage | power |")
+    print(
+        "| metric | n | seeds | clusters | false claims, 1 / 3 / 12 adapters | coverage | power |"
+    )
     print("|---|---|---|---|---|---|---|")
     every: dict[str, list[tuple[float, str]]] = {"false claims": [], "coverage": []}
     for cell in cells():
@@ -339,14 +341,18 @@ def table(found: dict[tuple, dict]) -> None:
             continue
         most = max(ARMS)
         false = [share(world["equal"], f"false {k}", most // k, 0.05) for k in ARMS]
-        covered = [share(world["better"], f"covered {k}", most if k == 1 else 1, 0.95) for k in ARMS]
+        covered = [
+            share(world["better"], f"covered {k}", most if k == 1 else 1, 0.95) for k in ARMS
+        ]
         power = [share(world["better"], f"power {k}", most, 0.8) for k in ARMS]
         place = f"{cell.kind}, n={cell.n}, {cell.n_seeds} seeds" + ", clusters" * cell.is_clustered
         for k, one in zip(ARMS, false, strict=True):
             every["false claims"].append((one.beyond(0.05, 1), f"{place}, {k} adapters"))
         for k, one in zip(ARMS, covered, strict=True):
             every["coverage"].append((one.beyond(0.95, -1), f"{place}, {k} adapters"))
-        columns = [" / ".join(f"{100 * one.rate:.1f}" for one in row) for row in (false, covered, power)]
+        columns = [
+            " / ".join(f"{100 * one.rate:.1f}" for one in row) for row in (false, covered, power)
+        ]
         clusters = "yes" if cell.is_clustered else "no"
         print(f"| {cell.kind} | {cell.n:,} | {cell.n_seeds} | {clusters} | {' | '.join(columns)} |")
     for name, cells_beyond in every.items():
@@ -357,8 +363,10 @@ def table(found: dict[tuple, dict]) -> None:
         )
         for where in wrong:
             print(f"- {where}")
-    runs = [sum(one["runs"] for key, one in found.items() if key[:5] == name)
-            for name in {key[:5] for key in found}]
+    runs = [
+        sum(one["runs"] for key, one in found.items() if key[:5] == name)
+        for name in {key[:5] for key in found}
+    ]
     print(f"\nruns per cell: {min(runs)} to {max(runs)}")
 
 

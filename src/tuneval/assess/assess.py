@@ -21,10 +21,13 @@ from tuneval.assess.measure import (
     labels_of,
     measure,
     unanswered,
+    rows_of,
     unparsed_share,
+    unread_share,
     worst_case,
 )
 from tuneval.comparison import Settings
+from tuneval.comparison.estimate.draws import with_draws
 from tuneval.metrics import Metric
 from tuneval.types import (
     Case,
@@ -251,9 +254,10 @@ class _Slice:
     def score(
         self, arm: str, members: Sequence[Variant], measured: Mapping[str, Measurement]
     ) -> Score:
+        side = [measured[member.name] for member in members]
         if len(members) == 1:
-            return comparison.score(
-                measured[members[0].name],
+            found = comparison.score(
+                side[0],
                 self.metric,
                 self.settings,
                 case_set=self.cases.name,
@@ -261,16 +265,18 @@ class _Slice:
                 clusters=self.clusters,
                 class_counts=self.class_counts,
             )
-        return comparison.score_recipe(
-            [measured[member.name] for member in members],
-            self.metric,
-            self.settings,
-            name=arm,
-            case_set=self.cases.name,
-            slice=self.name,
-            clusters=self.clusters,
-            class_counts=self.class_counts,
-        )
+        else:
+            found = comparison.score_recipe(
+                side,
+                self.metric,
+                self.settings,
+                name=arm,
+                case_set=self.cases.name,
+                slice=self.name,
+                clusters=self.clusters,
+                class_counts=self.class_counts,
+            )
+        return with_draws(found, [side], self.metric, self.settings, self.clusters)
 
     def compare(
         self,
@@ -302,11 +308,11 @@ class _Slice:
                 unparsed=(unparsed[0], unparsed[1]),
             )
 
-        found = compared(*sides)
+        found = with_draws(compared(*sides), sides, self.metric, self.settings, self.clusters)
         if max(unparsed) == 0 or self.metric.statistic not in {"proportion", "mean"}:
             return found
         unread = {
-            one.variant: [predictions[one.variant][i].problem is not None for i in self.positions]
+            one.variant: [unread_share(predictions[one.variant][i]) > 0 for i in self.positions]
             for side in sides
             for one in side
         }
@@ -361,7 +367,7 @@ def _case_values(
     """The metric of each single case; None where the answer could not be had."""
     if metric.statistic == "ranks":
         return (None,) * len(cases.cases)
-    values = metric.from_totals(metric.per_case(cases.cases, predictions))
+    values = metric.from_totals(rows_of(metric, cases.cases, predictions)[0])
     return tuple(
         None if is_missing(one) or isnan(value) else float(value)
         for one, value in zip(predictions, values, strict=True)
