@@ -99,8 +99,8 @@ def upper(sums: Floats, sizes: Floats, most: float, alpha: float) -> float:
     """
     size = float(np.mean(sizes))
     units = np.append(sums, size * most) + 1j * np.append(sizes, size)  # pairs that sort fast
-    kinds, counts = np.unique(units, return_counts=True)
-    kinds = np.stack([kinds.real, kinds.imag], axis=1)
+    distinct, counts = np.unique(units, return_counts=True)
+    kinds = np.stack([distinct.real, distinct.imag], axis=1)
     values = kinds[:, 0] / kinds[:, 1]
     low, high = float(values.min()), float(values.max())
     if high - low <= 1e-12 * max(1.0, abs(most)):

@@ -64,7 +64,8 @@ def draw_share(
     """
     rows = [np.stack([checked(one) for one in side]) for side in sides]
     values = [linear(metric, one, codes, settings) for one in rows]
-    variance = two_way(values[-1][0], *(one for one, _ in values[:-1]), codes=values[-1][1])
+    baseline = values[0][0] if len(values) > 1 else None
+    error = two_way(values[-1][0], baseline, values[-1][1]).estimate.standard_error
     within = 0.0
     for side in sides:
         for one in side:
