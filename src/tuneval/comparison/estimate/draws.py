@@ -74,9 +74,7 @@ def draw_share(
                 n_draws, n_units = each.shape
                 spread = float(np.var(each, axis=0, ddof=1).sum())
                 within += spread / n_draws / n_units**2 / len(side) ** 2
-    share = (
-        within / variance.estimate.standard_error**2 if variance.estimate.standard_error else 0.0
-    )
+    share = within / error**2 if error else 0.0
     return min(share, 1.0) if isfinite(share) and share > 0 else None
 
 
