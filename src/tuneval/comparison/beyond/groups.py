@@ -254,9 +254,10 @@ def _shrunken(values: Floats, variances: Floats) -> Floats:
     """Expected true values of groups, given what was seen and that it was found by a test.
 
     A gap is printed only where it was found to be large, so the likelihood of the spread between
-    groups is that of groups which such a test (chi-square of 5%) singles out. The share of
-    chance in the spread is taken to be anything from 0 to 1, equally likely before the data were
-    seen (Stein's prior), and the shrunken values are averaged over what is likely after.
+    groups is that of groups which such a test (chi-square of 5%) singles out. Before the
+    data were seen the share of chance in the spread may be anything from 0 to 1, small shares being
+    likelier (density 1/sqrt(share): large gaps of many cases are left nearly alone); the shrunken
+    values are averaged over what is likely after.
 
     References
     ----------
@@ -274,7 +275,7 @@ def _shrunken(values: Floats, variances: Floats) -> Floats:
     seen = weights @ (values - weights @ values / weights.sum()) ** 2
     if seen > (found := float(chdtri(freedom, ALPHA))):
         likely -= np.log(chdtrc(freedom, found * chance))
-    share = np.exp(likely - likely.max())
+    share = np.exp(likely - likely.max()) / np.sqrt(chance)
     each = mean + (values - mean) * (1 - variances * inverse)
     return np.asarray(share @ each / share.sum())
 
