@@ -318,7 +318,7 @@ def seeds_cover(rng):
 
 
 what = "coverage, 5 adapters against 1 full, seed sd 4"
-at_least("seeds", what, 0.95, 1000, "78%", seeds_cover)
+at_least("seeds", what, 0.95, 5000, "78%", seeds_cover)
 
 
 # Clusters (row 13), small samples (row 12), test against interval (row 14)
