@@ -320,9 +320,10 @@ def share(pieces: list[dict], name: str, parts: int, nominal: float) -> Share:
     runs = sum(one["runs"] for one in pieces)
     total, squares = (sum(one["sums"][name][place] for one in pieces) for place in (0, 1))
     mean = total / runs
-    seen = sqrt(max(squares / runs - mean**2, 0) / runs)
-    least = sqrt(nominal * (1 - nominal) / (runs * parts))
-    return Share(mean, max(seen, least), runs)
+    expected = sqrt(nominal * (1 - nominal) / (runs * parts))
+    # Answers of one run share its base: their error is seen in how runs differ.
+    seen = sqrt(max(squares / runs - mean**2, 0) / runs) if parts > 1 else 0.0
+    return Share(mean, max(seen, expected), runs)
 
 
 def table(found: dict[tuple, dict]) -> None:
@@ -332,6 +333,7 @@ def table(found: dict[tuple, dict]) -> None:
     )
     print("|---|---|---|---|---|---|---|")
     every: dict[str, list[tuple[float, str]]] = {"false claims": [], "coverage": []}
+    errors: dict[int, list[float]] = {}
     for cell in cells():
         world = {
             name: [one for key, one in found.items() if key[:5] == (*vars_of(cell), name)]
@@ -348,6 +350,8 @@ def table(found: dict[tuple, dict]) -> None:
         place = f"{cell.kind}, n={cell.n}, {cell.n_seeds} seeds" + ", clusters" * cell.is_clustered
         for k, one in zip(ARMS, false, strict=True):
             every["false claims"].append((one.beyond(0.05, 1), f"{place}, {k} adapters"))
+        for k, one in zip(ARMS * 2, false + covered, strict=True):
+            errors.setdefault(k, []).append(one.error)
         for k, one in zip(ARMS, covered, strict=True):
             every["coverage"].append((one.beyond(0.95, -1), f"{place}, {k} adapters"))
         columns = [
@@ -363,6 +367,8 @@ def table(found: dict[tuple, dict]) -> None:
         )
         for where in wrong:
             print(f"- {where}")
+    print("\nMonte Carlo errors, in points, of false claims and coverage: ", end="")
+    print(", ".join(f"{k} adapters {100 * np.median(each):.1f}" for k, each in errors.items()))
     runs = [
         sum(one["runs"] for key, one in found.items() if key[:5] == name)
         for name in {key[:5] for key in found}
