@@ -133,6 +133,7 @@ def _writers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any], Any], ...] | N
             _absent(field) if kind in _MANY else _ALWAYS,
         )
         for field in dataclasses.fields(kind)
+        if field.compare
     )
 
 
@@ -175,7 +176,8 @@ def _with_tuples(case: Case) -> Case:
         if isinstance(turns, tuple):
             inputs[key] = tuple(
                 Message(**turn)
-                if isinstance(turn, dict) and turn.keys() == {"role", "content"}
+                if isinstance(turn, dict)
+                and {"role", "content"} <= turn.keys() <= {"role", "content", "more"}
                 else turn
                 for turn in turns
             )
