@@ -263,7 +263,8 @@ def _footnote(view: View, *, has_intervals: bool) -> list[str]:
         parts.append(f"[{shown[0].interval.confidence:.0%} interval]")
     if any(len(arm.variants) > 1 for arm in view.arms):
         parts.append("+- sd over seeds")
-    return ["; ".join(parts)] if parts else []
+    levels = wording.level_legend(view.result.comparisons)
+    return [*(["; ".join(parts)] if parts else []), *levels]
 
 
 def _verdict(view: View, width: int, color: bool, most: int) -> list[str]:
