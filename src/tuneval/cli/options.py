@@ -62,7 +62,10 @@ def _words(
     guard: Annotated[
         list[str] | None,
         _option(
-            DATA, "must not get worse: file or benchmark; repeatable", metavar="NAME", rare=True
+            DATA,
+            "must not get worse: file, benchmark or standard; repeatable",
+            metavar="NAME",
+            rare=True,
         ),
     ] = None,
     task: Annotated[
