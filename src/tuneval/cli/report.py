@@ -21,6 +21,10 @@ def report(
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="file to write", metavar="FILE")
     ] = None,
+    track: Annotated[
+        str,
+        typer.Option(help="send it to mlflow, wandb, trackio, tensorboard", metavar="TRACKER,.."),
+    ] = "",
     fail_on: FailOn = None,
 ) -> int:
     """tuneval report tuneval-runs/test-3f9c21 --to html -o report.html
@@ -34,11 +38,18 @@ def report(
     from tuneval.report import REPORTS
     from tuneval.runs.gate import gates_of, hold
     from tuneval.runs.shelf import RUNS, last_run
+    from tuneval.trackers.send import check, send
 
     result = RunResult.load(run or last_run(Path(RUNS)))
     words = fail_on_words(fail_on)
     if words:
         result = RunResult.of(hold(result, gates_of(result), words))
+    trackers = [one.strip() for one in track.split(",") if one.strip()]
+    check(trackers)
+    for line in send(result, trackers):
+        print(line)
+    if trackers and to == "console":
+        return ending(result) if words else 0
     if to == "console":
         print(result)
     elif output is None:

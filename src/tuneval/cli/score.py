@@ -111,6 +111,9 @@ def score(
     report: Annotated[
         str, typer.Option(help="html, md, csv beside result.json", metavar="KIND,..")
     ] = "html",
+    track: Annotated[
+        str, typer.Option(help="mlflow, wandb, trackio, tensorboard", metavar="TRACKER,..")
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
     fail_on: FailOn = None,
@@ -139,7 +142,12 @@ def score(
     from tuneval.tasks.thinking import one_of_thinking
 
     output = OutputSpec.model_validate(
-        {"dir": output_dir, "reports": _listed(report), "fail_on": fail_on_words(fail_on)}
+        {
+            "dir": output_dir,
+            "reports": _listed(report),
+            "track": _listed(track),
+            "fail_on": fail_on_words(fail_on),
+        }
     )
     _refuse_mixtures(logs, value, [references, predictions, benchmark, problems, samples])
     if logs:

@@ -25,6 +25,7 @@ from tuneval.pipeline.score_outputs import Expected, named_files, variants_of
 from tuneval.pipeline.score_outputs import score as score_outputs
 from tuneval.plan.spec import MetricsSpec, OutputSpec
 from tuneval.runs.gate import hold
+from tuneval.trackers.send import check as check_trackers
 from tuneval.types import NoProgress, Progress, RunResult
 
 CHECKS = ("answers", "groups", "slices")
@@ -59,6 +60,7 @@ def score_logs(
     """
     started = time.monotonic()
     output, wanted, asked = output or OutputSpec(), wanted or Wanted(), asked or Asked()
+    check_trackers(output.track)
     files = named_files(logs, flag="--logs")
     texts = {name: path for name, file in files.items() if (path := find_texts(Path(file)))}
     if wanted.value is None and len(texts) == len(files):
@@ -114,7 +116,7 @@ def score_logs(
         ),
     )
     result = hold(result, (), output.fail_on)
-    write_score(folder, result, output.reports)
+    write_score(folder, result, output)
     return result
 
 

@@ -29,6 +29,7 @@ from tuneval.pipeline.given_answers import read_given
 from tuneval.plan.spec import MetricsSpec, OutputSpec
 from tuneval.runs.gate import hold
 from tuneval.tasks.thinking import Thinking
+from tuneval.trackers.send import check as check_trackers
 from tuneval.types import CaseSet, NoProgress, Progress, RunResult, Variant, VariantKind
 
 
@@ -99,6 +100,7 @@ def score(
     started = time.monotonic()
     output = output or OutputSpec()
     progress = progress or NoProgress()
+    check_trackers(output.track)
     files = named_files(predictions, flag="--predictions")
     cases, spec, may_be_missing = _read(expected, metrics or MetricsSpec())
     variants = variants_of(files, baseline)
@@ -161,7 +163,7 @@ def score(
         ),
     )
     result = hold(result, (), output.fail_on)
-    write_score(folder, result, output.reports)
+    write_score(folder, result, output)
     return result
 
 

@@ -30,6 +30,7 @@ from tuneval.plan.spec import CasesSpec, PerturbationSpec, RunSpec
 from tuneval.plan.variants import SERVED, baseline_spec, is_here, training_log_of, variants_of
 from tuneval.report import REPORTS
 from tuneval.tasks import TASKS
+from tuneval.trackers.send import check as check_trackers
 from tuneval.types import CaseSet, TrainingLog, Variant
 
 DEVICES = ("auto", "cpu", "mps", "cuda")
@@ -146,6 +147,7 @@ def _names_are_known(spec: RunSpec, in_memory: Mapping[str, Any]) -> None:
         known = registry.names(table, room=room)
         if name not in known:
             raise ConfigError(f"{room}: {registry.unknown(name, known)}")
+    check_trackers(spec.output.track)
     device, _, number = spec.backend.device.partition(":")
     if device not in DEVICES or (number and not number.isdigit()):
         raise ConfigError(
