@@ -25,6 +25,8 @@ from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import OutputSpec
+from tuneval.publish import PUBLISHED
+from tuneval.publish.write import write as write_published
 from tuneval.report import REPORTS
 from tuneval.report.files import remove_parts, replace_file
 from tuneval.report.predictions import render as render_predictions
@@ -199,6 +201,9 @@ def write_result(folder: Path, result: RunResult, output: OutputSpec) -> None:
     if result.prompts:
         replace_file(folder / "prompts.jsonl", render_prompts(result))
     for name in output.reports:
+        if name in PUBLISHED:
+            write_published(name, result, folder / name)
+            continue
         render = registry.load(REPORTS, name, room="report")
         replace_file(folder / report_name(name), render(result))
     _point_latest(folder)

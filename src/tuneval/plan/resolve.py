@@ -28,6 +28,7 @@ from tuneval.errors import ConfigError, TunevalError
 from tuneval.plan import adversarial, arms
 from tuneval.plan.spec import CasesSpec, PerturbationSpec, RunSpec
 from tuneval.plan.variants import SERVED, baseline_spec, is_here, training_log_of, variants_of
+from tuneval.publish import PUBLISHED
 from tuneval.report import REPORTS
 from tuneval.tasks import TASKS
 from tuneval.trackers.send import check as check_trackers
@@ -140,7 +141,7 @@ def _names_are_known(spec: RunSpec, in_memory: Mapping[str, Any]) -> None:
     """Refuse now what would only be looked up after the models have answered."""
     chosen: list[tuple[str, Mapping[str, str], str]] = [
         ("backends", BACKENDS, spec.backend.kind),
-        *(("report", REPORTS, name) for name in spec.output.reports),
+        *(("report", {**REPORTS, **PUBLISHED}, name) for name in spec.output.reports),
         *(("tasks", TASKS, one.task) for one in spec.cases if one.task != "auto"),
     ]
     for room, table, name in chosen:
