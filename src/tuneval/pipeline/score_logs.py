@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,10 +13,12 @@ from tuneval.assess.conclude import About, Compared, Found, conclude
 from tuneval.bridges.logs import Wanted
 from tuneval.bridges.logs.find import read_logs
 from tuneval.bridges.logs.join import Asked, join
-from tuneval.bridges.logs.llama_factory import (
+from tuneval.bridges.logs.texts import (
     ANSWERED,
     EXPECTED,
-    find_texts,
+    ID,
+    Rows,
+    read_texts,
     refuse_other_texts,
 )
 from tuneval.comparison import Settings
@@ -24,6 +27,7 @@ from tuneval.pipeline.folder import environment, open_named_folder, write_score
 from tuneval.pipeline.score_outputs import Expected, named_files, variants_of
 from tuneval.pipeline.score_outputs import score as score_outputs
 from tuneval.plan.spec import MetricsSpec, OutputSpec
+from tuneval.report.files import replace_file
 from tuneval.runs.gate import hold
 from tuneval.trackers.send import check as check_trackers
 from tuneval.types import NoProgress, Progress, RunResult
@@ -62,8 +66,12 @@ def score_logs(
     output, wanted, asked = output or OutputSpec(), wanted or Wanted(), asked or Asked()
     check_trackers(output.track)
     files = named_files(logs, flag="--logs")
-    texts = {name: path for name, file in files.items() if (path := find_texts(Path(file)))}
-    if wanted.value is None and len(texts) == len(files):
+    texts = {
+        name: rows
+        for name, file in files.items()
+        if wanted.value is None and (rows := read_texts(Path(file)))
+    }
+    if len(texts) == len(files):
         return _score_texts(texts, asked, baseline, name, output, progress, announce)
     variants = variants_of(files, baseline)
     read = {one.name: read_logs(files[one.name], wanted) for one in variants}
@@ -121,7 +129,7 @@ def score_logs(
 
 
 def _score_texts(
-    files: Mapping[str, Path],
+    texts: Mapping[str, Rows],
     asked: Asked,
     baseline: str | None,
     name: str | None,
@@ -129,15 +137,20 @@ def _score_texts(
     progress: Progress | None,
     announce: Callable[[Sequence[str]], None] | None,
 ) -> RunResult:
-    """A log that holds texts alone is scored like any other outputs."""
-    refuse_other_texts(dict(files))
+    """A log that holds texts alone is scored like any other outputs, from files beside the runs."""
+    refuse_other_texts(texts)
+    files = {}
+    for system, rows in texts.items():
+        content = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+        digest = hashlib.blake2b(content.encode("utf-8", "replace"), digest_size=4).hexdigest()
+        files[system] = replace_file(Path(output.dir) / f"texts-{digest}.jsonl", content)
     first = next(iter(files.values()))
     return score_outputs(
-        Expected(f"{first}:{EXPECTED}", groups=asked.groups, cluster=asked.cluster),
+        Expected(f"{first}:{EXPECTED}", "auto", asked.groups, ID, cluster=asked.cluster),
         {system: f"{path}:{ANSWERED}" for system, path in files.items()},
         metrics=MetricsSpec.of(list(asked.metrics), {}) if asked.metrics else None,
         baseline=baseline,
-        name=name,
+        name=name or "texts",
         output=output,
         progress=progress,
         announce=announce,

@@ -70,6 +70,16 @@ def lighteval_numbers(arm: str) -> dict[tuple[str, str], float]:
     return {("own_replies", "acc"): results["own_replies|0"]["acc"]}
 
 
+def helm_numbers(arm: str) -> dict[tuple[str, str], float]:
+    (path,) = (HERE / "helm" / arm).rglob("stats.json")
+    stats = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        ("own_topics", one["name"]["name"]): one["mean"]
+        for one in stats
+        if one["name"]["name"].endswith("exact_match") and "perturbation" not in one["name"]
+    }
+
+
 def promptfoo_numbers(arm: str) -> dict[tuple[str, str], float]:
     (own,) = (
         one["metrics"]
@@ -112,6 +122,7 @@ TOOLS = [
         set(),
         id="lighteval",
     ),
+    pytest.param({"base": "helm/base", "full": "helm/full"}, helm_numbers, set(), id="helm"),
     pytest.param(
         {"base": "promptfoo/results.json:base", "full": "promptfoo/results.json:full"},
         promptfoo_numbers,
@@ -192,21 +203,44 @@ def test_verdict_and_flips_stand_on_a_log(tmp_path: Path) -> None:
     assert any(one.slice.startswith("writer=") for one in result.scores)
 
 
-def test_texts_of_llama_factory_are_scored_like_other_outputs(tmp_path: Path) -> None:
-    logs = {arm: HERE / "llama_factory" / arm for arm in ("base", "full")}
-    result = score(tmp_path, logs)
-    for arm, folder in logs.items():
-        rows = [
-            json.loads(line)
-            for line in (folder / "generated_predictions.jsonl").read_text("utf-8").splitlines()
-        ]
-        right = sum(row["predict"].strip() == row["label"].strip() for row in rows) / len(rows)
-        (score_,) = (
-            one
+def llama_factory_rows(arm: str) -> list[tuple[str, str]]:
+    path = HERE / "llama_factory" / arm / "generated_predictions.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [(row["predict"], row["label"]) for row in rows]
+
+
+def opencompass_rows(arm: str) -> list[tuple[str, str]]:
+    rows = content(HERE / "opencompass" / arm / "predictions", "*.json").values()
+    return [(row["prediction"], row["gold"]) for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("tool", "rows"),
+    [("llama_factory", llama_factory_rows), ("opencompass", opencompass_rows)],
+)
+def test_logs_that_hold_texts_alone_are_scored_like_other_outputs(
+    tmp_path: Path, tool: str, rows: Callable[[str], list[tuple[str, str]]]
+) -> None:
+    result = score(tmp_path, {arm: HERE / tool / arm for arm in ("base", "full")})
+    for arm in ("base", "full"):
+        pairs = rows(arm)
+        right = sum(said.strip() == expected.strip() for said, expected in pairs) / len(pairs)
+        (found,) = (
+            one.value
             for one in result.scores
             if (one.variant, one.metric, one.slice) == (arm, "accuracy", "all")
         )
-        assert score_.value == pytest.approx(right)
+        assert found == pytest.approx(right)
+
+
+def test_texts_about_other_questions_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="row 1: a and b were asked or expected"):
+        path = HERE / "llama_factory/base/generated_predictions.jsonl"
+        lines = path.read_text(encoding="utf-8").splitlines()
+        other = tmp_path / "b" / path.name
+        other.parent.mkdir()
+        other.write_text("\n".join(reversed(lines)) + "\n", encoding="utf-8")
+        score(tmp_path, {"a": path, "b": other})
 
 
 def test_a_metric_is_chosen_by_name_and_filter(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ LOGS = {
     "lm_eval": "tuneval.bridges.logs.lm_eval:LmEvalLogs",
     "inspect": "tuneval.bridges.logs.inspect_ai:InspectLogs",
     "lighteval": "tuneval.bridges.logs.lighteval:LightevalDetails",
+    "helm": "tuneval.bridges.logs.helm:HelmRuns",
     "promptfoo": "tuneval.bridges.logs.promptfoo:PromptfooResults",
     "table": "tuneval.bridges.logs.table:ValueTable",
 }

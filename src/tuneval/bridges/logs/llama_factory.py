@@ -1,50 +1,38 @@
-"""LLaMA-Factory: ``generated_predictions.jsonl``. It holds texts and no value of any item, so that they
-are scored here like other outputs."""
+"""LLaMA-Factory: ``generated_predictions.jsonl``, texts alone."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from tuneval.bridges.logs.files import under
+from tuneval.bridges.logs.texts import ANSWERED, ASKED, EXPECTED, ID, Rows
 from tuneval.data.formats import read_file
-from tuneval.errors import DataError
+from tuneval.errors import DataError, gather
 
 NAME = "generated_predictions.jsonl"
-EXPECTED, ANSWERED = "label", "predict"
-"""Its columns."""
 
 
-def find_texts(place: Path) -> Path | None:
-    """The one file of predictions at a place; None where there is none.
+def read_texts(place: Path) -> Rows | None:
+    """Its lines, whose columns are called as ours.
 
     Raises
     ------
     DataError
-        There are several.
+        There are several such files, or lines without a text.
     """
-    found = under(place, NAME) if place.exists() else []
+    found = under(place, NAME)
+    if not found:
+        return None
     if len(found) > 1:
         raise DataError(f"--logs: {len(found)} files {NAME} below {place.name}: name one.")
-    return found[0] if found else None
-
-
-def refuse_other_texts(files: dict[str, Path]) -> None:
-    """Let every system have been asked the same; LLaMA-Factory keeps no ids.
-
-    Raises
-    ------
-    DataError
-        Names the first line that differs.
-    """
-    first, *others = files
-    rows = {name: read_file(path).rows for name, path in files.items()}
-    for other in others:
-        if len(rows[other]) != len(rows[first]):
-            raise DataError(
-                f"{first} has {len(rows[first])} predictions, {other} has {len(rows[other])}."
-            )
-        for one, two in zip(rows[first], rows[other], strict=True):
-            if any(one.fields.get(key) != two.fields.get(key) for key in ("prompt", EXPECTED)):
-                raise DataError(
-                    f"{NAME}, line {two.place}: {first} and {other} were asked different things."
-                )
+    table = read_file(found[0])
+    faults = [f"line {one.place}: {one.text}" for one in table.faults]
+    faults += [
+        f"line {row.place}: no {key}"
+        for row in table.rows
+        for key in (ASKED, EXPECTED, ANSWERED)
+        if not isinstance(row.fields.get(key), str)
+    ]
+    if faults or not table.rows:
+        raise DataError(gather(f"{NAME} cannot be used.", faults or ["it is empty"]))
+    return [{ID: row.place, **row.fields} for row in table.rows]
