@@ -38,7 +38,7 @@ def main(out: Path) -> None:
     class OwnTopics(Scenario):
         name = "own_topics"
         description = "which topic a message is about"
-        tags: list[str] = []
+        tags = ()
 
         def get_instances(self, output_path: str) -> list[Instance]:
             return [
