@@ -51,6 +51,11 @@ def lm_eval_numbers(arm: str) -> dict[tuple[str, str], float]:
     }
 
 
+def lm_eval_group_numbers(arm: str) -> dict[tuple[str, str], float]:
+    groups = content(HERE / "lm_eval" / f"group-{arm}", "results_*.json")["groups"]
+    return {("own_group", "acc"): groups["own_group"]["acc,none"]}
+
+
 def inspect_numbers(arm: str, form: str) -> dict[tuple[str, str], float]:
     if form == "json":
         log = content(HERE / "inspect" / f"{arm}-json", "*.json")
@@ -102,6 +107,12 @@ TOOLS = [
         # lm-eval writes the probabilities of a document as a text of eight digits.
         {"brier_score"},
         id="lm-eval",
+    ),
+    pytest.param(
+        {"base": "lm_eval/group-base", "lora": "lm_eval/group-lora"},
+        lm_eval_group_numbers,
+        set(),
+        id="lm-eval-group",
     ),
     pytest.param(
         {"base": "inspect/base-json", "full": "inspect/full-json"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,65 @@ class LmEvalLogs:
         )
 
     def read(self, files: Sequence[Path], wanted: Wanted) -> tuple[TaskLog, ...]:
-        """One log a task."""
+        """One log a task; the tasks of a group that has a number of its own are one log."""
         tasks = {path: _NAME.fullmatch(path.name) for path in files}
         one_a_task({path: found[1] for path, found in tasks.items() if found})
-        return tuple(_read(path, found[1], found[2]) for path, found in tasks.items() if found)
+        logs: dict[str, TaskLog] = {}
+        runs: dict[Path, dict[str, Any]] = {}
+        for path, found in tasks.items():
+            if found:
+                place = path.with_name(f"results_{found[2]}.json")
+                runs.setdefault(place, read_object(place))
+                logs[found[1]] = _read(path, found[1], runs[place])
+        for results in runs.values():
+            logs = _pooled(logs, results)
+        return tuple(logs.values())
 
 
-def _read(path: Path, task: str, date: str) -> TaskLog:
-    results = read_object(path.with_name(f"results_{date}.json"))
+def _pooled(logs: dict[str, TaskLog], results: Mapping[str, Any]) -> dict[str, TaskLog]:
+    """The logs with those of every outermost group as one, where lm-eval printed a number for it.
+
+    The name of its own task becomes a column of each document. A group that averages its tasks and
+    not their documents has a number that does not follow from these, and is left out as such.
+    """
+    members: Mapping[str, Sequence[str]] = results.get("group_subtasks", {})
+    inner = {name for own in members.values() for name in own}
+    for group in members:
+        leaves = _leaves(group, members)
+        printed = {
+            name: number
+            for name, value in results.get("groups", {}).get(group, {}).items()
+            if "," in name and "_stderr" not in name and (number := as_number(value)) is not None
+        }
+        if group in inner or not printed or not all(one in logs for one in leaves):
+            continue
+        first = logs[leaves[0]]
+        metrics = {
+            label: replace(logged, reported=printed[key])
+            for label, logged in first.metrics.items()
+            if (key := label if "," in label else f"{label},{_PLAIN}") in printed
+            and all(label in logs[one].metrics for one in leaves)
+        }
+        items = tuple(
+            replace(item, id=f"{one}:{item.id}", fields={**item.fields, "task": one})
+            for one in leaves
+            for item in logs[one].items
+        )
+        notes = tuple(dict.fromkeys(note for one in leaves for note in logs[one].notes))
+        file = f"{len(leaves)} files of {group}"
+        pooled = TaskLog(first.tool, group, file, items, metrics, notes)
+        logs = {name: one for name, one in logs.items() if name not in leaves} | {group: pooled}
+    return logs
+
+
+def _leaves(name: str, members: Mapping[str, Sequence[str]]) -> list[str]:
+    """The tasks below a group, those of groups inside it included."""
+    if not members.get(name):
+        return [name]
+    return [leaf for one in members[name] for leaf in _leaves(one, members)]
+
+
+def _read(path: Path, task: str, results: Mapping[str, Any]) -> TaskLog:
     table = read_file(path)
     if table.faults or not table.rows:
         faults = [f"line {one.place}: {one.text}" for one in table.faults] or ["it is empty"]

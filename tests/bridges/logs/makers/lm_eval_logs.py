@@ -57,6 +57,14 @@ metric_list:
 """,
 }
 
+PARTS = ("own_questions", "own_complaints")
+GROUP = """
+group: own_group
+task: [own_questions, own_complaints]
+aggregate_metric_list:
+  - {metric: acc, aggregation: mean, weight_by_size: true}
+"""
+
 
 def main(out: Path) -> None:
     from lm_eval.__main__ import cli_evaluate
@@ -71,7 +79,11 @@ def main(out: Path) -> None:
             "own_topics": write(work / "messages.jsonl", messages(40)),
             "own_texts": write(work / "texts.jsonl", messages(40)),
         }
-        for name, text in TASKS.items():
+        halves = replies(50)
+        for part, rows in zip(PARTS, (halves[:20], halves[20:]), strict=True):
+            files[part] = write(work / f"{part}.jsonl", rows)
+        every = {**TASKS, **dict.fromkeys(PARTS, TASKS["own_replies"])}
+        for name, text in every.items():
             head = f"task: {name}\ndataset_path: json\ndataset_kwargs: {{data_files: {{test: {files[name]}}}}}\ntest_split: test\n"
             (work / f"{name}.yaml").write_text(head + text.lstrip(), encoding="utf-8")
         for arm, adapter in {"base": "", "lora": ",peft=lora-seed0"}.items():
@@ -81,6 +93,11 @@ def main(out: Path) -> None:
                 *("--tasks", ",".join(TASKS), "--include_path", "."),
                 *("--output_path", str(out / arm), "--log_samples"),
             ]
+            cli_evaluate()
+            # A group, whose number is that of all its documents.
+            Path("own_group.yaml").write_text(GROUP, encoding="utf-8")
+            sys.argv[sys.argv.index("--tasks") + 1] = "own_group"
+            sys.argv[sys.argv.index("--output_path") + 1] = str(out / f"group-{arm}")
             cli_evaluate()
         for written in out.rglob("results_*.json"):
             kept = json.loads(written.read_text(encoding="utf-8"))
