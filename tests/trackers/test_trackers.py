@@ -14,7 +14,8 @@ import pytest
 from tuneval.cli.main import exit_code
 from tuneval.errors import ConfigError
 from tuneval.pipeline.score_outputs import Expected, score
-from tuneval.plan.spec import OutputSpec
+from tuneval.plan.resolve import resolve
+from tuneval.plan.spec import OutputSpec, RunSpec
 from tuneval.report.results_json import read
 from tuneval.trackers import TRACKERS
 from tuneval.trackers.send import check, send, tracker_of
@@ -221,6 +222,16 @@ def test_an_unknown_tracker_is_said_before_anything_is_read(tmp_path: Path) -> N
             {"a": "a", "b": "b"},
             output=OutputSpec(dir=str(tmp_path), track=("mlflo",)),
         )
+
+
+def test_a_run_is_refused_before_any_model_is_looked_for(tmp_path: Path) -> None:
+    content = {
+        "variants": [{"name": "base", "model": str(tmp_path / "no-model")}],
+        "cases": [{"file": str(tmp_path / "none.jsonl")}],
+        "output": {"track": "mlflo"},
+    }
+    with pytest.raises(ConfigError, match='did you mean "mlflow"'):
+        resolve(RunSpec.from_dict(content))
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

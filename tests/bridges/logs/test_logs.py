@@ -14,6 +14,7 @@ import pytest
 from tuneval.bridges.logs import Wanted
 from tuneval.bridges.logs.find import read_logs
 from tuneval.bridges.logs.join import Asked
+from tuneval.cli.main import exit_code
 from tuneval.errors import ConfigError, DataError, TunevalError
 from tuneval.pipeline.score_logs import score_logs
 from tuneval.plan.spec import OutputSpec
@@ -324,6 +325,15 @@ def test_a_number_that_the_items_do_not_give_back_is_left_out(tmp_path: Path) ->
     assert any('"acc" is left out: from the items of the log lora\'s' in n for n in result.notes)
 
 
+def cut(at: Path, tool: str) -> Path:
+    """The log with every answer's provider gone."""
+    whole = content(HERE / tool, "results.json")
+    for row in whole["results"]["results"]:
+        del row["provider"]
+    (at / "results.json").write_text(json.dumps(whole), encoding="utf-8")
+    return at / "results.json"
+
+
 BAD: list[tuple[str, Callable[[Path], dict[str, Any]], dict[str, Any], type[TunevalError], str]] = [
     (
         "no such place",
@@ -353,6 +363,20 @@ BAD: list[tuple[str, Callable[[Path], dict[str, Any]], dict[str, Any], type[Tune
         {},
         DataError,
         "no task in common",
+    ),
+    (
+        "a system of a log that has one",
+        lambda at: {"a": f"{HERE / 'lighteval/base'}:base", "b": at},
+        {},
+        DataError,
+        'is of one system; leave ":base" out',
+    ),
+    (
+        "a log that was cut",
+        lambda at: {"a": cut(at, "promptfoo"), "b": at},
+        {},
+        DataError,
+        "looks like a log of promptfoo, but a part of it is missing",
     ),
     (
         "no number",
@@ -399,6 +423,30 @@ def test_a_metric_or_column_of_no_task_is_named(tmp_path: Path) -> None:
         score(tmp_path, logs, Asked(metrics=("acc_nrm",)))
     with pytest.raises(ConfigError, match=r'no "wrter" \(did you mean "writer"'):
         score(tmp_path, logs, Asked(groups=("wrter",)))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--logs", "a=x", "--references", "y"], "--logs stands alone"),
+        (["--value", "f1", "--references", "y"], "give --logs NAME=FILE"),
+        (["--logs", "a=x", "--logs", "a=y"], 'two systems are called "a"'),
+    ],
+)
+def test_the_command_refuses_mixtures(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code(["score", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_the_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    results = HERE / "promptfoo" / "results.json"
+    words = ["--logs", f"base={results}:base", "--logs", f"full={results}:full"]
+    more = ["--metrics", "topic", "--group", "writer", "-o", str(tmp_path), "-q"]
+    assert exit_code(["score", *words, *more]) == 0
+    assert "BETTER" in capsys.readouterr().out
+    assert list(tmp_path.rglob("report.html"))
 
 
 def test_an_archive_without_inspect_says_what_to_install() -> None:

@@ -89,7 +89,10 @@ class Wanted:
 
 class Reader(Protocol):
     """One tool's logs. ``find`` gives the files at a place (a file or a folder) that are of its
-    making, () where there are none; ``read`` raises DataError where one of them is broken."""
+    making, () where there are none; ``read`` raises DataError where one of them is broken.
+    ``has_systems``: one file may hold several."""
+
+    has_systems: bool
 
     def find(self, place: Path, wanted: Wanted) -> tuple[Path, ...]: ...
     def read(self, files: Sequence[Path], wanted: Wanted) -> tuple[TaskLog, ...]: ...

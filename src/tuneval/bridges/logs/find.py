@@ -27,8 +27,19 @@ def read_logs(text: str, wanted: Wanted) -> tuple[TaskLog, ...]:
     for name in LOGS if wanted.value is None else ("table",):
         reader: Reader = registry.load(LOGS, name, room="logs")()
         files = reader.find(place, wanted)
-        if files:
+        if not files:
+            continue
+        if wanted.system is not None and not reader.has_systems:
+            raise DataError(
+                f'--logs: "{place.name}" is of one system; leave ":{wanted.system}" out.'
+            )
+        try:
             return reader.read(files, wanted)
+        except (KeyError, IndexError, TypeError, AttributeError, ValueError) as error:
+            raise DataError(
+                f'--logs: "{text}" looks like a log of {name}, but a part of it is missing or of another '
+                f"form ({type(error).__name__}: {error}).\nWas it cut off, or edited?"
+            ) from error
     raise DataError(
         f'--logs: "{text}" holds no log that can be read (known: {", ".join(LOGS)}).\n'
         "For any table with one number an item, name its column: --value COLUMN."

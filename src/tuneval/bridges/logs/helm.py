@@ -21,6 +21,8 @@ _ABOUT_THE_CALL = ("num_", "training_", "inference_", "finish_reason_", "batch_s
 class HelmRuns:
     """The metrics that the run's spec names come first; perturbed instances are left out."""
 
+    has_systems = False
+
     def find(self, place: Path, wanted: Wanted) -> tuple[Path, ...]:
         """Files of that name."""
         return tuple(under(place, _NAME))

@@ -21,6 +21,8 @@ _HEAVY = {"events", "store", "attachments", "messages"}
 class InspectLogs:
     """An ``.eval`` log is an archive that Inspect's own reader opens; a ``.json`` log is read as it is."""
 
+    has_systems = False
+
     def find(self, place: Path, wanted: Wanted) -> tuple[Path, ...]:
         """Every .eval file, and .json files that begin as Inspect's do."""
         plain = (path for path in under(place, "*.json") if opens_with(path, '"version"', '"eval"'))

@@ -18,6 +18,8 @@ _NAME = re.compile(r"details_(.+)_(\d{4}-\d\d-\d\dT[\d.:-]+)\.parquet")
 class LightevalDetails:
     """Columns ``doc``, ``metric`` and ``model_response``, a structure each."""
 
+    has_systems = False
+
     def find(self, place: Path, wanted: Wanted) -> tuple[Path, ...]:
         """Files that are called as lighteval calls them."""
         found = under(place, "details_*.parquet")

@@ -29,6 +29,8 @@ _USUAL = {
 class LmEvalLogs:
     """Every filter of a task gives metrics of its own, called as lm-eval prints them."""
 
+    has_systems = False
+
     def find(self, place: Path, wanted: Wanted) -> tuple[Path, ...]:
         """Files that are called as lm-eval calls them."""
         return tuple(

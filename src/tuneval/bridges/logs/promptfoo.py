@@ -21,6 +21,8 @@ _ERROR = 2
 class PromptfooResults:
     """A system is a provider, by its label; with several prompts, PROVIDER and the prompt's label."""
 
+    has_systems = True
+
     def find(self, place: Path, wanted: Wanted) -> tuple[Path, ...]:
         """JSON files that begin as promptfoo's do."""
         found = under(place, "*.json")

@@ -21,6 +21,8 @@ _TRUTH = {"true": 1.0, "false": 0.0}
 class ValueTable:
     """JSON Lines, JSON, CSV, TSV or Parquet."""
 
+    has_systems = False
+
     def find(self, place: Path, wanted: Wanted) -> tuple[Path, ...]:
         """The file itself, where a column was named."""
         endings = {ending.lower() for ending in place.suffixes}
