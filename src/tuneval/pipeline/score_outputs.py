@@ -28,7 +28,7 @@ from tuneval.pipeline.folder import environment, open_named_folder, write_score
 from tuneval.pipeline.given_answers import read_given
 from tuneval.plan.spec import MetricsSpec, OutputSpec
 from tuneval.runs.gate import hold
-from tuneval.tasks.thinking import Thinking
+from tuneval.tasks.thinking import Thinking, answers_alone
 from tuneval.trackers.send import check as check_trackers
 from tuneval.types import CaseSet, NoProgress, Progress, RunResult, Variant, VariantKind
 
@@ -103,6 +103,7 @@ def score(
     check_trackers(output.track)
     files = named_files(predictions, flag="--predictions")
     cases, spec, may_be_missing = _read(expected, metrics or MetricsSpec())
+    cases = answers_alone(cases, thinking)
     variants = variants_of(files, baseline)
     outputs = {
         one.name: read_predictions(

@@ -31,6 +31,7 @@ from tuneval.plan.variants import SERVED, baseline_spec, is_here, training_log_o
 from tuneval.publish import PUBLISHED
 from tuneval.report import REPORTS
 from tuneval.tasks import TASKS
+from tuneval.tasks.thinking import answers_alone
 from tuneval.trackers.send import check as check_trackers
 from tuneval.types import CaseSet, TrainingLog, Variant
 
@@ -84,7 +85,7 @@ def resolve(
     for described in spec.cases:
         with _gathering(faults):
             if described.benchmark is None:
-                read_sets.append(read_cases(described))
+                read_sets.append(answers_alone(read_cases(described), spec.prompting.thinking))
                 continue
             loaded = read_benchmark(
                 described, place_of(spec.benchmark_data, offline=spec.backend.offline)
