@@ -69,7 +69,12 @@ def fresh(kind: str) -> tuple[Any, Any]:
 
 
 def train(
-    kind: str, place: Path, callbacks: Sequence[Any], learning_rate: float = 3e-3, **settings: Any
+    kind: str,
+    place: Path,
+    callbacks: Sequence[Any],
+    learning_rate: float = 3e-3,
+    eval_rows: Any = None,
+    **settings: Any,
 ) -> Trainer:
     model, tokenizer = fresh(kind)
     data = [
@@ -81,6 +86,7 @@ def train(
         processing_class=tokenizer,
         data_collator=Collate(tokenizer),
         train_dataset=data,
+        eval_dataset=eval_rows,
         callbacks=list(callbacks),
         args=TrainingArguments(
             output_dir=str(place),
@@ -141,6 +147,46 @@ def test_training_ends_in_the_same_weights_bit_for_bit(
     assert [one.training for one in plain.model.modules()] == [
         one.training for one in seen.model.modules()
     ]
+
+
+def test_the_last_step_is_evaluated_before_the_best_is_loaded(tmp_path: Path) -> None:
+    class Steps(Listener):
+        """Whose weights were asked: the sum of all of them, at every evaluation and at every step."""
+
+        at: dict[int, float]
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.at[state.global_step] = _sum(kwargs["model"])
+
+    steps = Steps()
+    steps.at = {}
+    watched = callback(every=4)
+    asked: list[float] = []
+    evaluate = watched._evaluate
+
+    def seen(args: Any, state: Any, control: Any, model: Any, name: str) -> None:
+        asked.append(_sum(model))
+        evaluate(args, state, control, model, name)
+
+    watched._evaluate = seen
+    rows = [{"input_ids": list(range(5, 25))}] * 4
+    train(
+        "full",
+        tmp_path,
+        [steps, watched],
+        eval_rows=rows,
+        load_best_model_at_end=True,
+        eval_strategy="steps",
+        eval_steps=2,
+        save_strategy="steps",
+        save_steps=2,
+    )
+    assert [one.step for one in watched.history] == [0, 4, 6]
+    assert asked[1:] == [steps.at[4], steps.at[6]]
+
+
+def _sum(model: Any) -> float:
+    return float(sum(one.detach().double().sum() for one in model.parameters()))
 
 
 class Spoiled(Listener):

@@ -143,8 +143,10 @@ class TrainerCallback(_TransformersCallback):  # type: ignore[misc]
     def on_step_end(
         self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any
     ) -> Any:
-        """Evaluate every so many steps."""
-        if self.every != "epoch" and state.global_step % self.every == 0:
+        """Evaluate every so many steps, and after the last one."""
+        # Not on_train_end: by then the trainer may have put the weights of another step back.
+        is_due = self.every != "epoch" and state.global_step % self.every == 0
+        if is_due or state.global_step >= state.max_steps:
             return self._turn(args, state, control, model)
         return control
 
@@ -157,8 +159,9 @@ class TrainerCallback(_TransformersCallback):  # type: ignore[misc]
     def on_train_end(
         self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any
     ) -> None:
-        """Evaluate the last step, and say which was the best."""
-        self._turn(args, state, control, model)
+        """Evaluate the last step of a training that was stopped, and say which was the best."""
+        if not args.load_best_model_at_end:
+            self._turn(args, state, control, model)
         if state.is_world_process_zero and self.sentence:
             print(f"tuneval: {self.sentence}")  # noqa: T201 - as the trainer prints its own logs
 
