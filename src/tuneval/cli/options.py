@@ -218,6 +218,10 @@ def _words(
     report: Annotated[
         str, _option(OUTPUT, "html, md, csv beside result.json", metavar="KIND,..")
     ] = "html",
+    track: Annotated[
+        str,
+        _option(OUTPUT, "mlflow, wandb, trackio, tensorboard", metavar="TRACKER,..", rare=True),
+    ] = "",
     fail_on: Annotated[
         str | None,
         _option(OUTPUT, "worse, warning, inconclusive: exit 1 or 4", metavar="WHAT,..", rare=True),
@@ -332,6 +336,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "output": {
             "dir": words["output_dir"],
             "reports": _listed(words["report"]),
+            "track": _listed(words["track"]),
             "fail_on": fail_on_words(words["fail_on"]),
         },
     }
