@@ -10,15 +10,15 @@ STAMP := .venv/.set-up
 
 setup: $(STAMP)
 
-$(BIN)/python:
+$(BIN)/pip:
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] <= (3, 13) else "tuneval needs Python 3.11 to 3.13, found %d.%d: make PYTHON=python3.11" % v[:2])'
 	$(PYTHON) -m venv .venv
 
-$(MODELS): pyproject.toml constraints.txt | $(BIN)/python
+$(MODELS): pyproject.toml constraints.txt | $(BIN)/pip
 	$(PIP) -e '.[models]'
 	touch $@
 
-$(STAMP): pyproject.toml constraints.txt | $(BIN)/python
+$(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 	$(PIP) -e '.[dev]'
 	touch $(MODELS) $@
 
