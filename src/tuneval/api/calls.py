@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from tuneval.api.objects import parted
+from tuneval.api.options import CaseOptions, CompareOptions
 from tuneval.api.result import RunResult
 from tuneval.api.rows import write_rows
 from tuneval.errors import ConfigError
@@ -60,7 +61,7 @@ def compare(
     models: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     announce: Announce | None = None,
-    **options: Any,
+    **options: Unpack[CompareOptions],
 ) -> RunResult:
     """Compare a base model, adapters and full fine-tunes on the same cases.
 
@@ -97,7 +98,7 @@ def compare(
     >>> print(result)                                                      # doctest: +SKIP
     >>> tuneval.compare(models={"tuned": (model, tokenizer)}, data=rows)    # doctest: +SKIP
     """
-    words = _split(options)
+    words = _split(cast("Mapping[str, Any]", options))
     files = _files(data)
     words["benchmarks"], words["guards"] = _words(benchmarks), _words(guards)
     if files is None:
@@ -177,24 +178,9 @@ def score(
     return float(chosen.from_totals(rows.sum(axis=0)))
 
 
-CASE_OPTIONS = (
-    "task",
-    "columns",
-    "labels",
-    "groups",
-    "limit",
-    "split",
-    "template",
-    "options",
-    "few_shot",
-    "few_shot_file",
-    "skip_bad_rows",
-)
-"""Options that belong to the test files; all others are sections of run.yaml."""
-
-
 def _split(options: Mapping[str, Any]) -> dict[str, Any]:
-    cases = {name: options[name] for name in CASE_OPTIONS if name in options}
+    """Options of the test files, and the sections of run.yaml."""
+    cases = {name: one for name, one in options.items() if name in CaseOptions.__annotations__}
     return {"cases": cases, **{key: one for key, one in options.items() if key not in cases}}
 
 
