@@ -69,7 +69,7 @@ def outputs(tmp_path: Path) -> Path:
 
 
 SCORE = ["score", "--references", "refs.jsonl", "--predictions", "base=base.jsonl"]
-SCORE += ["--predictions", "lora=lora.jsonl", "-o", "runs"]
+SCORE += ["--predictions", "lora=lora.jsonl", "--output-dir", "runs"]
 
 
 def test_what_runs_no_model_needs_no_model_library(outputs: Path) -> None:
@@ -103,7 +103,7 @@ def test_what_runs_a_model_says_what_to_install(outputs: Path) -> None:
     place = demo.folder()
     adapter, data = str(place / "lora-seed0"), str(place / "test.jsonl")
     commands = {
-        "demo": ["demo", "-o", "runs"],
+        "demo": ["demo", "--output-dir", "runs"],
         "compare": ["compare", str(place / "base"), "--adapter", adapter, "--data", data],
         "a base of the hub": ["compare", "owner/model", "--data", data],
         "doctor": ["doctor", str(place / "base"), "--adapter", adapter, "--data", data],

@@ -28,7 +28,7 @@ def run(
     spec: RunSpec | str | Path,
     *,
     models: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     announce: Announce | None = None,
 ) -> RunResult:
     """Run a spec, or the run.yaml at a path.
@@ -37,14 +37,20 @@ def run(
     ----------
     models : mapping, optional
         Variant name -> (model, tokenizer) that are in memory already.
+    progress : bool or Progress, optional
+        True: a bar, or lines where stderr is no terminal; False: nothing. Left out: a bar in a
+        notebook and nothing elsewhere.
 
     Raises
     ------
     TunevalError
         What happened, where and what to do. The same call continues where it stopped.
     """
+    from tuneval.api.progress import in_notebook, progress_for
     from tuneval.pipeline.run import run as walk
 
+    if progress is None or isinstance(progress, bool):
+        progress = progress_for(quiet=not (in_notebook() if progress is None else progress))
     if not isinstance(spec, RunSpec):
         spec = RunSpec.from_yaml(spec)
     return RunResult.of(walk(spec, models=models, progress=progress, announce=announce))
@@ -59,7 +65,7 @@ def compare(
     benchmarks: str | Sequence[str] = (),
     guards: str | Sequence[str] = (),
     models: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     announce: Announce | None = None,
     **options: Unpack[CompareOptions],
 ) -> RunResult:
@@ -81,6 +87,8 @@ def compare(
         Names of `tuneval list benchmarks`, such as "mmlu:anatomy".
     guards : str or sequence of str
         Files or benchmarks that must not get worse.
+    progress : bool or Progress, optional
+        As in ``run``.
     options
         ``task``, ``columns``, ``labels``, ``groups``, ``limit``, ``split``, ``template``,
         ``options`` (of the task), ``few_shot`` (of benchmarks), ``few_shot_file``, ``skip_bad_rows``

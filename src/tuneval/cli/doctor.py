@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneval.cli.options import takes_comparison, to_options
+from tuneval.cli.terminal import width
 from tuneval.extras import EXTRAS, missing
 
 if TYPE_CHECKING:
@@ -147,7 +148,7 @@ def _about_machine() -> list[str]:
 
 
 def _folded(head: str, text: str) -> list[str]:
-    return textwrap.wrap(text, 80, initial_indent=head, subsequent_indent=" " * len(head))
+    return textwrap.wrap(text, width(), initial_indent=head, subsequent_indent=" " * len(head))
 
 
 def _about_sandboxes() -> list[str]:

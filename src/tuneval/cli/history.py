@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from tuneval.cli.terminal import width
+
 
 def history(
     place: Annotated[str, typer.Argument(metavar="[DIR]", help="folder of runs")] = "tuneval-runs",
@@ -29,6 +31,7 @@ def history(
     from tuneval.runs.history import history as collect
     from tuneval.runs.history import lines
 
-    for line in lines(collect(Path(place), metric=metric, arms=arm or (), case_set=case_set)):
+    points = collect(Path(place), metric=metric, arms=arm or (), case_set=case_set)
+    for line in lines(points, columns=width()):
         print(terminal(line))
     return 0

@@ -8,13 +8,22 @@ from typing import Annotated
 
 import typer
 
+from tuneval.cli.terminal import width
+
 ROOMS = ("metrics", "benchmarks", "tasks", "perturbations", "backends", "reports")
 
 COLUMN = 21
 
 
 def list_(
-    room: Annotated[str, typer.Argument(metavar="|".join(ROOMS), help="what to list")],
+    room: Annotated[
+        str,
+        typer.Argument(
+            metavar="|".join(ROOMS),
+            help="what to list",
+            autocompletion=lambda: [(one, "") for one in ROOMS],
+        ),
+    ],
     benchmark_data: Annotated[
         str | None, typer.Option(help="where benchmarks lie, instead of the hub", metavar="DIR")
     ] = None,
@@ -43,7 +52,7 @@ def list_(
             ]
             _print_row("", "; ".join(facts))
         families = ", ".join(f"{name} = {' '.join(of)}" for name, of in FAMILIES.items())
-        print("\n" + "\n".join(textwrap.wrap(f"families: {families}", 80)))
+        print("\n" + "\n".join(textwrap.wrap(f"families: {families}", width())))
         return 0
     if room == "benchmarks":
         _print_benchmarks(benchmark_data)
@@ -58,7 +67,7 @@ def list_(
         raise ConfigError(f"list: {registry.unknown(room, ROOMS)}")
     for name in registry.names(tables[room], room=room):
         thing = registry.load(tables[room], name, room=room)
-        _print_row(name, inspect.getdoc(thing) or inspect.getdoc(inspect.getmodule(thing)) or "")
+        _print_row(name, inspect.getdoc(inspect.getmodule(thing)) or inspect.getdoc(thing) or "")
     return 0
 
 
@@ -95,9 +104,9 @@ def _print_benchmarks(folder: str | None) -> None:
 
 
 def _print_row(name: str, text: str) -> None:
-    """A name and its first paragraph, wrapped to 80 columns."""
+    """A name and its first paragraph, wrapped to the terminal."""
     paragraph = " ".join(text.partition("\n\n")[0].split())
-    first, *rest = textwrap.wrap(paragraph, 80 - COLUMN) or [""]
+    first, *rest = textwrap.wrap(paragraph.replace("`", ""), width() - COLUMN) or [""]
     print(f"{name:<{COLUMN - 1}} {first}".rstrip())
     for line in rest:
         print(" " * COLUMN + line)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tuneval.cli.compare import show
 from tuneval.cli.ending import FailOn
 
 
@@ -40,7 +41,7 @@ def report(
     if words:
         result = RunResult.of(hold(result, gates_of(result), words))
     if to == "console":
-        print(result)
+        show(result, as_json=False)
     elif output is None:
         print(registry.load(REPORTS, to, room="report")(result))
     else:

@@ -86,7 +86,7 @@ def score(
         ),
     ] = False,
     output_dir: Annotated[
-        str, typer.Option("--output-dir", "-o", help="where run folders go", metavar="DIR")
+        str, typer.Option("--output-dir", help="where run folders go", metavar="DIR")
     ] = "tuneval-runs",
     name: Annotated[str | None, typer.Option(help="name of the run", metavar="TEXT")] = None,
     report: Annotated[
@@ -106,9 +106,9 @@ def score(
     Published: --benchmark squad:v2 --predictions bert.json
     """
     from tuneval.api import RunResult
+    from tuneval.api.progress import progress_for
     from tuneval.cli.compare import show, show_notes
     from tuneval.cli.ending import ending, fail_on_words
-    from tuneval.cli.progress import progress_for
     from tuneval.pipeline.score_code import Problems, Walls, score_code
     from tuneval.pipeline.score_outputs import Expected
     from tuneval.pipeline.score_outputs import score as score_outputs
