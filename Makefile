@@ -6,7 +6,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --no-compile -c co
 MODELS := .venv/.set-up-models
 STAMP := .venv/.set-up
 
-.PHONY: setup demo check test test-slow format
+.PHONY: setup demo docs check test test-slow format
 
 setup: $(STAMP)
 
@@ -24,6 +24,18 @@ $(STAMP): pyproject.toml constraints.txt | $(BIN)/pip
 
 demo: $(MODELS)
 	$(BIN)/tuneval demo
+
+DOCS := .venv-docs/.set-up
+
+$(DOCS): pyproject.toml constraints.txt | $(BIN)/pip
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[docs]'
+	touch $@
+
+docs: $(DOCS) $(MODELS)
+	$(BIN)/tuneval demo --quiet --output-dir build/docs-run
+	NO_MKDOCS_2_WARNING=true .venv-docs/bin/mkdocs build --quiet
+	@echo "open build/site/index.html"
 
 check: $(STAMP)
 	$(BIN)/ruff check .
