@@ -74,6 +74,7 @@ PRINTING = [
     *([command, "--help"] for command in COMMANDS),
     ["--help"],
     ["report", "tuneval-runs/golden"],
+    ["doctor"],
     ["runs"],
     ["history"],
     ["plan", "data.jsonl", "--detect", "5"],

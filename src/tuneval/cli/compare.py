@@ -80,7 +80,7 @@ def show_inferred(plan: Plan, facts: Mapping[str, VariantFacts] | None, folder: 
     else:
         lines = lines_about_facts(plan, facts, folder)
     for line in lines:
-        print(escaped(line), file=sys.stderr, flush=True)
+        print(terminal.fitted(escaped(line), hang=10), file=sys.stderr, flush=True)
 
 
 def show_notes(notes: Sequence[str]) -> None:
@@ -88,4 +88,4 @@ def show_notes(notes: Sequence[str]) -> None:
     from tuneval.report.escape import terminal as escaped
 
     for note in notes:
-        print(escaped(f"  note    {note}"), file=sys.stderr, flush=True)
+        print(terminal.fitted(escaped(f"  note    {note}"), hang=10), file=sys.stderr, flush=True)

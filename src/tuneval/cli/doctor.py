@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneval.cli.options import takes_comparison, to_options
-from tuneval.cli.terminal import width
+from tuneval.cli.terminal import fitted, width
 from tuneval.extras import EXTRAS, missing
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def _print(lines: Iterable[str]) -> None:
     from tuneval.report.escape import terminal
 
     for line in lines:
-        print(terminal(line))
+        print(fitted(terminal(line), hang=10))
 
 
 def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
