@@ -128,6 +128,7 @@ def test_a_tutorial_without_a_model(name: str, place: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("name", HEAVY)
 def test_a_tutorial_with_models(name: str, place: Path) -> None:
     if lacking := missing("models"):
