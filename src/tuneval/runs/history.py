@@ -65,7 +65,7 @@ def history(
 def lines(points: Sequence[Point], *, columns: int = 80) -> Iterator[str]:
     """The table; beside each number, where its interval lies between the lowest and the highest."""
     first = points[0].score
-    shown = [end for point in points for end in _ends(point.score) if isfinite(end)] or [0.0]
+    shown = [end for point in points for end in ends_of(point.score) if isfinite(end)] or [0.0]
     low, high = min(shown), max(shown)
     width = max(display_width(point.arm) for point in points)
     left = " " * (2 + min(width, NAME_WIDTH) + 2 + 22 + 1)
@@ -113,7 +113,8 @@ def _nothing(results: Sequence[RunResult], case_set: str, metric: str, arms: Seq
     return f"--arm: {unknown(missing, sorted(known))}." if missing else "No run has that score."
 
 
-def _ends(score: Score) -> tuple[float, float, float]:
+def ends_of(score: Score) -> tuple[float, float, float]:
+    """Low end, value and high end; three times the value where there is no interval."""
     if score.interval is None:
         return (score.value,) * 3
     return score.interval.low, score.value, score.interval.high
@@ -124,7 +125,8 @@ def _bar(score: Score, low: float, high: float, room: int) -> str:
     if not isfinite(score.value):
         return " " * room
     places = [
-        round((end - low) / (high - low) * (room - 1)) if high > low else 0 for end in _ends(score)
+        round((end - low) / (high - low) * (room - 1)) if high > low else 0
+        for end in ends_of(score)
     ]
     cells = ["-" if places[0] <= n <= places[2] else " " for n in range(room)]
     cells[places[1]] = "o"

@@ -13,8 +13,7 @@ from tuneval.report.charts import svg
 from tuneval.report.charts.marks import marker
 from tuneval.report.charts.scale import Scale
 from tuneval.report.escape import fit, terminal
-from tuneval.runs.history import Point
-from tuneval.types import Score
+from tuneval.runs.history import Point, ends_of
 
 SHAPES = ("base", "adapter", "full")
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
@@ -35,7 +34,7 @@ def render(points: Sequence[Point]) -> str:
     first = points[0].score
     factor = scale(first.unit).factor
     width = LEFT + max(3, len(runs)) * RUN_WIDTH + RIGHT
-    ends = [factor * end for point in points for end in _ends(point.score) if isfinite(end)]
+    ends = [factor * end for point in points for end in ends_of(point.score) if isfinite(end)]
     pad = (max(ends) - min(ends)) * 0.08 if ends and max(ends) > min(ends) else 1.0
     low, high = (min(ends) - pad, max(ends) + pad) if ends else (0.0, 1.0)
     y = Scale(low, high, BOTTOM, TOP)
@@ -88,7 +87,7 @@ def _arm(
     css, parts, stretch = _css(number), [], list[tuple[float, float]]()
     for point in own:
         x = _x(runs.index(point.run))
-        low, value, high = (factor * end for end in _ends(point.score))
+        low, value, high = (factor * end for end in ends_of(point.score))
         if not point.is_same_data:  # what was measured on other cases is not joined
             parts.append(svg.path(css, stretch) if len(stretch) > 1 else Markup(""))
             stretch = []
@@ -104,9 +103,3 @@ def _arm(
         at = y(factor * last.score.value) + 4
         parts.append(svg.text(css, _x(runs.index(last.run)) + 10, at, name))
     return parts
-
-
-def _ends(score: Score) -> tuple[float, float, float]:
-    if score.interval is None:
-        return (score.value,) * 3
-    return score.interval.low, score.value, score.interval.high
