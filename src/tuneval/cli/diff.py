@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from tuneval.cli.ending import FailOn
-from tuneval.cli.terminal import folded, width
+from tuneval.cli.terminal import fitted, width
 
 MOST_CHANGES = 12
 
@@ -45,7 +45,7 @@ def diff(
     result = RunResult.of(hold(found, (), words))
     if not json:
         changed = result.findings[0]
-        print(folded(terminal(changed.sentence)))
+        print(fitted(terminal(changed.sentence)))
         for area, what, before, after in changed.rows[:MOST_CHANGES]:
             print(fit(terminal(f"  {area}  {what}: {before} -> {after}"), width()))
         if len(changed.rows) > MOST_CHANGES:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tuneval.cli.terminal import folded
+from tuneval.cli.terminal import fitted
 
 
 def runs(
@@ -26,7 +26,7 @@ def runs(
         details = [", ".join(one.arms), one.score, one.headline]
         if any(details):
             line = f"    {'; '.join(part for part in details if part)}"
-            print(folded(terminal(line), hang=6))
+            print(fitted(terminal(line), hang=6))
         if one.state != "complete":
-            print(folded(terminal(f"    {one.state}"), hang=6))
+            print(fitted(terminal(f"    {one.state}"), hang=6))
     return 0
