@@ -310,12 +310,15 @@ FailOn = Literal["worse", "warning", "inconclusive"]
 
 
 class OutputSpec(_Strict):
-    """Where the run goes, what is written beside ``result.json``, and what makes it fail."""
+    """Where the run goes, what is written beside ``result.json``, which experiment trackers it is sent
+    to, and what makes it fail."""
 
     dir: str = "tuneval-runs"
     """Where run folders go."""
     reports: Texts = ("html",)
     """Kinds of reports beside result.json: html, md, csv, junit."""
+    track: Texts = ()
+    """Experiment trackers that the run is sent to: mlflow, wandb, trackio, tensorboard."""
     fail_on: Annotated[
         tuple[FailOn, ...],
         BeforeValidator(_one_or_many, json_schema_input_type=FailOn | tuple[FailOn, ...]),
