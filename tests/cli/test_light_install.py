@@ -21,7 +21,17 @@ BLOCKED = ("torch", "transformers", "peft", "accelerate", "huggingface_hub", "to
 SCRIPT = """
 import contextlib, io, json, os, sys
 
-sys.modules.update(dict.fromkeys(BLOCKED))  # None: as if they were not installed
+# None: as if they were not installed. SciPy asks sys.modules for torch and takes None for a module.
+sys.modules.update(dict.fromkeys(one for one in BLOCKED if one != "torch"))
+
+
+class NoTorch:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "torch":
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+
+
+sys.meta_path.insert(0, NoTorch())
 from tuneval.cli.main import exit_code
 
 ends = []
