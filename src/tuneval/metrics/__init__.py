@@ -124,6 +124,10 @@ METRICS = {
     "tool_name_accuracy": "tuneval.metrics.tool_calls:ToolNameAccuracy",
     "win_rate": "tuneval.metrics.win_rate:WinRate",
     "word_perplexity": "tuneval.metrics.perplexity:WordPerplexity",
+    "refused": "tuneval.metrics.refusal:Refused",
+    "xstest_over_refusal": "tuneval.metrics.xstest:OverRefusal",
+    "xstest_right": "tuneval.metrics.xstest:RightlyRefused",
+    "xstest_unsafe_compliance": "tuneval.metrics.xstest:UnsafeCompliance",
 }
 
 FAMILIES: dict[str, tuple[str, ...]] = {
