@@ -26,8 +26,8 @@ from training import Pair, Recipe, encode, load, train, with_lora
 FOLDER = Path(__file__).parent
 SHARED = Path(os.environ.get("TUNEVAL_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 PROMPT = "{text}\nJSON:"
-LORA = Recipe(learning_rate=1e-2, epochs=14, batch_size=16)
-FULL = Recipe(learning_rate=4e-3, epochs=10, batch_size=16)
+LORA = Recipe(learning_rate=4e-3, epochs=30, batch_size=16)
+FULL = Recipe(learning_rate=4e-3, epochs=20, batch_size=16)
 
 
 def pair(row: dict[str, str]) -> Pair:

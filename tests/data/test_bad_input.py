@@ -183,10 +183,10 @@ def test_faulty_chats(turns: object, fault: str) -> None:
         ("t.csv", "text,label,text\na,b,c\n",
          't.csv, line 1: "text" names more than one column.\nRename one of them in the header.'),
         ("t.parquet", b"PAR1", "t.parquet: not a Parquet file ("),
-        ("t.txt", "a", "t.txt: its ending names no format that can be read.\n"
-         "Known are .jsonl, .ndjson, .json, .csv, .tsv, .parquet, and .gz of each."),
+        ("t.doc", "a", "t.doc: its ending names no format that can be read.\n"
+         "Known are .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .txt, and .gz of each."),
         ("test", "a", "test: its ending names no format that can be read.\n"
-         "Known are .jsonl, .ndjson, .json, .csv, .tsv, .parquet, and .gz of each."),
+         "Known are .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .txt, and .gz of each."),
         ("t.jsonl", "no JSON\n",
          "t.jsonl: 1 of 1 lines cannot be read.\n"
          "    line 1: malformed JSON: expecting value (column 1)\nMend the lines."),

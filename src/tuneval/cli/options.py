@@ -156,6 +156,10 @@ def _words(
     stop: Annotated[
         list[str] | None, _option(HOW, "end of a completion; repeatable", metavar="TEXT", rare=True)
     ] = None,
+    stride: Annotated[
+        int | None,
+        _option(HOW, "perplexity of long texts: windows so far apart", metavar="N", rare=True),
+    ] = None,
     metrics: Annotated[
         str, _option(HOW, "the first decides; see: tuneval list metrics", metavar="auto|A,B")
     ] = "auto",
@@ -268,9 +272,11 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
     """Command-line words -> keyword arguments of ``plan.words.describe_run``."""
     task_options = {
         key: words[key]
-        for key in ("scoring", "max_tokens", "stop")
+        for key in ("scoring", "max_tokens", "stop", "stride")
         if words[key] not in (None, [], ())
     }
+    if "stop" in task_options:
+        task_options["stop"] = [one.replace("\\n", "\n") for one in task_options["stop"]]
     cases = {
         "task": words["task"],
         "columns": {

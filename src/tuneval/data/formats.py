@@ -69,6 +69,31 @@ def listed(values: Iterable[object], limit: int = 12) -> str:
     return shown + (f" and {len(values) - limit} more" if len(values) > limit else "")
 
 
+TEXT = ".txt"
+"""A file that is one text, for perplexity."""
+
+
+def read_text(path: Path) -> Table:
+    """Read a file as one text, with one column "text".
+
+    Raises
+    ------
+    DataError
+        It cannot be read, or is not UTF-8.
+    """
+    table = Table(path.name, str(path), "line")
+    try:
+        text = _text(path)
+        with path.open("rb") as stream:
+            table.sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise DataError(f"{path.name} cannot be opened ({error.strerror or error}).") from error
+    if text.strip():
+        table.rows.append(Row(1, {"text": text}))
+    table.notes.append(f"{path.name} is read as one text; one text alone has no interval.")
+    return table
+
+
 def read_file(path: Path) -> Table:
     """Read a JSON Lines, JSON, CSV, TSV or Parquet file, gzipped or not.
 
@@ -83,7 +108,7 @@ def read_file(path: Path) -> Table:
         endings.pop()
     reader = READERS.get(endings[-1] if endings else "")
     if reader is None:
-        known = ", ".join(READERS)
+        known = ", ".join((*READERS, TEXT))
         raise DataError(
             f"{path.name}: its ending names no format that can be read.\n"
             f"Known are {known}, and .gz of each."

@@ -8,7 +8,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tuneval.data import hub, llama_factory
-from tuneval.data.formats import READERS, Table, from_rows, kind, listed, quote, read_file
+from tuneval.data.formats import (
+    READERS,
+    TEXT,
+    Table,
+    from_rows,
+    kind,
+    listed,
+    quote,
+    read_file,
+    read_text,
+)
 from tuneval.errors import DataError, gather
 
 
@@ -48,7 +58,8 @@ def _from_path(source: str | bytes, split: str) -> Table:
     text = os.fsdecode(source)
     path = Path(text).expanduser()
     if path.is_file():
-        table = read_file(path)
+        is_text = path.name.lower().removesuffix(".gz").endswith(TEXT)
+        table = read_text(path) if is_text else read_file(path)
         llama_factory.rename(table, path)
         return table
     if path.is_dir():
@@ -64,7 +75,7 @@ def _from_path(source: str | bytes, split: str) -> Table:
 
 def _is_meant_as_path(path: Path) -> bool:
     endings = {ending.lower() for ending in path.suffixes}
-    return path.parent.is_dir() or bool(endings & {*READERS, ".gz"})
+    return path.parent.is_dir() or bool(endings & {*READERS, TEXT, ".gz"})
 
 
 def _readable(folder: Path) -> list[str]:

@@ -50,6 +50,7 @@ def content_of(request: Request) -> dict[str, Any]:
         "continuation": request.continuation,
         "decoding": None if request.decoding is None else _as_plain(request.decoding),
         "with_token_logprobs": request.with_token_logprobs,
+        **({"stride": request.stride} if request.stride else {}),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tuneval.errors import ConfigError
 from tuneval.tasks import options
 from tuneval.tasks.parse import problem_of
 from tuneval.tasks.wording import Examples, Prompt, build_wording, first_reference, question_of
@@ -26,18 +27,27 @@ class LanguageModel:
         ----------
         token_logprobs : bool
             Also keep the log-probability of every scored token.
+        stride : int, optional
+            A text longer than the context is scored in windows that begin so many tokens apart, so that
+            every token sees at least the context less the stride. By default windows do not overlap.
         """
 
         template: str | None = None
         system: str | None = None
         few_shot: Examples = ()
         token_logprobs: bool = False
+        stride: int | None = None
         prompt_style: str = "messages"
 
     has_probabilities = False
 
     def __init__(self, given: Options) -> None:
         self.token_logprobs = bool(given.token_logprobs)
+        self.stride = given.stride or 0
+        if isinstance(self.stride, bool) or not isinstance(self.stride, int) or self.stride < 0:
+            raise ConfigError(
+                f'task "language_model", option "stride": "{given.stride}" is no number of tokens.'
+            )
         self.wording = build_wording(
             "language_model", question_of, given, answer_of=first_reference
         )
@@ -54,6 +64,7 @@ class LanguageModel:
                 prompt,
                 continuation=scored,
                 with_token_logprobs=self.token_logprobs,
+                stride=self.stride,
             ),
         )
 
@@ -79,7 +90,8 @@ class LanguageModel:
 
     def signature(self) -> str:
         """Name every setting that can change the number."""
-        return options.sign("language_model", self.wording.settings())
+        strided = {"stride": self.stride} if self.stride else {}
+        return options.sign("language_model", {**strided, **self.wording.settings()})
 
     def warnings(self) -> tuple[str, ...]:
         """Say nothing: a likelihood has no reading that could go wrong."""

@@ -115,7 +115,8 @@ class Renderer:
                     ids, n_context = self._after_nothing(encoded[rest])
                 else:
                     ids, n_context = self._split(encoded, context, rest, is_chat=is_chat)
-                scoring = _windows(ids, n_context, self.context_length)
+                stride = requests[index].stride
+                scoring = _windows(ids, n_context, self.context_length, stride)
                 is_cut = scoring.is_truncated or prompts[index].n_cut > 0
                 found[index] = replace(scoring, is_truncated=is_cut)
         return [found[index] for index in range(len(pairs))]
@@ -346,14 +347,16 @@ def _leading_specials(tokenizer: Any) -> list[int]:
     return []
 
 
-def _windows(ids: list[int], n_context: int, context_length: int) -> Scoring:
+def _windows(ids: list[int], n_context: int, context_length: int, stride: int = 0) -> Scoring:
     """Cut a sequence so that each token after the context is scored once, in a fitting window.
 
     A window may hold one token more than the context: the last one is only predicted. A
     continuation longer than the context rolls: each further window sees as much on the left as
-    fits.
+    fits. With a stride, windows of the context's length begin so many tokens apart.
     """
     n_scored = len(ids) - n_context
+    if stride and len(ids) > context_length and n_context <= context_length // 2:
+        return _strided(ids, n_context, context_length, min(stride, context_length))
     longest = context_length + 1
     if n_scored <= context_length:
         kept = ids[-longest:]
@@ -368,3 +371,15 @@ def _windows(ids: list[int], n_context: int, context_length: int) -> Scoring:
         end = min(start + context_length, len(ids))
         windows.append(Window(tuple(ids[max(0, end - longest) : end]), end - start))
     return Scoring(tuple(windows), kept_context, is_cut)
+
+
+def _strided(ids: list[int], n_context: int, context_length: int, stride: int) -> Scoring:
+    """Cut as transformers' page on perplexity does (fixed-length models, "stride")."""
+    windows, scored = [], n_context
+    for begin in range(0, len(ids), stride):
+        end = min(begin + context_length, len(ids))
+        windows.append(Window(tuple(ids[begin:end]), end - scored))
+        scored = end
+        if end == len(ids):
+            break
+    return Scoring(tuple(windows), n_context, False)
