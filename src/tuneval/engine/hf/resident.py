@@ -117,7 +117,7 @@ class Resident:
         Held for the base and for one adapter more: a fused pass keeps copies of small weights.
         """
         weights.switch(voice.adapter)
-        key = (id(weights), weights.active)
+        key = (id(weights), weights.active_path)
         if key not in self.trees:
             base = (id(weights), None)
             self.trees = {k: tree for k, tree in self.trees.items() if k == base}
@@ -129,7 +129,7 @@ class Resident:
     def can_expand(self, weights: Weights, voice: Voice) -> bool:
         """Whether beginnings can be shared where there is no tree; found once, by trying."""
         weights.switch(voice.adapter)
-        key = (id(weights), weights.active)
+        key = (id(weights), weights.active_path)
         if key not in self.expands:
             n_tokens = int(weights.model.get_input_embeddings().weight.shape[0])
             with weights.network.without_outliers():
@@ -152,8 +152,20 @@ def _probes(voice: Voice) -> list[list[int]]:
     """Short token sequences to try a variant on; trained tokens of an adapter among them."""
     encode = voice.renderer.tokenizer
     probes = [list(encode(text)["input_ids"])[:_N_PROBE_TOKENS] for text in PROBES]
-    settings = voice.adapter.adapter_settings if voice.adapter else {}
-    trained = settings.get("trainable_token_indices")
-    if isinstance(trained, list) and trained:
-        probes.append([int(token) for token in trained[:_N_PROBE_TOKENS]])
+    probes += _with_trained_tokens(
+        voice.adapter.adapter_settings if voice.adapter else {}, probes[0]
+    )
     return [ids for ids in probes if ids] or [[0]]
+
+
+def _with_trained_tokens(settings: Mapping[str, Any], text: list[int]) -> list[list[int]]:
+    """Probes of the tokens that an adapter was trained on, or that call it, and only those."""
+    listed: list[list[int]] = []
+    for name in ("trainable_token_indices", "token_indices", "alora_invocation_tokens"):
+        value = settings.get(name) or []
+        listed += [*value.values()] if isinstance(value, Mapping) else [value]
+    return [
+        [*text[:4], *(int(token) for token in tokens[:_N_PROBE_TOKENS]), *text[:4]]
+        for tokens in listed
+        if tokens
+    ]

@@ -269,7 +269,10 @@ def _run(network: Network, rows: list[_Row], ends: frozenset[int]) -> None:
 
 def _first(network: Network, ids: Tensor, mask: Tensor) -> tuple[Tensor, Any]:
     if network.own_forward is not None:
-        output = network.own_forward(input_ids=ids, attention_mask=mask, use_cache=True)
+        keeps = network.own_keeps_cache
+        output = network.own_forward(input_ids=ids, attention_mask=mask, use_cache=keeps)
+        if not keeps:  # PEFT must see the whole text at every token
+            return output.logits[:, -1].float(), None
     else:
         output = network.model(
             input_ids=ids, attention_mask=mask, use_cache=True, **_positions(network, mask, ids)

@@ -153,10 +153,15 @@ def _check_tensors(adapter: ModelFolder, base: ModelFolder) -> None:
     modules = _modules(base)
     homeless: list[str] = []
     misshapen: list[str] = []
+    layers = _replicated(adapter.adapter_settings)
+    # Other types have tensors that layers share, or layers of their own: PEFT itself checks those.
+    is_loose = not _is_lora(adapter) and _touches(adapter, modules)
     for name, shape in adapter.adapter_tensors.items():
         if ".experts." in name:  # experts are fused on loading; the loader itself checks these
             continue
-        module, tail = _split(name, modules)
+        module, tail = _split(_in_layer(name, layers), modules)
+        if module is None and is_loose:
+            continue
         if module is None or not _is_known_tail(tail, adapter):
             homeless.append(name)
         elif not _has_right_shape(tail, shape, modules[module]):
@@ -174,6 +179,33 @@ def _check_tensors(adapter: ModelFolder, base: ModelFolder) -> None:
             f"{widths}It was trained on another base model"
             + (f' ("{adapter.base_model_name}" is recorded).' if adapter.base_model_name else ".")
         )
+
+
+def _is_lora(adapter: ModelFolder) -> bool:
+    return adapter.adapter_settings.get("peft_type") == "LORA"
+
+
+def _replicated(settings: Mapping[str, object]) -> list[int]:
+    """Which layer of the base each layer of a model with replicated ones is; empty where none are."""
+    spans = settings.get("layer_replication")
+    if not isinstance(spans, list):
+        return []
+    return [layer for start, stop in spans for layer in range(int(start), int(stop))]
+
+
+def _in_layer(name: str, layers: list[int]) -> str:
+    """A tensor's name with the layer of the base that its own is a copy of."""
+    number = layer_number(name)
+    if number is None or number >= len(layers):
+        return name
+    return re.sub(rf"\.{number}\.", f".{layers[number]}.", name, count=1)
+
+
+def _touches(adapter: ModelFolder, modules: Mapping[str, Shape]) -> bool:
+    """Whether an adapter has tensors in numbered layers of the base, or none in numbered layers at all."""
+    plain = (_plain(name.removeprefix(_ADAPTER_PREFIX)) for name in adapter.adapter_tensors)
+    found = {layer[0] for name in plain if (layer := re.match(r"[a-z_.]*\w+\.\d+\.", name))}
+    return not found or any(module.startswith(tuple(found)) for module in modules)
 
 
 def _modules(base: ModelFolder) -> dict[str, Shape]:
@@ -212,7 +244,7 @@ def _split(name: str, modules: Mapping[str, Shape]) -> tuple[str | None, str]:
 
 
 def _is_known_tail(tail: str, adapter: ModelFolder) -> bool:
-    if adapter.adapter_settings.get("peft_type") != "LORA":
+    if not _is_lora(adapter):
         return True
     return _LORA_TENSOR.fullmatch(tail) is not None
 
