@@ -5,9 +5,7 @@ A type that is not named here is tried with the settings that most of them share
 
 from __future__ import annotations
 
-import importlib
 import warnings
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,18 +61,24 @@ def config_of(kind: str, **more: Any) -> Any:
 
 
 def trained(
-    config: Any, base: Path, *, scale: float = 0.1, seed: int = 1, change: Callable[[Any], None] | None = None
+    config: Any,
+    base: Path,
+    *,
+    scale: float = 0.1,
+    seed: int = 1,
+    grown: int | None = None,
 ) -> Any:
-    """A PEFT model on a base, every trainable number of it moved."""
+    """A PEFT model on a base, every trainable number of it moved; ``grown``: tokens it has first."""
     import peft
 
     torch.manual_seed(seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = AutoModelForCausalLM.from_pretrained(base)
+        model.config.use_cache = config.peft_type != "XLORA"
+        if grown is not None:
+            model.resize_token_embeddings(grown, mean_resizing=False)
         tuned = peft.get_peft_model(model, config)
-        if change is not None:
-            change(tuned)
     with torch.no_grad():
         for parameter in tuned.parameters():
             if parameter.requires_grad and parameter.is_floating_point():
@@ -83,6 +87,7 @@ def trained(
 
 
 def saved(tuned: Any, folder: Path) -> Path:
+    """The folder that save_pretrained leaves."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tuned.save_pretrained(folder)

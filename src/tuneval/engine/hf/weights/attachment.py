@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from tuneval.engine.hf.weights.folder import ModelFolder, doubles, is_pickle
 from tuneval.engine.hf.weights.held import adapter_path
-from tuneval.engine.hf.weights.lent import Lent, trained_of_base
+from tuneval.engine.hf.weights.lent import Before, Lent, trained_of_base
 from tuneval.engine.hf.weights.manner import Manner, find_manner, manner_of
 from tuneval.engine.hf.weights.network import Network
 from tuneval.engine.hf.weights.placement import in_words
@@ -62,8 +62,8 @@ class Weights:
         self._detaching: set[str] = set()
         """Adapters that cannot be switched off, only taken off."""
         self._own_names: frozenset[str] = frozenset()
-        self._settings: dict[str, Any] = {}
-        """Names of the base's tensors and its config, before PEFT came."""
+        """Names of the base's tensors before PEFT came."""
+        self._before: Before | None = None
         self._active: str | None = None
         """Folder of the adapter that is on."""
         self._give_back: contextlib.ExitStack | None = None
@@ -211,7 +211,7 @@ class Weights:
         if self._peft is None:
             self._originals = dict(self.model.named_modules())
             self._own_names = frozenset(self.model.state_dict())
-            self._settings = dict(vars(self.model.config))
+            self._before = Before(self.model)
             self._may_share = may_share
         lent = Lent(trained_of_base(state, dict(self.model.named_parameters()), whole))
         if len(lent):
@@ -306,8 +306,8 @@ class Weights:
             parent_name, _, child = name.rpartition(".")
             if name and self._originals[parent_name]._modules.get(child) is not module:
                 self._originals[parent_name]._modules[child] = module
-        vars(self.model.config).clear()
-        vars(self.model.config).update(self._settings)
+        if self._before is not None:
+            self._before.restore()
         self._peft = None
         self._originals = {}
 

@@ -91,6 +91,14 @@ def check_adapter_kind(settings: Mapping[str, Any], version: object, given: str)
             "head of its own.\nWrite its predictions to a file and compare those: "
             "tuneval score --references FILE --predictions NAME=FILE"
         )
+    if kind == "XLORA":
+        named = ", ".join(f'"{path}"' for path in (settings.get("adapters") or {}).values())
+        raise AdapterError(
+            f'adapter "{given}" is an X-LoRA: it mixes other adapters that its settings name ({named}), so '
+            "that its answers hang on files outside of its folder.\nCompare those adapters one by one, or "
+            "write its predictions to a file: tuneval score --references FILE --predictions NAME=FILE"
+        )
+    _refuse_changed_base(settings, given)
     known = _known_peft_types()
     if known and kind is not None and kind not in known:
         saved = f"It was saved by PEFT {version}" if version else "A newer PEFT may know it"
@@ -99,6 +107,33 @@ def check_adapter_kind(settings: Mapping[str, Any], version: object, given: str)
             f'adapter "{given}": the installed PEFT knows no adapters of type "{kind}".\n'
             f"{saved}: pip install --upgrade '{wanted}'"
         )
+
+
+_CHANGES_BASE = re.compile(r"(pissa|olora|corda|lora_ga|loftq)\w*", re.IGNORECASE)
+"""Ways to begin a LoRA that subtract it from the base: what is saved fits that changed base only."""
+
+
+def _refuse_changed_base(settings: Mapping[str, Any], given: str) -> None:
+    start = settings.get("init_lora_weights")
+    match = _CHANGES_BASE.fullmatch(start) if isinstance(start, str) else None
+    if match is None:
+        return
+    if match[1].lower() == "loftq":
+        remedy = (
+            "Save the base as LoftQ left it, give that folder as the base, and set init_lora_weights: true "
+            "in the adapter's settings"
+        )
+    else:
+        remedy = (
+            "Save it as a plain LoRA: save_pretrained(folder, "
+            "path_initial_model_for_weight_conversion=FIRST), where FIRST is the adapter as it was before "
+            "the first step"
+        )
+    raise AdapterError(
+        f'adapter "{given}" began with init_lora_weights: "{start}", which changes the weights of the base, '
+        f"and was not converted: with the base as it is, it is not what was trained.\n{remedy}; or merge it "
+        "and compare the merged folder with --full."
+    )
 
 
 @cache

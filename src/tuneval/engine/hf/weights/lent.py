@@ -1,7 +1,8 @@
-"""Tensors of the base that an adapter has trained itself (biases): the base's own are kept and put back.
+"""What PEFT takes of the base itself, kept so that it can be put back.
 
-PEFT writes what the adapter holds over what the base had, and switching the adapter off brings nothing
-back.
+Biases that an adapter has trained are written over the base's; settings, hooks and attributes are left
+behind on its modules when the adapter has long been taken off. Not for: the modules themselves
+(``attachment.py``).
 """
 
 from __future__ import annotations
@@ -39,6 +40,40 @@ class Lent:
     def give_back(self) -> None:
         """Let the base's own stand there again, bit for bit."""
         _set(self._parameters, self._base)
+
+
+class Before:
+    """Settings, hooks and attributes of a model before PEFT came."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+        self._settings = dict(vars(model.config))
+        self._attributes = set(vars(model))
+        self._hooks = [
+            (module, {name: dict(hooks) for name, hooks in _hooks_of(module).items()})
+            for module in model.modules()
+        ]
+
+    def restore(self) -> None:
+        """Make the model in this respect what it was."""
+        vars(self._model.config).clear()
+        vars(self._model.config).update(self._settings)
+        for name in set(vars(self._model)) - self._attributes:
+            delattr(self._model, name)
+        for module, before in self._hooks:
+            for name, hooks in _hooks_of(module).items():
+                if dict(hooks) != before[name]:
+                    hooks.clear()
+                    hooks.update(before[name])
+
+
+def _hooks_of(module: Any) -> dict[str, Any]:
+    """The hooks that run with a module's forward pass, by the attribute that holds them."""
+    return {
+        name: hooks
+        for name, hooks in vars(module).items()
+        if name.startswith("_forward") and "hooks" in name and isinstance(hooks, dict)
+    }
 
 
 def _set(parameters: Iterable[Any], values: Iterable[Tensor]) -> None:

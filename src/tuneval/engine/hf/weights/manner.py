@@ -74,7 +74,7 @@ def find_manner(
         is_apart = _keeps_rows_apart(network, probes)
         return Manner(
             False,
-            network.is_split,
+            network.is_split and _is_split(network, probes),
             network.can_pad and is_apart,
             network.can_pad_left and is_apart,
             _looks_ahead(network, probes),
@@ -112,6 +112,20 @@ def _is_same_inside(
 
 _REFUSALS = (ValueError, TypeError, RuntimeError, KeyError, AttributeError, IndexError)
 """What a forward pass ends in that was not made for this call."""
+
+
+def _is_split(network: Network, probes: Sequence[list[int]]) -> bool:
+    """Whether body and head give the model's own logits, and not by what a call before has left behind."""
+    rows = [torch.tensor([probe], device=network.device) for probe in probes]
+    whole = [network.logits(ids) for ids in rows]
+    try:
+        apart = [
+            network.head(network.hidden(ids, None, use_cache=False).last_hidden_state)
+            for ids in reversed(rows)
+        ]
+    except _REFUSALS:
+        return False
+    return all(is_near(a, b, 1e-4 if network.is_exact else 5e-2) for a, b in zip(apart[::-1], whole, strict=True))
 
 
 def _keeps_rows_apart(network: Network, probes: Sequence[list[int]]) -> bool:
