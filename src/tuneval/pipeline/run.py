@@ -19,6 +19,7 @@ from tuneval.comparison import Settings
 from tuneval.engine import Backend
 from tuneval.engine.answer import answer
 from tuneval.engine.journal import Journal
+from tuneval.errors import VariantError
 from tuneval.metrics import Metric
 from tuneval.pipeline.build import (
     build_task,
@@ -39,6 +40,7 @@ from tuneval.pipeline.folder import (
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
 from tuneval.pipeline.prompts import Prompts, Show, look_at_prompts, show_of
+from tuneval.pipeline.refusals import without
 from tuneval.pipeline.wording_trial import AskVariants, Trial, Trialled, begin_trial
 from tuneval.plan.gates import parse_conditions, refuse_unknown
 from tuneval.plan.resolve import Plan, resolve
@@ -86,9 +88,25 @@ def run(
         Something the user can mend. What was answered until then is in the journal, and the same
         call continues from there.
     """
-    started = time.monotonic()
-    progress = progress or NoProgress()
     plan = with_perturbed_twins(resolve(spec, in_memory=models))
+    refused: tuple[str, ...] = ()
+    while True:
+        try:
+            return _run(plan, refused, progress or NoProgress(), announce, models)
+        except VariantError as error:  # raised again where the others cannot go on
+            plan, told = without(plan, error)
+            refused += told
+
+
+def _run(
+    plan: Plan,
+    refused: Sequence[str],
+    progress: Progress,
+    announce: Announce | None,
+    models: Mapping[str, Any] | None,
+) -> RunResult:
+    """Run a plan; ``refused`` says which variants of its description are not in it, and why."""
+    started = time.monotonic()
     spec = plan.spec
     asked, chosen = tasks_and_metrics(plan)
     refuse_gates(plan, chosen)
@@ -164,6 +182,7 @@ def run(
                 assessments,
                 primary_metrics,
                 findings,
+                problems=refused,
                 notes=notes_of(plan, asked, journal),
                 alpha=alpha,
             ),

@@ -17,11 +17,12 @@ from tuneval.engine.hf.passes.loglikelihood import score
 from tuneval.engine.hf.passes.padded import WindowScore
 from tuneval.engine.hf.resident import Resident
 from tuneval.engine.hf.text.render import Prompt, Scoring, Window
-from tuneval.engine.hf.text.shown import shown
+from tuneval.engine.hf.text.shown import rows_of_own_embeddings, shown
 from tuneval.engine.hf.voice import Key, Reader, Voice, module_of
 from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.loading import resolve_device
 from tuneval.engine.hf.weights.network import Network
+from tuneval.errors import VariantError
 from tuneval.types import Completion, Request, Response, ShownPrompt, Variant, VariantFacts
 
 _SCORED_TOKENS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
@@ -75,31 +76,40 @@ class HFBackend:
     def prepare(self, variants: Sequence[Variant]) -> dict[str, VariantFacts]:
         """Prove that every variant is complete, fits and acts; see ``Backend.prepare``.
 
-        Everything that needs no weights is checked for all variants first.
+        Everything that needs no weights is checked for all variants first. What is found with their
+        weights is found for all of them, and raised as one error that names those it speaks of.
         """
         new = {variant: self._read(variant) for variant in variants if variant not in self._voices}
         by_weights: dict[Key, list[Variant]] = {}
         for variant, voice in new.items():
             by_weights.setdefault(voice.key, []).append(variant)
         # The weights with most variants come last, so that they are the ones still in memory.
+        refused: dict[str, VariantError] = {}
         for sharing in sorted(by_weights.values(), key=len):
-            weights = self._resident.weights(sharing[0], new[sharing[0]])
             for variant in sharing:
-                voice = new[variant]
-                self._resident.prove(weights, voice)
-                parts = facts.parts_of(
-                    variant,
-                    voice,
-                    weights,
-                    device=self.device,
-                    path=self._resident.path(weights, voice),
-                    given=module_of(self._models.get(variant.name)),
-                )
-                found = facts.facts_of(variant, voice, weights, parts, device=self.device)
-                self._voices[variant] = replace(voice, facts=found, parts=parts)
+                try:
+                    self._prove(variant, new[variant])
+                except VariantError as error:
+                    refused[variant.name] = error
+        if refused:
+            raise _refusal(refused)
         facts.warn_of_twins(self._voices, variants)
         facts.warn_of_other_bits(self._voices, variants)
         return {variant.name: self._fact(variant) for variant in variants}
+
+    def _prove(self, variant: Variant, voice: Voice) -> None:
+        weights = self._resident.weights(variant, voice)
+        self._resident.prove(weights, voice)
+        parts = facts.parts_of(
+            variant,
+            voice,
+            weights,
+            device=self.device,
+            path=self._resident.path(weights, voice),
+            given=module_of(self._models.get(variant.name)),
+        )
+        found = facts.facts_of(variant, voice, weights, parts, device=self.device)
+        self._voices[variant] = replace(voice, facts=found, parts=parts)
 
     def answer(
         self, variant: Variant, requests: Sequence[Request], known: Collection[str] = frozenset()
@@ -264,15 +274,18 @@ class HFBackend:
         return found
 
 
+def _refusal(refused: Mapping[str, VariantError]) -> VariantError:
+    """One error for all variants that were refused, when every one of the run has been tried."""
+    errors = list(refused.values())
+    error = errors[0] if len(errors) == 1 else VariantError("\n\n".join(map(str, errors)))
+    error.refused = {name: str(one) for name, one in refused.items()}
+    return error
+
+
 def _n_embeddings(weights: Weights, voice: Voice) -> int:
     rows = int(weights.model.get_input_embeddings().weight.shape[0])
     if voice.adapter is not None:
-        own = [
-            shape[0]
-            for key, shape in voice.adapter.adapter_tensors.items()
-            if key.endswith(("embed_tokens.weight", "wte.weight", "embed_in.weight"))
-        ]
-        rows = max([rows, *own])
+        rows = max([rows, *rows_of_own_embeddings(voice.adapter)])
     return rows
 
 

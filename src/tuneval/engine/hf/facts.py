@@ -168,6 +168,11 @@ def _notes(variant: Variant, voice: Voice, weights: Weights, device: str) -> lis
         notes.append(
             f'"{variant.name}" gives other logits in padded batches: rows run one at a time.'
         )
+    if weights.looks_ahead:
+        notes.append(
+            f'with the adapter "{variant.name}" a token\'s numbers depend on the tokens after it (a kind '
+            "that averages over the text): likelihoods of labels see a part of the label itself."
+        )
     if voice.bits == "8-bit":
         notes.append(
             f'"{variant.name}" is held in 8 bits, where outliers are looked for over a whole '

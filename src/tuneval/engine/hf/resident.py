@@ -18,6 +18,7 @@ from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.engine.hf.weights.loading import SMALL_MODEL, load_weights
 from tuneval.engine.hf.weights.proof import PROBES, Proof
+from tuneval.errors import AdapterError
 from tuneval.types import Variant
 
 _N_PROBE_TOKENS = 32
@@ -51,6 +52,12 @@ class Resident:
         self.expands.clear()
         self._proofs.clear()
         memory.release(self._device)
+
+    def _forget(self, key: Key) -> None:
+        gone = id(self.held.pop(key))
+        del self._proofs[key]
+        self.trees = {one: tree for one, tree in self.trees.items() if one[0] != gone}
+        self.expands = {one: can for one, can in self.expands.items() if one[0] != gone}
 
     def weights(self, variant: Variant, voice: Voice) -> Weights:
         """The weights of a variant, loaded now if they are not held."""
@@ -100,9 +107,16 @@ class Resident:
 
     def prove(self, weights: Weights, voice: Voice) -> None:
         """Attach a variant's adapter, if it has one, and show that it acts."""
-        if voice.adapter is not None:
-            weights.attach(voice.adapter)
+        if voice.adapter is None:
+            return
+        weights.attach(voice.adapter)
+        try:
             self._proofs[voice.key].check(voice.adapter, _probes(voice))
+        except AdapterError:
+            weights.detach()
+            if voice.model is not None and not self._proofs[voice.key].holds():
+                self._forget(voice.key)  # read again for the others
+            raise
 
     def _set_threads(self, n_parameters: int) -> None:
         if self._threads != "auto":

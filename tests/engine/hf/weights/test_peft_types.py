@@ -192,9 +192,7 @@ def test_an_activated_lora_acts_from_its_tokens_on(qwen: Path, tmp_path: Path) -
 
 @pytest.mark.parametrize("ties", [False, True])
 @pytest.mark.parametrize("how", ["list", "by module"])
-def test_token_rows_beside_a_grown_vocabulary(
-    how: str, ties: bool, tmp_path: Path
-) -> None:
+def test_token_rows_beside_a_grown_vocabulary(how: str, ties: bool, tmp_path: Path) -> None:
     """PEFT itself wants a base that has grown; here the base stays what it is."""
     base = build_model(tmp_path / "base", "qwen2", tie_word_embeddings=ties)
     tokenizer = build_tokenizer()
@@ -210,7 +208,8 @@ def test_token_rows_beside_a_grown_vocabulary(
     engine.prepare(both)
     request = Request("r", "c", f"Once <|new{18}|> upon", continuation=" a <|new19|> time")
     head, whole = (
-        tokenizer.encode(text) for text in ("Once <|new18|> upon", "Once <|new18|> upon a <|new19|> time")
+        tokenizer.encode(text)
+        for text in ("Once <|new18|> upon", "Once <|new18|> upon a <|new19|> time")
     )
     logits = logits_of(tuned, whole[:-1]).log_softmax(-1)
     right = sum(float(logits[place - 1, whole[place]]) for place in range(len(head), len(whole)))
@@ -222,17 +221,23 @@ def test_token_rows_beyond_the_vocabulary(base: Path, tmp_path: Path, copy: Any)
     from safetensors.torch import load_file, save_file
 
     tokenizer = build_tokenizer()
-    tuned = trained(lora_of(trainable_token_indices=[len(tokenizer) + 9]), base, grown=len(tokenizer) + 20)
+    tuned = trained(
+        lora_of(trainable_token_indices=[len(tokenizer) + 9]), base, grown=len(tokenizer) + 20
+    )
     adapter = saved(tuned, tmp_path / "adapter")
     file = adapter / "adapter_model.safetensors"
     stored = load_file(file)
     whole = ("embed_tokens.weight", "lm_head.weight", "base_layer.weight")
     save_file({key: value for key, value in stored.items() if not key.endswith(whole)}, file)
-    with pytest.raises(AdapterError, match=r"has trained the row of token \d+, but the base has emb"):
+    with pytest.raises(
+        AdapterError, match=r"has trained the row of token \d+, but the base has emb"
+    ):
         backend().prepare(variants(base, adapter))
 
 
-@pytest.mark.parametrize("kinds", [("LORA", "VERA", "LORA"), ("IA3", "LORA", "LORA", "PREFIX_TUNING")])
+@pytest.mark.parametrize(
+    "kinds", [("LORA", "VERA", "LORA"), ("IA3", "LORA", "LORA", "PREFIX_TUNING")]
+)
 def test_several_types_in_one_run(kinds: tuple[str, ...], base: Path, tmp_path: Path) -> None:
     """Every variant as if it were alone, whichever was asked before."""
     tokenizer = AutoTokenizer.from_pretrained(base)

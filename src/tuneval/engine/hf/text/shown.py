@@ -147,7 +147,16 @@ def spoken_by(
 
 def has_own_embeddings(adapter: ModelFolder | None) -> bool:
     """Whether an adapter brings a whole embedding matrix."""
-    return adapter is not None and any(key.endswith(EMBEDDINGS) for key in adapter.adapter_tensors)
+    return adapter is not None and bool(rows_of_own_embeddings(adapter))
+
+
+def rows_of_own_embeddings(adapter: ModelFolder) -> list[int]:
+    """Of each embedding matrix that an adapter brings: how many tokens it has."""
+    return [
+        shape[0]
+        for key, shape in adapter.adapter_tensors.items()
+        if key.replace(".token_adapter.base_layer.", ".").endswith(EMBEDDINGS)
+    ]
 
 
 def context_length(length: object, spoken: Spoken) -> int:

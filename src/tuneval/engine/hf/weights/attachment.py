@@ -168,6 +168,12 @@ class Weights:
         return None if self._active is None else self._attached[self._active]
 
     @property
+    def looks_ahead(self) -> bool:
+        """Whether a token's numbers depend on later ones while the adapter is on that is on now."""
+        manner = self._manners.get(self._active or "")
+        return manner is not None and manner.looks_ahead
+
+    @property
     def active_path(self) -> str | None:
         """Folder of the adapter that is on; PEFT's name may be another adapter's next."""
         return self._active
@@ -250,7 +256,7 @@ class Weights:
             _give_memory(self._peft, name)
 
     def _load(self, adapter: ModelFolder, state: dict[str, Tensor], name: str) -> None:
-        from peft import get_peft_model_state_dict, set_peft_model_state_dict
+        from peft import set_peft_model_state_dict
 
         state = {key: tensor.to(self.device) for key, tensor in state.items()}
         result = set_peft_model_state_dict(self._peft, state, adapter_name=name)

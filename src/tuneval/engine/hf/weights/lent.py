@@ -97,4 +97,6 @@ def trained_of_base(
     """
     copied = tuple(f"{name}." for name in apart)
     plain = (name.removeprefix(_PREFIX).replace(".base_layer.", ".") for name in names)
-    return [parameters[name] for name in plain if name in parameters and not name.startswith(copied)]
+    return [
+        parameters[name] for name in plain if name in parameters and not name.startswith(copied)
+    ]

@@ -69,7 +69,9 @@ def find_manner(
     try:
         if not _is_same_inside(network, peft, adapter, probes):
             network.own_forward = peft
-            return Manner(True, False, False, False, _looks_ahead(network, probes))
+            return Manner(
+                True, False, before.can_pad, before.can_pad_left, _looks_ahead(network, probes)
+            )
         network.check(probes[0])
         is_apart = _keeps_rows_apart(network, probes)
         return Manner(
@@ -125,7 +127,10 @@ def _is_split(network: Network, probes: Sequence[list[int]]) -> bool:
         ]
     except _REFUSALS:
         return False
-    return all(is_near(a, b, 1e-4 if network.is_exact else 5e-2) for a, b in zip(apart[::-1], whole, strict=True))
+    return all(
+        is_near(a, b, 1e-4 if network.is_exact else 5e-2)
+        for a, b in zip(apart[::-1], whole, strict=True)
+    )
 
 
 def _keeps_rows_apart(network: Network, probes: Sequence[list[int]]) -> bool:
