@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,11 +95,17 @@ def plain(model: Any, tokenizer: Any) -> dict[str, Any]:
     return found
 
 
+@cache
+def plain_base(base: Path) -> dict[str, Any]:
+    model = AutoModelForCausalLM.from_pretrained(base).eval()
+    return plain(model, AutoTokenizer.from_pretrained(base))
+
+
 def hold(base: Path, adapter: Path, *, cached: bool = False, reference: Any = None) -> None:
     """Scores and texts are those of PEFT's own forward, and the base is what it was, in any order."""
     tokenizer = AutoTokenizer.from_pretrained(base)
     right = plain(reference or loaded(adapter, base), tokenizer)
-    untouched = plain(AutoModelForCausalLM.from_pretrained(base).eval(), tokenizer)
+    untouched = plain_base(base)
     engine = backend()
     both = variants(base, adapter)
     engine.prepare(both)
@@ -112,7 +119,33 @@ def hold(base: Path, adapter: Path, *, cached: bool = False, reference: Any = No
     engine.close()
 
 
-@pytest.mark.parametrize("kind", sorted(member.value for member in peft.PeftType))
+QUICK = {
+    "ADALORA",  # does not save a counter
+    "CARTRIDGE",  # one tensor at the root
+    "IA3",
+    "LILY",  # mixes rows
+    "LORA",
+    "MULTITASK_PROMPT_TUNING",
+    "POLY",
+    "PREFIX_TUNING",
+    "SHADOW",  # leaves a state behind
+    "TINYLORA",  # shares tensors at the root
+    "TRAINABLE_TOKENS",
+    "VERA",
+    "XLORA",
+}
+"""Types that differ in what it takes; the others run with the slow tests."""
+
+
+def types() -> list[Any]:
+    names = sorted(member.value for member in peft.PeftType)
+    return [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow, id=name)
+        for name in names
+    ]
+
+
+@pytest.mark.parametrize("kind", types())
 def test_every_type(kind: str, base: Path, lora: Path, tmp_path: Path) -> None:
     more = {"adapters": {"0": str(lora)}} if kind == "XLORA" else {}
     adapter = saved(trained(config_of(kind, **more), base), tmp_path / kind)
@@ -287,3 +320,37 @@ def test_a_converted_pissa_is_a_plain_lora(base: Path, tmp_path: Path) -> None:
             tmp_path / "plain", path_initial_model_for_weight_conversion=str(first)
         )
     hold(base, tmp_path / "plain", reference=tuned)
+
+
+@pytest.mark.parametrize(
+    ("more", "way"),
+    [
+        ({"bias": "all"}, 'bias="all"'),
+        ({"init_lora_weights": "pissa"}, 'init_lora_weights="pissa"'),
+        ({"layer_replication": [[0, 2], [1, 2]]}, "layer_replication"),
+    ],
+)
+def test_a_model_in_memory_whose_base_is_gone(more: dict[str, Any], way: str, base: Path) -> None:
+    tuned = trained(lora_of(**more), base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    models = {"tuned": (tuned, tokenizer)}
+    engine = HFBackend(HFBackend.Options(offline=True, device="cpu", models=models))
+    with pytest.raises(AdapterError) as error:
+        engine.prepare([Variant("tuned", "adapter", "", "")])
+    assert f"was trained with {way}, which changes the base in memory" in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["LILY", "SHADOW", "VERA"])
+def test_a_model_in_memory_is_tried_too(kind: str, base: Path) -> None:
+    tuned = trained(config_of(kind), base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    right = plain(tuned, tokenizer)
+    models = {"tuned": (tuned, tokenizer), "base": (tuned, tokenizer)}
+    engine = HFBackend(HFBackend.Options(offline=True, device="cpu", models=models))
+    both = [Variant("base", "base", ""), Variant("tuned", "adapter", "", "")]
+    engine.prepare(both)
+    for variant, wanted in ((both[1], right), (both[0], plain_base(base)), (both[1], right)):
+        found = answers(engine, variant, asked())
+        for name, value in wanted.items():
+            if isinstance(value, float):
+                assert found[name] == pytest.approx(value, abs=1e-4), name

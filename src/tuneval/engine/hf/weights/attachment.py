@@ -88,7 +88,7 @@ class Weights:
         self._give_back.callback(_restore_gradients, peft, _gradients(peft))
         self._give_back.callback(peft.train, peft.training)
         name = peft.active_adapter
-        self._peft = peft
+        self._peft, self._may_share = peft, _may_share(peft.peft_config[name])
         self._attached[str(adapter_path(name))] = name
         self._give_back.callback(self._set_on, name)
         peft.eval()
@@ -148,7 +148,7 @@ class Weights:
         """
         self.switch(adapter)
         key = str(adapter.path)
-        if self._may_share or self._give_back is not None:
+        if self._may_share:
             return None
         if key not in self._manners:
             manner = find_manner(self.network, self._peft, adapter, probes)

@@ -113,6 +113,11 @@ _CHANGES_BASE = re.compile(r"(pissa|olora|corda|lora_ga|loftq)\w*", re.IGNORECAS
 """Ways to begin a LoRA that subtract it from the base: what is saved fits that changed base only."""
 
 
+def changes_base(start: str) -> bool:
+    """Whether a LoRA that begins in this way takes something from the base's own weights."""
+    return _CHANGES_BASE.fullmatch(start) is not None
+
+
 def _refuse_changed_base(settings: Mapping[str, Any], given: str) -> None:
     start = settings.get("init_lora_weights")
     match = _CHANGES_BASE.fullmatch(start) if isinstance(start, str) else None
