@@ -15,7 +15,7 @@ from tuneval.engine.hf.text.render import Renderer
 from tuneval.engine.hf.text.shown import Folders, context_length, spoken_by
 from tuneval.engine.hf.text.tokenizer import Spoken
 from tuneval.engine.hf.weights import folder as folders
-from tuneval.engine.hf.weights import held, placement
+from tuneval.engine.hf.weights import held, placement, quantiser
 from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
 from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, quantization_of
 from tuneval.engine.hf.weights.loading import resolve_dtype
@@ -83,6 +83,12 @@ class Reader:
         bits = self._bits(model, given)
         spoken = self._speak(variant, model, adapter)
         dtype = self._resolved_dtype(variant, model, given)
+        if self._is_unpacked(model, bits, dtype):
+            warnings += (
+                f'"{variant.name}" is stored in {bits}, in which {self._device} does no products: its '
+                f"weights are unpacked to {dtype} as they are read.",
+            )
+            bits = None
         key: Key = (
             ("object", str(id(held.inner(module_of(given)))))
             if given is not None
@@ -112,9 +118,11 @@ class Reader:
             adapter = held.describe(module_of(given), variant.name)
             return adapter, _refuse_other_kinds(adapter)
         if given is None and (adapter is None or not adapter.has_adapter):
+            lack = f"there is no {ADAPTER_CONFIG}"
+            if adapter is not None and adapter.base_model_name is not None:
+                lack = f"there is an {ADAPTER_CONFIG} without an adapter's weights beside a whole model"
             raise AdapterError(
-                f'adapter "{variant.adapter or variant.name}": there is no '
-                f"{ADAPTER_CONFIG}. For a whole model use --full."
+                f'adapter "{variant.adapter or variant.name}": {lack}. For a whole model use --full.'
             )
         return adapter, () if adapter is None else _refuse_other_kinds(adapter)
 
@@ -129,6 +137,12 @@ class Reader:
         if placement.needs_bitsandbytes(model, bits):
             placement.check_bitsandbytes(model.given, self._device)
         return bits
+
+    def _is_unpacked(self, model: ModelFolder | None, bits: str | None, dtype: str) -> bool:
+        """Whether weights that are stored quantised will be held whole."""
+        if model is None or placement.needs_bitsandbytes(model, bits):
+            return False
+        return quantiser.is_unpacked(model, device=self._device, dtype=dtype)
 
     def describe(self, name: str, variant: Variant) -> ModelFolder:
         """What a folder that a variant names holds."""

@@ -22,10 +22,8 @@ from tuneval.engine.hf.weights.kind import (
     about_missing_head,
     check_adapter_kind,
     check_is_language_model,
-    check_is_whole,
-    has_shards,
-    how_to_gather,
 )
+from tuneval.engine.hf.weights.leftovers import check_is_whole, how_to_put_together
 from tuneval.engine.hf.weights.location import entries, find_folder
 from tuneval.errors import VariantError
 
@@ -162,7 +160,10 @@ def describe(
         raise VariantError(
             f'"{given}" is no model folder: it has neither {MODEL_CONFIG} nor {ADAPTER_CONFIG} '
             f"(it holds {holds}).\n"
-            "Give the folder that save_pretrained or the Trainer wrote."
+            + (
+                how_to_put_together(path, given)
+                or "Give the folder that save_pretrained or the Trainer wrote."
+            )
         )
     tokenizer_config = _read_json(path / "tokenizer_config.json")
     config = _read_json(path / MODEL_CONFIG)
@@ -263,7 +264,9 @@ def _hash(content: Any) -> str:
 
 def _has_model_weights(path: Path) -> bool:
     """Whether a folder that holds an adapter holds a whole model too."""
-    return (path / MODEL_WEIGHTS).is_file() or (path / MODEL_INDEX).is_file()
+    names = {entry.name for entry in entries(path)}
+    is_pickled = any(re.fullmatch(r"pytorch_model(-\d+-of-\d+)?\.bin", name) for name in names)
+    return bool({MODEL_WEIGHTS, MODEL_INDEX} & names) or is_pickled
 
 
 def _has_adapter_weights(path: Path) -> bool:
@@ -299,6 +302,9 @@ def _weight_files(
             )
         return tuple(path / name for name in shards)
     pickles = tuple(sorted(e for e in entries(path) if _PICKLE_NAMES.fullmatch(e.name)))
+    pickles = tuple(e for e in pickles if "fsdp" not in e.name)  # not a name that is ever read
+    if index is None:  # an adapter's, whatever model was merged beside it
+        pickles = tuple(e for e in pickles if e.name.startswith("adapter_model"))
     if pickles and allow_pickle:
         return pickles
     if pickles:
@@ -311,7 +317,7 @@ def _weight_files(
         f'"{given}" has no weights: there is no {single}'
         + (f" and no {index}" if index else "")
         + ".\n"
-        + (how_to_gather(path, given) if has_shards(path) else "Copy or download the folder again.")
+        + (how_to_put_together(path, given) or "Copy or download the folder again.")
     )
 
 

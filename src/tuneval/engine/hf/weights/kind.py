@@ -7,7 +7,6 @@ Reads settings and tensor shapes only.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -150,34 +149,4 @@ def _known_peft_types() -> frozenset[str]:
         return frozenset()
     return frozenset(
         re.findall(r'^    [A-Z0-9_]+ = "(\w+)"$', source.read_text("utf-8"), re.MULTILINE)
-    )
-
-
-def check_is_whole(shapes: Mapping[str, tuple[int, ...]], path: Path, given: str) -> None:
-    """Raise VariantError where tensors are empty: what DeepSpeed ZeRO-3 leaves of a model that was not
-    gathered."""
-    empty = sorted(name for name, shape in shapes.items() if 0 in shape)
-    if empty:
-        raise VariantError(
-            f'"{given}": {len(empty)} of {len(shapes)} tensors are empty (first: "{empty[0]}"). DeepSpeed '
-            f"ZeRO-3 kept the numbers in shards of its own.\n{how_to_gather(path, given)}"
-        )
-
-
-def has_shards(path: Path) -> bool:
-    """Did DeepSpeed leave its script beside shards that nobody has put together?"""
-    return (path / "zero_to_fp32.py").is_file()
-
-
-def how_to_gather(path: Path, given: str) -> str:
-    """The command that makes one model of DeepSpeed's shards."""
-    if not has_shards(path):
-        return (
-            "Put them together with zero_to_fp32.py of the checkpoint's folder, or train with "
-            "stage3_gather_16bit_weights_on_model_save: true"
-        )
-    words = [f"{given}/zero_to_fp32.py", given, f"{given}-whole", "--safe_serialization"]
-    return (
-        f"Put them together, and copy the json files of {given} beside them:\n"
-        f"    python {shlex.join(words)}"
     )
