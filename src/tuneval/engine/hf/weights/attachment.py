@@ -21,6 +21,15 @@ from tuneval.engine.hf.weights.manner import Manner, find_manner, manner_of
 from tuneval.engine.hf.weights.network import Network
 from tuneval.engine.hf.weights.placement import in_words
 from tuneval.errors import AdapterError, BackendUnavailable, gather
+from tuneval.types import Head
+
+WRAPPERS: Mapping[Head, str] = {
+    "causal": "PeftModelForCausalLM",
+    "seq2seq": "PeftModelForSeq2SeqLM",
+    "classification": "PeftModelForSequenceClassification",
+    "tokens": "PeftModelForTokenClassification",
+}
+"""Head -> PEFT's class around its model."""
 
 
 class Weights:
@@ -38,11 +47,13 @@ class Weights:
         name: str,
         bits: str | None = None,
         peft: Any = None,
+        head: Head = "causal",
     ) -> None:
         self.folder = folder
         self.name = name
         self.device = device
         self.model = model
+        self.head = head
         self.network = Network(model, device=device, bits=bits)
         # Packed weights hold fewer numbers than the model has.
         self.n_parameters = (
@@ -144,11 +155,11 @@ class Weights:
     def learn(self, adapter: ModelFolder, probes: Sequence[list[int]]) -> Manner | None:
         """Find out by trying how the model is called while this adapter is on; leaves it on.
 
-        None for a plain LoRA, which is called like its base.
+        None for a plain LoRA, which is called like its base, and for heads that have passes of their own.
         """
         self.switch(adapter)
         key = str(adapter.path)
-        if self._may_share:
+        if self._may_share or self.head != "causal":
             return None
         if key not in self._manners:
             manner = find_manner(self.network, self._peft, adapter, probes)
@@ -246,10 +257,11 @@ class Weights:
         self._active = None
 
     def _wrap(self, config: Any, name: str) -> None:
-        from peft import PeftModelForCausalLM
+        import peft
 
         if self._peft is None:
-            self._peft = PeftModelForCausalLM(self.model, config, adapter_name=name)
+            wrap = getattr(peft, WRAPPERS[self.head])
+            self._peft = wrap(self.model, config, adapter_name=name)
         else:
             self._peft.add_adapter(name, config)
         if self.spread_over:
