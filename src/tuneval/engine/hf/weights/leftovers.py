@@ -48,7 +48,7 @@ def check_is_whole(shapes: Mapping[str, tuple[int, ...]], path: Path, given: str
 
 
 def _is_lora(name: str) -> bool:
-    return re.search(r"\.lora_[AB]\.", name) is not None
+    return re.search(r"\.lora_[AB]\.weight$", name) is not None
 
 
 def _is_wrapped(name: str, part: str) -> bool:
