@@ -31,6 +31,17 @@ SUBJECTS = (
     "world_religions",
 )
 
+GLUE = {
+    "cola": ("sentence",),
+    "mrpc": ("sentence2", "sentence1"),
+    "qqp": ("question2", "question1"),
+    "mnli": ("hypothesis", "premise"),
+    "qnli": ("question", "sentence"),
+    "rte": ("sentence2", "sentence1"),
+    "wnli": ("sentence2", "sentence1"),
+}
+"""Task -> the columns that its rows are known by."""
+
 
 def rows_of(path: Path) -> list[dict[str, Any]]:
     opener = gzip.open if path.suffix == ".gz" else open
@@ -104,6 +115,12 @@ def tasks(data: Path, work: Path) -> Iterator[tuple[str, Any, int]]:
     }
     for shots in (0, 3):
         yield "sst2", local("glue/sst2/default.yaml", files), shots
+    for name in GLUE:
+        rows = rows_of(data / "glue" / f"{name}.jsonl.gz")
+        split = "validation_matched" if name == "mnli" else "validation"
+        # lm-eval looks at the training split, too; what is asked without examples does not show it.
+        files = {one: write(work / f"{name}.{one}.jsonl", rows) for one in ("train", split)}
+        yield f"glue:{name}", local(f"glue/{name}/default.yaml", files), 0
     rows = hellaswag_rows(data)
     files = {split: write(work / f"hs.{split}.jsonl", rows) for split in ("train", "validation")}
     yield "hellaswag", local("hellaswag/hellaswag.yaml", files), 0
@@ -164,6 +181,9 @@ def texts(data: Path, limit: int) -> dict[str, list[str]]:
         ("cnn_dailymail:summeval", "cnndm_summeval/summeval.jsonl.gz", "article"),
     ):
         every[name] = [row[field] for row in rows_of(data / file)]
+    for name, fields in GLUE.items():
+        rows = rows_of(data / "glue" / f"{name}.jsonl.gz")
+        every[f"glue:{name}"] = ["\n".join(row[one] for one in fields) for row in rows]
     return {name: [digest(text.strip(), "") for text in own[:limit]] for name, own in every.items()}
 
 

@@ -424,7 +424,7 @@ ASKED: dict[str, tuple[Make, str]] = {
     "a pair and a score": (
         lambda n: {"sentence1": p(n), "sentence2": a(n), "label": n / 7},
         'rows: "label" holds numbers with fractions (0.14285714285714285, 0.2857142857142857, '
-        "0.42857142857142855); predicting a number is another task, which tuneval does not have.\n"
+        "0.42857142857142855); predicting a number is another task (--task regression).\n"
         "Write classes into the column, or name another with --reference.",
     ),
     "text and its language": (
@@ -479,7 +479,7 @@ ASKED: dict[str, tuple[Make, str]] = {
     "a pair and a number": (
         lambda n: {"sentence1": p(n), "sentence2": a(n), "score": n / 7},
         'rows: its columns "sentence1", "sentence2", "score" are no layout that is known. "score" '
-        "holds numbers; predicting a number is another task, which tuneval does not have.\n"
+        "holds numbers; predicting a number is another task (--task regression).\n"
         'The nearest is pair of texts, which needs "sentence1", "sentence2", "label".\n'
         "Name the columns: --input COLUMN --reference COLUMN.",
     ),

@@ -29,12 +29,17 @@ TEXTS = (
 )
 # Metrics of completions run programs; their contract is tested with the sandbox.
 NAMES = [name for name in METRICS if "completions" not in describe(name).needs]
-TEXT_NAMES = [name for name in NAMES if describe(name).needs == ("text",)]
+# Of texts that are numbers.
+NUMBER_NAMES = ["kendall_tau", "mae", "mse", "pearson", "r2", "rmse", "spearman"]
+NUMBERS = ("1.5", "-2", "0", "3.25", "7e2", "4")
+TEXT_NAMES = [
+    name for name in NAMES if describe(name).needs == ("text",) and name not in NUMBER_NAMES
+]
 BEST = {
     **dict.fromkeys(NAMES, 1.0),
     **dict.fromkeys(("bleu", "chrf", "chrf++", "codexglue_bleu", "codexglue_text_bleu"), 100.0),
     **dict.fromkeys(("ter", "loss", "bits_per_byte", "log_loss", "aurc", "ece", "ece_width"), 0.0),
-    **dict.fromkeys(("brier", "brier_top_label"), 0.0),
+    **dict.fromkeys(("brier", "brier_top_label", "mae", "mse", "rmse"), 0.0),
     **dict.fromkeys(JUDGED, 1.0),
 }
 # A learned network gives no text the same score; METEOR gives full marks to endless texts alone.
@@ -86,6 +91,7 @@ def answered(name, cases, given):
 def workload(name, n=12):
     """Cases, and predictions that are partly right."""
     values = VERDICTS if name in JUDGED else TEXTS if name in TEXT_NAMES else LABELS
+    values = NUMBERS if name in NUMBER_NAMES else values
     rng = np.random.default_rng(7)
     cases = made_cases([values[k] for k in rng.integers(0, len(values), size=n)])
     given = [
@@ -168,6 +174,8 @@ def test_perfect_predictions_reach_the_best_value(name, make):
         if name in JUDGED
         else ["the cat sat on the mat", "a b c d e", "one two three four"]
         if name in TEXT_NAMES
+        else NUMBERS
+        if name in NUMBER_NAMES
         else LABELS
     )
     perfect = [
@@ -215,7 +223,9 @@ def test_one_case_and_none(name, make):
     metric = make(name)
     cases, predictions = workload(name)
     # Agreement beyond chance is undefined where one label is all there is, as in scikit-learn.
-    assert math.isfinite(value(metric, cases[:1], predictions[:1])) or name == "cohen_kappa"
+    assert math.isfinite(value(metric, cases[:1], predictions[:1])) or name in {
+        "cohen_kappa", "kendall_tau", "pearson", "r2", "spearman",
+    }  # fmt: skip
     none = metric.per_case([], [])
     assert none.shape == (0, metric.per_case(cases, predictions).shape[1])
     if name != "ter":
@@ -227,7 +237,14 @@ def test_values_stay_within_bounds(name, make):
     metric = make(name)
     cases, predictions = workload(name, n=40)
     found = value(metric, cases, predictions)
-    low = -1.0 if name in {"mcc", "cohen_kappa", "bleurt"} or name.startswith("bertscore") else 0.0
+    if name in {"mae", "mse", "r2", "rmse"}:  # in the unit of the references, or below any bound
+        assert math.isfinite(found)
+        return
+    low = (
+        -1.0
+        if name in {"mcc", "cohen_kappa", "bleurt", *NUMBER_NAMES} or name.startswith("bertscore")
+        else 0.0
+    )
     high = {"share": 1.0, "points": 100.0, "number": 2.0}.get(metric.unit, math.inf)
     assert low - 1e-9 <= found <= high + 1e-9
 

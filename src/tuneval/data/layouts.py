@@ -288,7 +288,8 @@ def _unprepared(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 # ---- the table -----------------------------------------------------------------------------------
 
-_FREE = ("generate", "classify", "language_model")
+_FREE = ("generate", "classify", "language_model", "regression")
+_LABELLED = ("classify", "generate", "regression")
 _CHATS: Tiers = (("messages",), ("conversations",), ("conversation",))
 _ANSWERS = (*REFERENCES, *LABELS)
 
@@ -299,7 +300,7 @@ LAYOUTS = (
     ),
     Layout(  # only when the user names the label's column: else the last turn is the reference
         "labelled messages", "messages", "label", {"messages": _CHATS, "label": ()},
-        ("classify", "generate"), _labelled_messages,
+        _LABELLED, _labelled_messages,
     ),
     Layout(
         "prompt and completion", "prompt", "completion",
@@ -315,14 +316,14 @@ LAYOUTS = (
     ),
     Layout(
         "labelled text", "text", "label", {"text": TEXTS, "label": LABELS},
-        ("classify", "generate"), _labelled, {**_AROUND, "context": (*PASSAGES, ("text",))},
+        _LABELLED, _labelled, {**_AROUND, "context": (*PASSAGES, ("text",))},
         is_named=True,
     ),
     *(
         Layout(
             "pair of texts", "text", "label",
             {"context": ((first,),), "text": ((second,),), "label": (*LABELS, *REFERENCES)},
-            ("classify", "generate"), _pair, _TOLD,
+            _LABELLED, _pair, _TOLD,
         )
         for first, second in PAIRS
     ),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,8 @@ def read(
         known = label_set(raw, labels or found.names, declared, label_column)
         drafts, wrong = _label(drafts, known)
         faults += wrong
+    if task == "regression":
+        faults += _no_numbers(drafts)
     if not allow_duplicate_ids:
         faults += _repeated(table, explicit.get("id", "id"), drafts)
     bad = {fault.place for fault in faults}
@@ -292,6 +295,23 @@ def _label(drafts: Sequence[Draft], known: LabelSet) -> tuple[list[Draft], list[
             raw = class_text(draft.reading.references[0])
             good.append(draft._replace(references=(known.by_raw[raw],)))
     return good, faults
+
+
+def _no_numbers(drafts: Sequence[Draft]) -> list[Fault]:
+    """References that are no number; the metrics compare numbers."""
+    return [
+        Fault(draft.row.place, f"{quote(text)} is no number, and the task is regression")
+        for draft in drafts
+        for text in draft.references
+        if not _is_number(text)
+    ]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
 
 
 def _no_class(references: Sequence[object], known: LabelSet) -> str | None:

@@ -41,7 +41,7 @@ _HEADED = ("text", "article")
 """Inputs that a title may be part of; over a passage with its question it is none."""
 _ENOUGH = 20
 """Characters from which a text that stands in another one is there by no chance."""
-_ANOTHER_TASK = "predicting a number is another task, which tuneval does not have"
+_ANOTHER_TASK = "predicting a number is another task (--task regression)"
 
 
 def refuse_reference(

@@ -67,7 +67,7 @@ def with_perturbed_twins(plan: Plan) -> Plan:
     return replace(plan, case_sets=case_sets, notes=tuple(notes))
 
 
-THINKING_TASKS = ("classify", "generate", "multiple_choice")
+THINKING_TASKS = ("classify", "generate", "multiple_choice", "regression")
 """Tasks whose answers may hold thoughts that someone wants to keep."""
 
 

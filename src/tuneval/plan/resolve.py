@@ -17,6 +17,7 @@ from typing import Any
 from tuneval import perturbations, registry
 from tuneval.benchmarks import Loaded, Place
 from tuneval.benchmarks.load import load as load_benchmark
+from tuneval.benchmarks.load import unfold
 from tuneval.benchmarks.source import place_of
 from tuneval.bridges import BRIDGES
 from tuneval.data.code_problems import read_problems
@@ -79,6 +80,8 @@ def resolve(
         _names_are_known(spec, in_memory)
     read_sets: list[CaseSet] = []
     benchmarks: dict[str, Loaded] = {}
+    with _gathering(faults):
+        spec = _unfolded(spec)
     for described in spec.cases:
         with _gathering(faults):
             if described.benchmark is None:
@@ -273,6 +276,17 @@ def read_cases(spec: CasesSpec) -> CaseSet:
 
 OF_FILES = ("task", "columns", "labels", "groups", "few_shot_file", "skip_bad_rows", "split")
 """Keys of a section of cases that a benchmark answers by itself."""
+
+
+def _unfolded(spec: RunSpec) -> RunSpec:
+    """The parts of every benchmark whose whole is several tasks, each in a section of its own."""
+    cases: list[CasesSpec] = []
+    for described in spec.cases:
+        name = described.benchmark
+        is_own = name is not None and name.partition(":")[0] not in BRIDGES
+        parts = unfold(str(name)) if is_own else (name,)
+        cases += [described.model_copy(update={"benchmark": part}) for part in parts]
+    return spec.model_copy(update={"cases": tuple(cases)})
 
 
 def read_benchmark(spec: CasesSpec, place: Place) -> Loaded:

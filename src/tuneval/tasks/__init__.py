@@ -36,6 +36,7 @@ TASKS = {
     "multiple_choice": "tuneval.tasks.multiple_choice:MultipleChoice",
     "complete_code": "tuneval.tasks.complete_code:CompleteCode",
     "generate": "tuneval.tasks.generate:Generate",
+    "regression": "tuneval.tasks.regression:Regression",
     "language_model": "tuneval.tasks.language_model:LanguageModel",
     "judge": "tuneval.tasks.judge:Judge",
 }
