@@ -418,8 +418,8 @@ ASKED: dict[str, tuple[Make, str]] = {
     ),
     "text and a score": (
         lambda n: {"text": p(n), "score": n / 7},
-        'rows: "score" holds numbers; predicting a number is another task, which tuneval does not '
-        'have.\nSay --task language_model for the perplexity of "text" alone.',
+        'rows: "score" holds numbers; predicting a number is another task '
+        '(--task regression).\nSay --task language_model for the perplexity of "text" alone.',
     ),
     "a pair and a score": (
         lambda n: {"sentence1": p(n), "sentence2": a(n), "label": n / 7},
@@ -532,8 +532,8 @@ ASKED: dict[str, tuple[Make, str]] = {
     ),
     "text and a count": (
         lambda n: {"text": p(n), "votes": 10 * n},
-        'rows: "votes" holds numbers; predicting a number is another task, which tuneval does not '
-        'have.\nSay --task language_model for the perplexity of "text" alone.',
+        'rows: "votes" holds numbers; predicting a number is another task '
+        '(--task regression).\nSay --task language_model for the perplexity of "text" alone.',
     ),
     "wrong answers in columns of their own": (
         lambda n: {"question": q(n), "correct_answer": a(n), "distractor1": "at"},

@@ -72,6 +72,7 @@ class Check(Protocol):
 
 
 CHECKS = {
+    "average": "tuneval.checks.average:WholeBenchmark",
     "cuts": "tuneval.checks.cuts:Cuts",
     "answers": "tuneval.checks.answers:Answers",
     "robustness": "tuneval.checks.robustness:Robustness",

@@ -21,6 +21,10 @@ OPEN_SIGNS = ("!", "?")
 """What is never folded."""
 
 _TITLES = {
+    "average": (
+        "The score of the whole benchmark",
+        "The mean over its tasks; intervals draw the cases of each task anew, the same for all variants.",
+    ),
     "cuts": (
         "What did not fit",
         "Prompts cut to the context and answers cut at the token limit; each case shows its own.",
