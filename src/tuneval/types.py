@@ -193,7 +193,8 @@ class Request:
     ``engine/hf/text/render.py``). Exactly one of ``continuation`` and ``decoding`` is set. An empty text
     prompt means: score from the beginning-of-sequence token on. ``with_token_logprobs`` asks for
     the log-probability of every scored token. ``texts``: the bare texts of the case (one, or a pair), which
-    a head that is no language model reads instead of ``prompt``.
+    a head that is no language model reads instead of ``prompt``. ``label``: what ``continuation`` stands
+    for, whatever its words; such a head knows it by that name.
     """
 
     id: str
@@ -203,6 +204,7 @@ class Request:
     decoding: Decoding | None = None
     with_token_logprobs: bool = False
     texts: tuple[str, ...] = ()
+    label: str = ""
 
     def __post_init__(self) -> None:
         assert (self.continuation is None) != (self.decoding is None), self.id

@@ -197,6 +197,7 @@ class BackendSpec(_Strict):
     allow_pickle_weights: bool = False
     tokenizer_from: Literal["auto", "base", "adapter"] = "auto"
     quantization: Literal["none", "8bit", "4bit"] = "none"
+    head_labels: Texts = ()
 
 
 class JudgeSpec(_Strict):

@@ -15,7 +15,7 @@ from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Writ
 from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import VariantError, gather
-from tuneval.types import Request, ShownPrompt
+from tuneval.types import READS_TEXTS, Head, Request, ShownPrompt
 
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
 
@@ -150,11 +150,15 @@ def has_own_embeddings(adapter: ModelFolder | None) -> bool:
     return adapter is not None and any(key.endswith(EMBEDDINGS) for key in adapter.adapter_tensors)
 
 
-def context_length(length: object, spoken: Spoken) -> int:
-    """Tokens that the model reads at most: as its config says, else as its tokenizer says."""
-    if isinstance(length, int) and length:
-        return length
+def context_length(length: object, spoken: Spoken, head: Head = "causal") -> int:
+    """Tokens that the model reads at most: as its config says, else as its tokenizer says.
+
+    Of a head over labels, whichever is less: RoBERTa's kind has two places more than it can use.
+    """
     named = getattr(spoken.tokenizer, "model_max_length", None)
+    if isinstance(length, int) and length:
+        is_shorter = head in READS_TEXTS and named and named < length
+        return int(named) if is_shorter and named else length
     # Tokenizers that know no limit say 1e30.
     return int(named) if named and named < 1e9 else DEFAULT_CONTEXT_LENGTH
 
