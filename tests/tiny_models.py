@@ -219,7 +219,7 @@ def build_label_adapter(
         warnings.simplefilter("ignore")
         peft = get_peft_model(model, config)
     with torch.no_grad():
-        for name, parameter in peft.named_parameters():
+        for parameter in peft.parameters():
             if parameter.requires_grad:
                 parameter.add_(torch.randn(parameter.shape) * 0.2)
     peft.save_pretrained(folder)

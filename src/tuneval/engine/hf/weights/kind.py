@@ -16,24 +16,28 @@ from typing import Any
 
 from tuneval.engine.hf.weights.heads import OF_TASK, head_of_model
 from tuneval.errors import AdapterError, VariantError
-from tuneval.types import Head
+from tuneval.types import READS_TEXTS, Head
 
 ANSWERED: frozenset[Head] = frozenset(("causal", "classification"))
 """Heads that the hf backend has a pass for: ``engine/hf/passes``."""
-_HEADS = re.compile(
-    r".*(ForSequenceClassification|ForTokenClassification|ForQuestionAnswering|ForMultipleChoice"
-    r"|RewardModel|ForRewardModel|ForImageClassification)"
+_OTHERS = re.compile(
+    r".*(ForQuestionAnswering|ForMultipleChoice|RewardModel|ForImageClassification|ForNextSentencePrediction)"
 )
 
 
 def check_is_answered(config: Mapping[str, Any], given: str) -> None:
     """Raise VariantError where the settings of a whole model name a head that nothing here asks."""
     architecture = str(next(iter(config.get("architectures") or ()), ""))
-    if _HEADS.fullmatch(architecture) and head_of_model(config) not in ANSWERED:
+    if _OTHERS.fullmatch(architecture):
         raise VariantError(
             f'"{given}" is a {architecture}, whose answers are neither text nor labels.{_instead(architecture)}'
         )
-    if config.get("is_encoder_decoder") and head_of_model(config) not in ANSWERED:
+    head = head_of_model(config)
+    if head in READS_TEXTS and head not in ANSWERED:
+        raise VariantError(
+            f'"{given}" has a head that nothing here asks ({architecture}).{_instead()}'
+        )
+    if head == "seq2seq" and head not in ANSWERED:
         raise VariantError(
             f'"{given}" is an encoder with a decoder ({architecture or config.get("model_type")}), which '
             f"the hf backend does not run.{_instead()}"
