@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 SCHEMA_VERSION = 1
 """Version of ``result.json``; raised whenever a reader of the old form would misread the new one."""
 
-VariantKind = Literal["base", "adapter", "full", "judge"]
+VariantKind = Literal["base", "adapter", "full", "judge", "majority"]
+"""``majority``: no model, but the commonest label for every case; what a base without a trained head is
+worth."""
 Head = Literal["causal", "seq2seq", "classification", "tokens"]
 """What a variant's answers come from: a language model from left to right, one with an encoder before it,
 a head over labels of a whole text (or over one number), a head over the tags of its words."""

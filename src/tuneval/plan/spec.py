@@ -247,6 +247,7 @@ class RunSpec(_Strict):
     name: str | None = None
     variants: tuple[VariantSpec, ...] = Field(min_length=1)
     baseline: str | None = None
+    base_as: Literal["auto", "lm", "none"] = "auto"
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
     train_data: str | None = None
     validation: str | None = None

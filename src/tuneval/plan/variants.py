@@ -114,7 +114,7 @@ def variants_of(
             )
         if not folder.has_model:
             raise VariantError(_not_a_model(one, folder))
-        if folder.head is None:
+        if folder.head is None and kind != "base":
             raise no_head(folder.path, folder.config, folder.given)
         folders[one.name] = folder
         notes += [f"{one.name}: {note}" for note in folder.notes]

@@ -172,6 +172,7 @@ def renderer_of(
     chat_template: ChatTemplate = "auto",
     thinks: bool = True,
     trust_remote_code: bool = False,
+    head: Head = "causal",
 ) -> Renderer:
     """The renderer of a variant, from its folders alone; imports neither torch nor weights."""
     own = None if adapter is None else tokenizer.load(adapter, trust_remote_code=trust_remote_code)
@@ -181,7 +182,7 @@ def renderer_of(
         tokenizer_from=tokenizer_from,
         chat_template=chat_template,
     )
-    length = context_length(model.context_length, spoken)
+    length = context_length(model.context_length, spoken, head)
     return Renderer(
         spoken.tokenizer, template=spoken.template, context_length=length, thinks=thinks
     )
