@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from tiny_models import build_classifier, build_label_adapter
+from tiny_models import build_classifier, build_label_adapter, edit_json
 from tuneval.api import RunResult, compare
 from tuneval.errors import ConfigError, DataError, VariantError
 
@@ -186,3 +187,30 @@ def test_checks_see_probabilities_of_heads(heads: Heads, tmp_path: Path) -> None
     )
     kinds = {one.kind for one in result.findings if one.variant == "lora"}
     assert kinds >= {"out of distribution", "robustness", "calibration"}
+
+
+def test_labels_in_another_order_are_noticed(heads: Heads, tmp_path: Path) -> None:
+    """The rows are labelled by the model itself; then two names of its head change places."""
+    model = AutoModelForSequenceClassification.from_pretrained(heads.encoders_full)
+    tokenizer = AutoTokenizer.from_pretrained(heads.encoders_full)
+    told = []
+    for row in rows(120):
+        texts = {"premise": row["premise"][::-1], "hypothesis": row["hypothesis"]}
+        with torch.no_grad():
+            logits = model(**tokenizer(*texts.values(), return_tensors="pt")).logits[0]
+        told.append({**texts, "label": NAMES[int(logits.argmax())]})
+    assert {row["label"] for row in told} >= {NAMES[0], NAMES[1]}
+    data = write(tmp_path / "told.jsonl", told)
+    swapped = Path(shutil.copytree(heads.encoders_full, tmp_path / "swapped"))
+    edit_json(
+        swapped / "config.json", id2label={"0": NAMES[1], "1": NAMES[0], "2": NAMES[2]}, label2id={}
+    )
+    result = compare(
+        str(heads.encoder),
+        full=[f"right={heads.encoders_full}", f"swapped={swapped}"],
+        data=[str(data)],
+        labels=list(NAMES),
+    )
+    assert accuracy(result, "right") == 1.0
+    assert {one.variant for one in result.findings if one.kind == "label order"} == {"swapped"}
+    assert result.headline == "INVALID"
