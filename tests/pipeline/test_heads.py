@@ -166,6 +166,17 @@ def test_what_is_refused_before_a_weight_is_loaded(
     assert message in str(error.value)
 
 
+def test_a_base_that_is_a_classifier_answers_by_its_own_head(heads: Heads, tmp_path: Path) -> None:
+    other = build_classifier(tmp_path / "other", "roberta", names=NAMES[::-1], seed=4)
+    result = compare(str(other), full=[str(heads.encoders_full)], data=[str(heads.data)])
+    assert [(one.name, one.kind, one.head) for one in result.variants] == [
+        ("base", "base", "classification"),
+        ("full", "full", "classification"),
+    ]
+    with pytest.raises(ConfigError, match="is no language model"):
+        compare(str(other), full=[str(heads.encoders_full)], data=[str(heads.data)], base_as="lm")
+
+
 def test_an_encoder_alone_is_refused(heads: Heads, tmp_path: Path) -> None:
     with pytest.raises(VariantError, match="without a trained head"):
         compare(str(heads.encoder), data=[str(heads.data)])

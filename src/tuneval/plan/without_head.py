@@ -32,7 +32,9 @@ def join(
     own = next((one for one in variants if one.name == base), None)
     folder = folders.get(base)
     heads = {one.head for one in variants if one.name != base and one.head in READS_TEXTS}
-    if own is None or folder is None or (heads and folder.head in heads):
+    if own is None or folder is None:
+        return list(variants), base, []
+    if heads and folder.head in heads and spec.base_as != "lm":
         return list(variants), base, []
     if not heads:
         if folder.head is None:
