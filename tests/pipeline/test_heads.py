@@ -225,3 +225,10 @@ def test_labels_in_another_order_are_noticed(heads: Heads, tmp_path: Path) -> No
     assert accuracy(result, "right") == 1.0
     assert {one.variant for one in result.findings if one.kind == "label order"} == {"swapped"}
     assert result.headline == "INVALID"
+
+
+def test_reports_say_that_the_commonest_label_is_no_model(heads: Heads, tmp_path: Path) -> None:
+    result = run(heads, heads.encoder, heads.encoders_adapter, tmp_path)
+    assert "no model: the commonest label for every case" in str(result)
+    page = Path(result.save_report(str(tmp_path / "report.html"))).read_text("utf-8")
+    assert "no model: the commonest label for every case" in page
