@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,8 @@ from tuneval.api import RunResult, compare
 from tuneval.errors import ConfigError, DataError, VariantError
 
 NAMES = ("positive", "negative", "neutral")
+FEW = {"resamples": 200}
+"""Draws: nothing here looks at an interval."""
 
 
 class Heads(NamedTuple):
@@ -68,6 +71,7 @@ def run(heads: Heads, base: Path, adapter: Path, tmp_path: Path, **more: Any) ->
         "data": [str(heads.data)],
         "backend": {"device": "cpu", "head_labels": names},
         "output": {"dir": str(tmp_path / "runs")},
+        "statistics": FEW,
         **more,
     }
     return compare(str(base), adapters=[str(adapter)], **settings)
@@ -168,7 +172,9 @@ def test_what_is_refused_before_a_weight_is_loaded(
 
 def test_a_base_that_is_a_classifier_answers_by_its_own_head(heads: Heads, tmp_path: Path) -> None:
     other = build_classifier(tmp_path / "other", "roberta", names=NAMES[::-1], seed=4)
-    result = compare(str(other), full=[str(heads.encoders_full)], data=[str(heads.data)])
+    result = compare(
+        str(other), full=[str(heads.encoders_full)], data=[str(heads.data)], statistics=FEW
+    )
     assert [(one.name, one.kind, one.head) for one in result.variants] == [
         ("base", "base", "classification"),
         ("full", "full", "classification"),
@@ -221,6 +227,7 @@ def test_labels_in_another_order_are_noticed(heads: Heads, tmp_path: Path) -> No
         full=[f"right={heads.encoders_full}", f"swapped={swapped}"],
         data=[str(data)],
         labels=list(NAMES),
+        statistics=FEW,
     )
     assert accuracy(result, "right") == 1.0
     assert {one.variant for one in result.findings if one.kind == "label order"} == {"swapped"}
@@ -232,3 +239,25 @@ def test_reports_say_that_the_commonest_label_is_no_model(heads: Heads, tmp_path
     assert "no model: the commonest label for every case" in str(result)
     page = Path(result.save_report(str(tmp_path / "report.html"))).read_text("utf-8")
     assert "no model: the commonest label for every case" in page
+
+
+def test_classifiers_in_memory(heads: Heads, tmp_path: Path) -> None:
+    """A PEFT model with a head: with its adapter off, the head is the one it was initialised with."""
+    from peft import PeftModelForSequenceClassification
+
+    config = {"id2label": dict(enumerate(NAMES)), "label2id": {n: k for k, n in enumerate(NAMES)}}
+    model = AutoModelForSequenceClassification.from_pretrained(heads.encoder, **config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tuned = PeftModelForSequenceClassification.from_pretrained(model, heads.encoders_adapter)
+    tokenizer = AutoTokenizer.from_pretrained(heads.encoder)
+    result = compare(
+        models={"tuned": (tuned, tokenizer)},
+        data=[str(heads.data)],
+        backend={"device": "cpu"},
+        statistics=FEW,
+    )
+    assert [one.name for one in result.variants] == ["majority", "tuned"]
+    stored = run(heads, heads.encoder, heads.encoders_adapter, tmp_path)
+    for mine, theirs in zip(result.predictions["tuned"], stored.predictions["lora"], strict=True):
+        assert mine.label_probabilities == pytest.approx(theirs.label_probabilities, abs=1e-6)

@@ -105,7 +105,7 @@ def resolve(
             variants += variants_of(one, base, spec, folders, notes, in_memory)
     baseline = base.name
     with _gathering(faults):
-        variants, baseline, told = without_head.join(variants, base.name, folders, spec)
+        variants, baseline, told = without_head.join(variants, base.name, folders, spec, in_memory)
         notes += told
     notes += arms.remarks(variants, folders)
     with _gathering(faults):

@@ -17,7 +17,12 @@ from tuneval.engine.hf.text.tokenizer import Spoken
 from tuneval.engine.hf.weights import folder as folders
 from tuneval.engine.hf.weights import held, placement
 from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
-from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, quantization_of
+from tuneval.engine.hf.weights.folder import (
+    ADAPTER_CONFIG,
+    ModelFolder,
+    context_length_of,
+    quantization_of,
+)
 from tuneval.engine.hf.weights.kind import no_head
 from tuneval.engine.hf.weights.labels import HeadLabels, labels_of, labels_of_config
 from tuneval.engine.hf.weights.loading import resolve_dtype
@@ -103,7 +108,7 @@ class Reader:
             context_length=context_length(
                 model.context_length
                 if model is not None
-                else getattr(module_of(given).config, "max_position_embeddings", None),
+                else context_length_of(held.inner(module_of(given)).config.to_dict()),
                 spoken,
                 variant.head,
             ),
