@@ -45,10 +45,10 @@ def answer(
     assert labels is not None, speaker.variant
     asked: dict[Texts, list[Request]] = {}
     for request in requests:
-        if request.texts:
+        if request.texts and (request.label or request.decoding is not None):
             asked.setdefault(request.texts, []).append(request)
         elif request.id not in known:
-            yield _without_texts(speaker, request)
+            yield _without_answer(speaker, request)
     texts = list(asked)
     rows = encode(speaker.renderer.tokenizer, texts, speaker.renderer.context_length)
     is_known = [all(request.id in known for request in asked[one]) for one in texts]
@@ -59,17 +59,17 @@ def answer(
         answers = _ask(speaker, [rows[n] for n in batch], labels)
         for n, found in zip(batch, answers, strict=True):
             waiting = [request for request in asked[texts[n]] if request.id not in known]
-            names = tuple(one.continuation for one in waiting if one.continuation is not None)
+            names = tuple(one.label for one in waiting if one.label)
             if names not in places:
                 places[names] = places_of(names, labels, speaker.variant) if names else {}
             for request in waiting:
                 yield _response(speaker, request, rows[n], found, labels, places[names])
 
 
-def _without_texts(speaker: Speaker, request: Request) -> Response:
+def _without_answer(speaker: Speaker, request: Request) -> Response:
     if request.label:
         return Response(request.id, speaker.variant, loglikelihood=0.0)
-    problem = "a head over labels reads texts, and this request has none"
+    problem = "a head over labels gives no words a likelihood"
     return Response(request.id, speaker.variant, problem=problem)
 
 
@@ -161,8 +161,7 @@ def _response(
             is_truncated=row.n_cut > 0,
             seconds=seconds,
         )
-    assert request.continuation is not None
-    number = found.numbers[places[request.continuation]]
+    number = found.numbers[places[request.label]]
     return Response(
         request.id,
         speaker.variant,
