@@ -66,6 +66,10 @@ _TITLES = {
         "Leaked cases",
         "Test cases that occur in the training file, and the score without them.",
     ),
+    "label order": (
+        "The order of the labels",
+        "Answers of a head over labels that are right under other names: a fault of the set-up.",
+    ),
     "memorisation": (
         "Learnt by heart",
         "How much likelier the training texts are than the test texts, beside the base model.",

@@ -18,6 +18,7 @@ from tuneval.engine.hf.passes.loglikelihood import score
 from tuneval.engine.hf.passes.padded import WindowScore
 from tuneval.engine.hf.passes.speaker import Pass, Speaker
 from tuneval.engine.hf.resident import Resident
+from tuneval.engine.hf.text import bare
 from tuneval.engine.hf.text.render import Prompt, Scoring, Window
 from tuneval.engine.hf.text.shown import rows_of_own_embeddings, shown
 from tuneval.engine.hf.voice import Key, Reader, Voice, module_of
@@ -27,7 +28,9 @@ from tuneval.engine.hf.weights.network import Network
 from tuneval.errors import VariantError
 from tuneval.types import Completion, Request, Response, ShownPrompt, Variant, VariantFacts
 
-PASSES: Mapping[str, str] = {}
+PASSES: Mapping[str, str] = {
+    "classification": "tuneval.engine.hf.passes.classification:answer",
+}
 """Head -> the pass that answers for it; a causal language model's are joined below."""
 _SCORED_TOKENS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 _DRAWN_TOKENS = {"cpu": 65536, "cuda": 1 << 20, "mps": 65536}
@@ -138,7 +141,11 @@ class HFBackend:
 
     def shown(self, variant: Variant, requests: Sequence[Request]) -> list[ShownPrompt]:
         """The exact text of every request as the variant reads it; loads no weights."""
-        return shown(self._read(variant).renderer, requests)
+        voice = self._read(variant)
+        if voice.labels is not None:
+            longest, tokenizer = voice.renderer.context_length, voice.spoken.tokenizer
+            return bare.shown(tokenizer, longest, voice.labels, variant.name, requests)
+        return shown(voice.renderer, requests)
 
     def fingerprint(self, variant: Variant) -> str:
         """Hash of weights, adapter, tokenizer, template, dtype, device kind and versions."""
@@ -183,6 +190,7 @@ class HFBackend:
                 facts.end_tokens_of(weights, voice),
                 token_budget=budget,
                 max_rows=max_rows,
+                labels=voice.labels,
             )
             return answer(speaker, requests, known)
 

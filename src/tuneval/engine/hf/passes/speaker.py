@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tuneval.engine.hf.text.render import Renderer
+from tuneval.engine.hf.weights.labels import HeadLabels
 from tuneval.engine.hf.weights.network import Network
 from tuneval.types import Request, Response
 
@@ -19,6 +20,7 @@ class Speaker:
     """A variant that is ready to answer: its network, its adapter on at every step of the pass.
 
     ``token_budget`` and ``max_rows``: tokens and rows that go through the model together at most.
+    ``labels``: those of a head over labels.
     """
 
     variant: str
@@ -27,6 +29,7 @@ class Speaker:
     end_tokens: frozenset[int]
     token_budget: int
     max_rows: int
+    labels: HeadLabels | None = None
 
 
 class Pass(Protocol):

@@ -15,7 +15,7 @@ from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Writ
 from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import VariantError, gather
-from tuneval.types import Request, ShownPrompt
+from tuneval.types import READS_TEXTS, Head, Request, ShownPrompt
 
 EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
 
@@ -159,11 +159,15 @@ def rows_of_own_embeddings(adapter: ModelFolder) -> list[int]:
     ]
 
 
-def context_length(length: object, spoken: Spoken) -> int:
-    """Tokens that the model reads at most: as its config says, else as its tokenizer says."""
-    if isinstance(length, int) and length:
-        return length
+def context_length(length: object, spoken: Spoken, head: Head = "causal") -> int:
+    """Tokens that the model reads at most: as its config says, else as its tokenizer says.
+
+    Of a head over labels, whichever is less: RoBERTa's kind has two places more than it can use.
+    """
     named = getattr(spoken.tokenizer, "model_max_length", None)
+    if isinstance(length, int) and length:
+        is_shorter = head in READS_TEXTS and named and named < length
+        return int(named) if is_shorter and named else length
     # Tokenizers that know no limit say 1e30.
     return int(named) if named and named < 1e9 else DEFAULT_CONTEXT_LENGTH
 
@@ -177,6 +181,7 @@ def renderer_of(
     chat_template: ChatTemplate = "auto",
     thinks: bool = True,
     trust_remote_code: bool = False,
+    head: Head = "causal",
 ) -> Renderer:
     """The renderer of a variant, from its folders alone; imports neither torch nor weights."""
     own = None if adapter is None else tokenizer.load(adapter, trust_remote_code=trust_remote_code)
@@ -186,7 +191,7 @@ def renderer_of(
         tokenizer_from=tokenizer_from,
         chat_template=chat_template,
     )
-    length = context_length(model.context_length, spoken)
+    length = context_length(model.context_length, spoken, head)
     return Renderer(
         spoken.tokenizer, template=spoken.template, context_length=length, thinks=thinks
     )

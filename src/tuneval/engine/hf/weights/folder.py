@@ -22,7 +22,8 @@ from tuneval.engine.hf.weights.heads import head_of_adapter, head_of_model
 from tuneval.engine.hf.weights.kind import (
     about_missing_head,
     check_adapter_kind,
-    check_is_language_model,
+    check_is_answered,
+    is_embedding_model,
 )
 from tuneval.engine.hf.weights.leftovers import check_is_whole, how_to_put_together
 from tuneval.engine.hf.weights.location import entries, find_folder
@@ -200,7 +201,7 @@ def describe(
         else ()
     )
     if model_files:
-        check_is_language_model(config, given)
+        check_is_answered(config, given)
         notes += about_missing_head(config)
     if has_adapter:
         check_adapter_kind(adapter_config, adapter_config.get("peft_version"), given)
@@ -231,12 +232,12 @@ def describe(
         chat_template=_chat_template(path, tokenizer_config),
         dtype=_main_dtype(dtypes or adapter_dtypes),
         disk_bytes=sum(file.stat().st_size for file in (*model_files, *adapter_files)),
-        context_length=_context_length(text_config),
+        context_length=context_length_of(text_config),
         quantization=quantization_of(config),
         drawing=MappingProxyType(_drawing(_read_json(path / "generation_config.json"))),
         has_own_code=bool(own_code),
         notes=tuple(notes),
-        head=head_of_model(config, tensors),
+        head=None if is_embedding_model(path) else head_of_model(config, tensors),
         adapter_head=head_of_adapter(adapter_config, adapter_tensors) if has_adapter else None,
     )
 
@@ -429,7 +430,14 @@ def _drawing(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _context_length(config: Mapping[str, Any]) -> int | None:
+_SHIFTED = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm")
+"""Kinds that count positions from behind the pad token's number on."""
+
+
+def context_length_of(config: Mapping[str, Any]) -> int | None:
+    """Tokens that a model reads at most, by its settings; None where they do not say."""
+    if config.get("model_type") in _SHIFTED and isinstance(config.get("pad_token_id"), int):
+        return int(config.get("max_position_embeddings", 514)) - int(config["pad_token_id"]) - 1
     for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
         value = config.get(key)
         if isinstance(value, int) and value > 0:
