@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from benchmarks.made import write_all
 from shared import DATA, shared_figures, shared_rows
-from tiny_models import build_adapter, build_model
+from tiny_models import build_adapter, build_classifier, build_model
 from tuneval import compare, metrics, tasks
 from tuneval.benchmarks import Place
 from tuneval.benchmarks.glue import PARTS, Glue
@@ -147,3 +149,40 @@ def test_a_score_outside_of_the_scale_is_named(tmp_path: Path) -> None:
         DataError, match=r'stsb.jsonl, line 1: label is "7", expected a number from 0 to 5'
     ):
         load("glue:stsb", Place(tmp_path, offline=True))
+
+
+def plain_logits(folder: Path, texts: list[tuple[str, ...]]) -> torch.Tensor:
+    """What a short script finds: one pair at a time, by transformers' own classes."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    with torch.no_grad():
+        return torch.cat([model(**tokenizer(*one, return_tensors="pt")).logits for one in texts])
+
+
+@pytest.mark.parametrize("part", ["rte", "mnli", "qnli", "stsb"])
+def test_a_classifier_answers_by_its_head(part: str, place: Path, tmp_path: Path) -> None:
+    """Labels in another order than the benchmark's are matched by name; STS-B takes the head's number."""
+    labels = PARTS[part].facts.labels
+    names = labels[::-1] if labels else ("similarity",)
+    folders = [
+        build_classifier(tmp_path / name, "bert", names=names, seed=seed)
+        for seed, name in enumerate(("base", "full"), 1)
+    ]
+    result = compare(
+        str(folders[0]),
+        full=str(folders[1]),
+        benchmarks=[f"glue:{part}"],
+        benchmark_data=str(place),
+        statistics={"resamples": 100},
+    )
+    cases = load(f"glue:{part}", Place(place, offline=True)).cases.cases
+    texts = [texts_of(case) for case in cases]
+    for variant, folder in zip(("base", "full"), folders, strict=True):
+        logits = plain_logits(folder, texts)
+        own = result.predictions[variant]
+        if labels is None:
+            assert [float(one.text or "nan") for one in own] == pytest.approx(
+                logits[:, 0].tolist(), abs=1e-5
+            )
+        else:
+            assert [one.label for one in own] == [names[k] for k in logits.argmax(-1).tolist()]
