@@ -67,6 +67,11 @@ def how_to_put_together(path: Path, given: str) -> str | None:
             "FSDP kept the numbers in shards of its own. Put them together, and copy config.json (or "
             f"adapter_config.json) and the tokenizer's files beside them:\n    {shlex.join(words)}"
         )
+    if (path / "adapters.safetensors").is_file():
+        return (
+            "Its adapters.safetensors are of mlx-lm, which PEFT does not read: make a whole model with "
+            "mlx_lm.fuse and give that with --full."
+        )
     if (path / "pytorch_model_fsdp.bin").is_file():
         return (
             "pytorch_model_fsdp.bin holds the whole model as a pickle. Load it into the base with "
