@@ -75,7 +75,8 @@ def _without_answer(speaker: Speaker, request: Request) -> Response:
 
 def batches(lengths: Sequence[int], speaker: Speaker) -> Iterator[list[int]]:
     """Indices of rows that run together, longest first; rows without a token are left alone."""
-    may_pad = speaker.network.can_pad
+    # Virtual tokens come as embeddings, and a decoder then takes the last place for the end of a text.
+    may_pad = speaker.network.can_pad and speaker.network.own_forward is None
     batch: list[int] = []
     n_tokens = 0
     for index in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
