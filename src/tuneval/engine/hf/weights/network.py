@@ -70,16 +70,16 @@ class Network:
         bound = 1e-4 if self.is_exact else 5e-2
         try:
             rows = self.head(self.hidden(ids, None, use_cache=False).last_hidden_state)
-            self.is_split = rows.shape == expected.shape and _near(rows, expected, bound)
+            self.is_split = rows.shape == expected.shape and is_near(rows, expected, bound)
         except (AttributeError, TypeError, RuntimeError, ValueError):
             self.is_split = False
         short = max(1, len(probe) // 2)
         rest = [probe[0]] * (len(probe) - short)
         right = self._padded_logits(probe[:short] + rest, [1] * short + [0] * len(rest))
         bound = max(bound, 1e-3)
-        self.can_pad = right is not None and _near(right[:short], expected[0, :short], bound)
+        self.can_pad = right is not None and is_near(right[:short], expected[0, :short], bound)
         left = self._padded_logits(rest + probe[:short], [0] * len(rest) + [1] * short)
-        self.can_pad_left = left is not None and _near(
+        self.can_pad_left = left is not None and is_near(
             left[-1:], expected[0, short - 1 :][:1], bound
         )
 
@@ -125,6 +125,6 @@ class Network:
         return is_wide and self.bits in (None, "4-bit")
 
 
-def _near(a: Tensor, b: Tensor, bound: float) -> bool:
+def is_near(a: Tensor, b: Tensor, bound: float) -> bool:
     scale = float(b.abs().max().clamp(min=1.0))
     return bool(torch.isfinite(a).all()) and float((a - b).abs().max()) <= bound * scale
