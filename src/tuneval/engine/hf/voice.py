@@ -12,7 +12,7 @@ from typing import Any
 from tuneval.engine.hf.options import HFOptions
 from tuneval.engine.hf.text import tokenizer
 from tuneval.engine.hf.text.render import Renderer
-from tuneval.engine.hf.text.shown import Folders, context_length, spoken_by
+from tuneval.engine.hf.text.shown import Folders, renderer_for, spoken_by
 from tuneval.engine.hf.text.tokenizer import Spoken
 from tuneval.engine.hf.weights import folder as folders
 from tuneval.engine.hf.weights import held, placement
@@ -89,16 +89,17 @@ class Reader:
             if given is not None
             else (str(_given(model).path), dtype, str(variant.trust_remote_code), variant.head)
         )
-        renderer = Renderer(
-            spoken.tokenizer,
-            template=spoken.template,
+        config, generation = _settings(model, given)
+        renderer = renderer_for(
+            spoken,
+            variant.head,
+            length=model.context_length
+            if model is not None
+            else config.get("max_position_embeddings"),
+            config=config,
+            generation=generation,
+            who=model.given if model is not None else variant.name,
             thinks=self._options.thinks,
-            context_length=context_length(
-                model.context_length
-                if model is not None
-                else getattr(module_of(given).config, "max_position_embeddings", None),
-                spoken,
-            ),
         )
         return Voice(
             key,
@@ -181,6 +182,16 @@ class Reader:
             return str(held.inner(module_of(given)).dtype).removeprefix("torch.")
         wanted = variant.dtype if variant.dtype != "auto" else self._options.dtype
         return resolve_dtype(wanted, model, self._device)
+
+
+def _settings(model: ModelFolder | None, given: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What a model's config and its generation config say, of a folder or of a model in memory."""
+    if model is not None:
+        return model.config, model.generation
+    inner = held.inner(module_of(given))
+    found = (getattr(inner, name, None) for name in ("config", "generation_config"))
+    config, generation = ({} if one is None else one.to_dict() for one in found)
+    return config, generation
 
 
 def _given(folder: ModelFolder | None) -> ModelFolder:

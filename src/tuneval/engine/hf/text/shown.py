@@ -6,18 +6,25 @@ from its folders.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tuneval.engine.hf.text import tokenizer
 from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Written
+from tuneval.engine.hf.text.source import SourceRenderer, start_of
 from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import VariantError, gather
-from tuneval.types import Request, ShownPrompt
+from tuneval.types import Head, Request, ShownPrompt
 
-EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
+EMBEDDINGS = (
+    "embed_tokens.weight",
+    "wte.weight",
+    "embed_in.weight",
+    "word_embeddings.weight",
+    "shared.weight",
+)
 
 
 def shown(renderer: Renderer, requests: Sequence[Request]) -> list[ShownPrompt]:
@@ -30,6 +37,8 @@ def shown(renderer: Renderer, requests: Sequence[Request]) -> list[ShownPrompt]:
         way to spell an answer, or spells two answers to one question alike.
     """
     _check_answers(renderer, requests)
+    if isinstance(renderer, SourceRenderer):
+        return [renderer.shown(request) for request in requests]
     return [
         _shown(renderer, request, written)
         for request, written in zip(requests, renderer.written(requests), strict=True)
@@ -159,6 +168,31 @@ def context_length(length: object, spoken: Spoken) -> int:
     return int(named) if named and named < 1e9 else DEFAULT_CONTEXT_LENGTH
 
 
+def renderer_for(
+    spoken: Spoken,
+    head: Head,
+    *,
+    length: object,
+    config: Mapping[str, Any],
+    generation: Mapping[str, Any],
+    who: str,
+    thinks: bool = True,
+) -> Renderer:
+    """The renderer of a head, with what a model's ``config.json`` and ``generation_config.json`` say."""
+    limit = context_length(length, spoken)
+    if head != "seq2seq":
+        return Renderer(
+            spoken.tokenizer, template=spoken.template, context_length=limit, thinks=thinks
+        )
+    return SourceRenderer(
+        spoken.tokenizer,
+        template=spoken.template,
+        context_length=limit,
+        thinks=thinks,
+        start=start_of(config, generation, spoken.tokenizer, who),
+    )
+
+
 def renderer_of(
     name: str,
     model: ModelFolder,
@@ -177,7 +211,12 @@ def renderer_of(
         tokenizer_from=tokenizer_from,
         chat_template=chat_template,
     )
-    length = context_length(model.context_length, spoken)
-    return Renderer(
-        spoken.tokenizer, template=spoken.template, context_length=length, thinks=thinks
+    return renderer_for(
+        spoken,
+        (None if adapter is None else adapter.adapter_head) or model.head or "causal",
+        length=model.context_length,
+        config=model.config,
+        generation=model.generation,
+        who=model.given,
+        thinks=thinks,
     )

@@ -14,6 +14,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from tuneval.engine.hf.weights.encoder_decoder import EncoderDecoder
 from tuneval.engine.hf.weights.folder import ModelFolder, doubles, is_pickle
 from tuneval.engine.hf.weights.held import adapter_path
 from tuneval.engine.hf.weights.network import Network
@@ -28,6 +29,8 @@ WRAPPERS: Mapping[Head, str] = {
     "tokens": "PeftModelForTokenClassification",
 }
 """Head -> PEFT's class around its model."""
+NETWORKS: Mapping[Head, type[Network]] = {"seq2seq": EncoderDecoder}
+"""Head -> how its model is called; the others' as a causal language model's."""
 
 
 class Weights:
@@ -52,7 +55,7 @@ class Weights:
         self.device = device
         self.model = model
         self.head = head
-        self.network = Network(model, device=device, bits=bits)
+        self.network = NETWORKS.get(head, Network)(model, device=device, bits=bits)
         # Packed weights hold fewer numbers than the model has.
         self.n_parameters = (
             sum(p.numel() for p in model.parameters()) if bits is None else model.num_parameters()

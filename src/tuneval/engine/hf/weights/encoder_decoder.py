@@ -5,7 +5,7 @@ Not for: a decoder alone (``network.py``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from copy import copy
 from typing import Any
 
 import torch
@@ -26,6 +26,13 @@ class EncoderDecoder(Network):
         super().__init__(model, device=device, bits=bits)
         self.can_share = False
         self.takes_positions = False
+
+    @property
+    def way(self) -> str:
+        """How texts go through it, in words."""
+        if self.shares:
+            return "encoder once per text"
+        return f"encoder and decoder together, {super().way}"
 
     @property
     def shares(self) -> bool:
@@ -122,13 +129,19 @@ class EncoderDecoder(Network):
 
 def gathered(cache: Any, rows: Tensor) -> Any:
     """A cache of these rows of another, which stays as it is; a row may be taken several times."""
-    from transformers import DynamicCache, EncoderDecoderCache
+    from transformers import EncoderDecoderCache
 
-    halves: Sequence[Any] = (cache.self_attention_cache, cache.cross_attention_cache)
-    copies = []
-    for half in halves:
-        copy = DynamicCache()
-        for number, layer in enumerate(half.layers):
-            copy.update(layer.keys[rows], layer.values[rows], number)
-        copies.append(copy)
-    return EncoderDecoderCache(*copies)
+    return EncoderDecoderCache(
+        *(
+            _gathered(half, rows)
+            for half in (cache.self_attention_cache, cache.cross_attention_cache)
+        )
+    )
+
+
+def _gathered(half: Any, rows: Tensor) -> Any:
+    taken = copy(half)
+    taken.layers = [copy(layer) for layer in half.layers]
+    for layer in taken.layers:
+        layer.keys, layer.values = layer.keys[rows], layer.values[rows]
+    return taken

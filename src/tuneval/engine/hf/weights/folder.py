@@ -102,6 +102,8 @@ class ModelFolder:
         "4-bit", "8-bit" or the method's name.
     drawing : mapping
         Settings of ``generation_config.json`` by which its answers would not be greedy.
+    generation : mapping
+        All of ``generation_config.json``.
     notes : tuple of str
         What lies beside what counts and is not read.
     head : Head or None
@@ -134,6 +136,7 @@ class ModelFolder:
     quantization: str | None = None
     has_own_code: bool = False
     drawing: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     head: Head | None = "causal"
     adapter_head: Head | None = None
@@ -209,6 +212,9 @@ def describe(
     for name in doubles(adapter_tensors):
         del adapter_tensors[name]
     text_config = config.get("text_config") or config
+    generation = _read_json(path / "generation_config.json")
+    # Older folders keep these settings in config.json, where transformers still finds them.
+    is_seq2seq = bool(config.get("is_encoder_decoder"))
     return ModelFolder(
         path=path,
         given=given,
@@ -232,7 +238,8 @@ def describe(
         disk_bytes=sum(file.stat().st_size for file in (*model_files, *adapter_files)),
         context_length=_context_length(text_config),
         quantization=quantization_of(config),
-        drawing=MappingProxyType(_drawing(_read_json(path / "generation_config.json"))),
+        drawing=MappingProxyType(_drawing({**config, **generation} if is_seq2seq else generation)),
+        generation=MappingProxyType(generation),
         has_own_code=bool(own_code),
         notes=tuple(notes),
         head=head_of_model(config, tensors),
@@ -407,6 +414,10 @@ _USUAL_DRAWING = {
     "length_penalty": 1.0,
     "bad_words_ids": None,
     "suppress_tokens": None,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "forced_eos_token_id": None,
 }
 _USUAL_SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": None, "min_p": None, "typical_p": 1.0}
 """Settings that change what is drawn, with the values that change nothing; the second only where

@@ -18,7 +18,7 @@ from tuneval.engine.hf.weights.heads import OF_TASK, head_of_model, is_encoder
 from tuneval.errors import AdapterError, VariantError
 from tuneval.types import Head
 
-ANSWERED: frozenset[Head] = frozenset(("causal",))
+ANSWERED: frozenset[Head] = frozenset(("causal", "seq2seq"))
 """Heads that the hf backend has a pass for: ``engine/hf/passes``."""
 _HEADS = re.compile(
     r".*(ForSequenceClassification|ForTokenClassification|ForQuestionAnswering|ForMultipleChoice"

@@ -34,6 +34,12 @@ class Network:
         """A PEFT model that must be called as a whole (virtual tokens), or None."""
 
     @property
+    def way(self) -> str:
+        """How texts go through it, in words, where one head has one way."""
+        is_single = not self.can_pad or self.own_forward is not None
+        return "one row at a time" if is_single else "padded batches"
+
+    @property
     def body(self) -> Any:
         """The decoder below the head; adapters inside it act."""
         return getattr(self.model, self.model.base_model_prefix)
