@@ -33,7 +33,7 @@ _ADAPTER_PREFIX = "base_model.model."
 PROMPT_LEARNING = {"PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"}
 # Names of containers that move between a checkpoint and the modules made from it.
 _CONTAINERS = {"model", "transformer", "language_model", "base_model", "gpt_neox"}
-_EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
+_EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings", "shared")
 # The tensors that PEFT itself reads below a module for a LoRA adapter.
 _LORA_TENSOR = re.compile(
     r"(base_layer\.)*(lora_[AB]\.(weight|bias)|lora_embedding_[AB]|lora_magnitude_vector(\.weight)?"

@@ -380,6 +380,8 @@ def _give_memory(peft: Any, name: str) -> None:
 
 def _resize_copies(peft: Any, name: str, whole: Mapping[str, tuple[int, ...]]) -> None:
     """Give the adapter's own copies the stored size; the base's modules stay as they are."""
+    if not whole:
+        return
     modules = dict(peft.base_model.model.named_modules())
     for path, shape in whole.items():
         wrapper = modules[path]
