@@ -21,6 +21,7 @@ from typing import Any
 from tuneval.engine.hf.weights.heads import head_of_adapter, head_of_model
 from tuneval.engine.hf.weights.kind import (
     about_missing_head,
+    about_prefixes,
     check_adapter_kind,
     check_is_language_model,
     check_is_whole,
@@ -203,7 +204,7 @@ def describe(
     )
     if model_files:
         check_is_language_model(config, given)
-        notes += about_missing_head(config)
+        notes += about_missing_head(config) + about_prefixes(config)
     if has_adapter:
         check_adapter_kind(adapter_config, adapter_config.get("peft_version"), given)
     tensors, dtypes = _headers(model_files, given)
