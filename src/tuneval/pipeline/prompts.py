@@ -16,7 +16,7 @@ from tuneval.errors import DataError, gather
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import CasesSpec
 from tuneval.tasks import Task
-from tuneval.types import Case, CaseSet, Request, RunResult, ShownPrompt, Variant
+from tuneval.types import READS_TEXTS, Case, CaseSet, Request, RunResult, ShownPrompt, Variant
 
 Show = Callable[[Variant, Sequence[Request]], Sequence[ShownPrompt]]
 """The exact text of requests as a variant reads them."""
@@ -67,10 +67,14 @@ def see(
         one for cases in case_sets if cases.cases for one in asked[cases.name].ask(cases.cases[0])
     ]
     for variant in variants:
+        if variant.kind == "majority":  # reads nothing
+            continue
         show(variant, of_first)  # all answers to one question: can they be told apart?
         found = zip(cases, requests, show(variant, requests), strict=True)
         of[variant.name] = {
-            (name, case.id): places.setdefault(_judged(case, request, shown), len(places))
+            (name, case.id): places.setdefault(
+                shown if variant.head in READS_TEXTS else _judged(case, request, shown), len(places)
+            )
             for (name, case), request, shown in found
         }
     return Prompts(tuple(places), of)
@@ -250,7 +254,9 @@ def _shown(prompt: ShownPrompt, n_requests: int) -> list[str]:
 
 
 def _where(prompt: ShownPrompt) -> str:
-    return "at its beginning" if prompt.cut_at == 0 else f'where "{GAP.strip()}" stands'
+    if prompt.cut_at in (0, len(prompt.text)):
+        return "at its beginning" if prompt.cut_at == 0 else "at its end"
+    return f'where "{GAP.strip()}" stands'
 
 
 def _worded(
@@ -303,27 +309,36 @@ def _listed(names: Sequence[str]) -> str:
 
 def show_from_folders(plan: Plan) -> Show:
     """What ``HFBackend`` would show, from the folders of the plan alone."""
+    from tuneval.engine.hf.text import bare
     from tuneval.engine.hf.text.render import Renderer
     from tuneval.engine.hf.text.shown import renderer_of, shown
     from tuneval.engine.hf.weights.folder import describe
+    from tuneval.engine.hf.weights.labels import labels_of
 
     whole = {one.model: plan.folders[one.name] for one in plan.variants if one.adapter is None}
     renderers: dict[str, Renderer] = {}
 
     def show(variant: Variant, requests: Sequence[Request]) -> Sequence[ShownPrompt]:
+        model = whole.get(variant.model) or describe(
+            variant.model, offline=True, revision=variant.revision
+        )
+        adapter = plan.folders[variant.name] if variant.adapter else None
         if variant.name not in renderers:
-            model = whole.get(variant.model) or describe(
-                variant.model, offline=True, revision=variant.revision
-            )
             renderers[variant.name] = renderer_of(
                 variant.name,
                 model,
-                plan.folders[variant.name] if variant.adapter else None,
+                adapter,
                 tokenizer_from=plan.spec.backend.tokenizer_from,
                 chat_template=plan.spec.prompting.chat_template,
                 thinks=plan.spec.prompting.thinking != "off",
                 trust_remote_code=variant.trust_remote_code,
+                head=variant.head,
             )
-        return shown(renderers[variant.name], requests)
+        renderer = renderers[variant.name]
+        if variant.head in READS_TEXTS:
+            labels = labels_of(model, adapter, plan.spec.backend.head_labels)
+            longest = renderer.context_length
+            return bare.shown(renderer.tokenizer, longest, labels, variant.name, requests)
+        return shown(renderer, requests)
 
     return show

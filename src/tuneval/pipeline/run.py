@@ -38,6 +38,7 @@ from tuneval.pipeline.folder import (
     write_result,
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
+from tuneval.pipeline.majority import with_majority
 from tuneval.pipeline.prompts import Prompts, Show, look_at_prompts, show_of
 from tuneval.pipeline.wording_trial import AskVariants, Trial, Trialled, begin_trial
 from tuneval.plan.gates import parse_conditions, refuse_unknown
@@ -104,7 +105,7 @@ def run(
     with only_owner_of(folder):
         if announce:
             announce(plan, None, folder)
-        backend = make_backend(spec, models)
+        backend, plan = with_majority(make_backend(spec, models), plan)
         journal = Journal(answers_home())
         try:
             plan, seen = look_at_prompts(plan, asked, show_of(backend))

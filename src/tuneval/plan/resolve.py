@@ -25,7 +25,7 @@ from tuneval.data.select import take
 from tuneval.engine import BACKENDS
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import ConfigError, TunevalError
-from tuneval.plan import adversarial, arms
+from tuneval.plan import adversarial, arms, without_head
 from tuneval.plan.spec import CasesSpec, PerturbationSpec, RunSpec
 from tuneval.plan.variants import SERVED, baseline_spec, is_here, training_log_of, variants_of
 from tuneval.report import REPORTS
@@ -103,6 +103,10 @@ def resolve(
     for one in spec.variants:
         with _gathering(faults):
             variants += variants_of(one, base, spec, folders, notes, in_memory)
+    baseline = base.name
+    with _gathering(faults):
+        variants, baseline, told = without_head.join(variants, base.name, folders, spec)
+        notes += told
     notes += arms.remarks(variants, folders)
     with _gathering(faults):
         spec = _with_perturbations(spec, case_sets, folders)
@@ -114,7 +118,7 @@ def resolve(
     return Plan(
         spec=_complete(spec, case_sets) if len(case_sets) == len(spec.cases) else spec,
         variants=tuple(variants),
-        baseline=base.name,
+        baseline=baseline,
         case_sets=case_sets,
         logs=logs,
         folders=folders,

@@ -197,6 +197,7 @@ class BackendSpec(_Strict):
     allow_pickle_weights: bool = False
     tokenizer_from: Literal["auto", "base", "adapter"] = "auto"
     quantization: Literal["none", "8bit", "4bit"] = "none"
+    head_labels: Texts = ()
 
 
 class JudgeSpec(_Strict):
@@ -246,6 +247,7 @@ class RunSpec(_Strict):
     name: str | None = None
     variants: tuple[VariantSpec, ...] = Field(min_length=1)
     baseline: str | None = None
+    base_as: Literal["auto", "lm", "none"] = "auto"
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
     train_data: str | None = None
     validation: str | None = None

@@ -16,6 +16,7 @@ from tuneval.data.training_log import find as find_training_log
 from tuneval.data.training_record import read_record
 from tuneval.engine.hf.weights.adapter import check_adapter_fits
 from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, MODEL_CONFIG, ModelFolder, describe
+from tuneval.engine.hf.weights.kind import no_head
 from tuneval.errors import ConfigError, VariantError
 from tuneval.plan.spec import RunSpec, VariantSpec
 from tuneval.types import TrainingLog, Variant, VariantKind
@@ -113,6 +114,8 @@ def variants_of(
             )
         if not folder.has_model:
             raise VariantError(_not_a_model(one, folder))
+        if folder.head is None and kind != "base":
+            raise no_head(folder.path, folder.config, folder.given)
         folders[one.name] = folder
         notes += [f"{one.name}: {note}" for note in folder.notes]
         if folder.has_adapter:

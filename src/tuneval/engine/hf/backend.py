@@ -23,6 +23,7 @@ from tuneval.engine.hf.passes.responses import (
 )
 from tuneval.engine.hf.passes.speaker import Pass, Speaker
 from tuneval.engine.hf.resident import Resident
+from tuneval.engine.hf.text import bare
 from tuneval.engine.hf.text.render import Window
 from tuneval.engine.hf.text.shown import shown
 from tuneval.engine.hf.voice import Key, Reader, Voice, module_of
@@ -31,7 +32,10 @@ from tuneval.engine.hf.weights.loading import resolve_device
 from tuneval.engine.hf.weights.network import Network
 from tuneval.types import Request, Response, ShownPrompt, Variant, VariantFacts
 
-PASSES: Mapping[str, str] = {"seq2seq": "tuneval.engine.hf.passes.seq2seq:answer"}
+PASSES: Mapping[str, str] = {
+    "classification": "tuneval.engine.hf.passes.classification:answer",
+    "seq2seq": "tuneval.engine.hf.passes.seq2seq:answer",
+}
 """Head -> the pass that answers for it; a causal language model's are joined below."""
 _SCORED_TOKENS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 _DRAWN_TOKENS = {"cpu": 65536, "cuda": 1 << 20, "mps": 65536}
@@ -133,7 +137,11 @@ class HFBackend:
 
     def shown(self, variant: Variant, requests: Sequence[Request]) -> list[ShownPrompt]:
         """The exact text of every request as the variant reads it; loads no weights."""
-        return shown(self._read(variant).renderer, requests)
+        voice = self._read(variant)
+        if voice.labels is not None:
+            longest, tokenizer = voice.renderer.context_length, voice.spoken.tokenizer
+            return bare.shown(tokenizer, longest, voice.labels, variant.name, requests)
+        return shown(voice.renderer, requests)
 
     def fingerprint(self, variant: Variant) -> str:
         """Hash of weights, adapter, tokenizer, template, dtype, device kind and versions."""
@@ -181,6 +189,7 @@ class HFBackend:
                 drawn_budget=drawn_budget,
                 max_rows=max_rows,
                 n_embeddings=_n_embeddings(weights, voice),
+                labels=voice.labels,
             )
             return answer(speaker, requests, known)
 

@@ -70,6 +70,8 @@ def parts_of(
         "device": device.partition(":")[0],
         "quantization": voice.bits,
         "path": path,
+        **({} if voice.head == "causal" else {"head": voice.head}),
+        **({} if voice.labels is None else {"labels": list(voice.labels.names)}),
         "versions": fingerprint.versions(*more),
     }
 

@@ -62,6 +62,7 @@ class Resident:
             else:
                 assert voice.model is not None
                 weights = self._load(voice.model, variant, voice)
+                _take_pad_token(weights, voice)
             # The probes are compared bit for bit, so they must run on as many threads as all else.
             self._set_threads(weights.n_parameters)
             self._proofs[key] = Proof(weights, _probes(voice))
@@ -103,6 +104,7 @@ class Resident:
             bits=bits,
             placement=placement.place(needed, self._device, free, bits=bits),
             head=voice.head,
+            n_labels=len(voice.labels) if voice.labels and voice.adapter else None,
         )
 
     def prove(self, weights: Weights, voice: Voice) -> None:
@@ -156,6 +158,18 @@ class Resident:
             return prefix.NAME
         is_single = not network.can_pad or network.own_forward is not None
         return "one row at a time" if is_single else "padded batches"
+
+
+def _take_pad_token(weights: Weights, voice: Voice) -> None:
+    """Have a decoder with a head look for the end of a text before the pads of its tokenizer.
+
+    transformers trains no such model on batches until its settings name a pad token; an adapter's
+    folder does not keep those settings, but it keeps the tokenizer. Where the pad token ends texts, too,
+    the head was trained on the token before it.
+    """
+    pad = voice.spoken.tokenizer.pad_token_id
+    if voice.head == "classification" and weights.network.pad_token is None and pad is not None:
+        weights.model.config.get_text_config().pad_token_id = pad
 
 
 def _probes(voice: Voice) -> list[list[int]]:

@@ -18,9 +18,11 @@ from tuneval.engine.hf.weights import folder as folders
 from tuneval.engine.hf.weights import held, placement
 from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
 from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, quantization_of
+from tuneval.engine.hf.weights.kind import no_head
+from tuneval.engine.hf.weights.labels import HeadLabels, labels_of, labels_of_config
 from tuneval.engine.hf.weights.loading import resolve_dtype
 from tuneval.errors import AdapterError, VariantError
-from tuneval.types import Head, Variant, VariantFacts
+from tuneval.types import READS_TEXTS, Head, Variant, VariantFacts
 
 Key = tuple[str, ...]
 """What variants with the same weights share."""
@@ -31,7 +33,7 @@ class Voice:
     """A variant that was found to be what it says: where its weights are and how it reads text.
 
     ``bits``: in how many bits its weights are held, None for whole. ``parts`` are what its
-    fingerprint is made of.
+    fingerprint is made of. ``labels``: those of a head over labels.
     """
 
     key: Key
@@ -45,6 +47,7 @@ class Voice:
     facts: VariantFacts | None = None
     parts: Mapping[str, object] = field(default_factory=dict)
     head: Head = "causal"
+    labels: HeadLabels | None = None
 
 
 class Reader:
@@ -81,6 +84,7 @@ class Reader:
                     allow_base_mismatch=self._options.allow_base_mismatch,
                     is_quantised=self._options.quantization != "none",
                 )
+        _check_head(variant, model, adapter)
         bits = self._bits(model, given)
         spoken = self._speak(variant, model, adapter)
         dtype = self._resolved_dtype(variant, model, given)
@@ -89,6 +93,9 @@ class Reader:
             if given is not None
             else (str(_given(model).path), dtype, str(variant.trust_remote_code), variant.head)
         )
+        labels = self._labels(variant, model, adapter)
+        if labels is not None and adapter is not None:
+            key = (*key, f"{len(labels)} outputs of an adapter")
         config, generation = _settings(model, given)
         renderer = renderer_for(
             spoken,
@@ -111,6 +118,7 @@ class Reader:
             dtype,
             bits,
             head=variant.head,
+            labels=labels,
         )
 
     def _adapter(self, variant: Variant, given: Any) -> tuple[ModelFolder | None, tuple[str, ...]]:
@@ -177,6 +185,18 @@ class Reader:
             chat_template=self._options.chat_template,
         )
 
+    def _labels(
+        self, variant: Variant, model: ModelFolder | None, adapter: ModelFolder | None
+    ) -> HeadLabels | None:
+        """The labels of a head over labels, as its files or the user name them."""
+        if variant.head not in READS_TEXTS:
+            return None
+        order = self._options.head_labels
+        if model is None:
+            config = held.inner(module_of(self._models[variant.name])).config
+            return labels_of_config(config, order, variant.name)
+        return labels_of(model, adapter, order)
+
     def _resolved_dtype(self, variant: Variant, model: ModelFolder | None, given: Any) -> str:
         if given is not None:
             return str(held.inner(module_of(given)).dtype).removeprefix("torch.")
@@ -197,6 +217,21 @@ def _settings(model: ModelFolder | None, given: Any) -> tuple[Mapping[str, Any],
 def _given(folder: ModelFolder | None) -> ModelFolder:
     assert folder is not None
     return folder
+
+
+def _check_head(variant: Variant, model: ModelFolder | None, adapter: ModelFolder | None) -> None:
+    """Raise VariantError where neither the model nor the adapter has a trained head of the variant's kind."""
+    if model is None:
+        return
+    head = (adapter.adapter_head if adapter is not None else None) or model.head
+    if head is None:
+        raise no_head(model.path, model.config, model.given)
+    if head != variant.head:
+        raise VariantError(
+            f'"{variant.name}": its folder holds a head for {head}, not for {variant.head}.'
+        )
+    if head not in READS_TEXTS and model.head is None:  # an adapter for text on an encoder
+        raise no_head(model.path, model.config, model.given)
 
 
 def module_of(given: Any) -> Any:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tuneval.engine.hf.text.render import Renderer
+from tuneval.engine.hf.weights.labels import HeadLabels
 from tuneval.engine.hf.weights.network import Network
 from tuneval.types import Request, Response
 
@@ -20,7 +21,7 @@ class Speaker:
 
     ``token_budget`` and ``max_rows``: tokens and rows that go through the model together at most;
     ``drawn_budget``: tokens that are held together while texts are written. ``n_embeddings``: the number of
-    tokens that the model knows.
+    tokens that the model knows. ``labels``: those of a head over labels.
     """
 
     variant: str
@@ -31,6 +32,7 @@ class Speaker:
     drawn_budget: int
     max_rows: int
     n_embeddings: int
+    labels: HeadLabels | None = None
 
 
 class Pass(Protocol):

@@ -16,7 +16,7 @@ from tuneval.engine.hf.text.source import SourceRenderer, start_of
 from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import VariantError, gather
-from tuneval.types import Head, Request, ShownPrompt
+from tuneval.types import READS_TEXTS, Head, Request, ShownPrompt
 
 EMBEDDINGS = (
     "embed_tokens.weight",
@@ -159,11 +159,15 @@ def has_own_embeddings(adapter: ModelFolder | None) -> bool:
     return adapter is not None and any(key.endswith(EMBEDDINGS) for key in adapter.adapter_tensors)
 
 
-def context_length(length: object, spoken: Spoken) -> int:
-    """Tokens that the model reads at most: as its config says, else as its tokenizer says."""
-    if isinstance(length, int) and length:
-        return length
+def context_length(length: object, spoken: Spoken, head: Head = "causal") -> int:
+    """Tokens that the model reads at most: as its config says, else as its tokenizer says.
+
+    Of a head over labels, whichever is less: RoBERTa's kind has two places more than it can use.
+    """
     named = getattr(spoken.tokenizer, "model_max_length", None)
+    if isinstance(length, int) and length:
+        is_shorter = head in READS_TEXTS and named and named < length
+        return int(named) if is_shorter and named else length
     # Tokenizers that know no limit say 1e30.
     return int(named) if named and named < 1e9 else DEFAULT_CONTEXT_LENGTH
 
@@ -179,7 +183,7 @@ def renderer_for(
     thinks: bool = True,
 ) -> Renderer:
     """The renderer of a head, with what a model's ``config.json`` and ``generation_config.json`` say."""
-    limit = context_length(length, spoken)
+    limit = context_length(length, spoken, head)
     if head != "seq2seq":
         return Renderer(
             spoken.tokenizer, template=spoken.template, context_length=limit, thinks=thinks
@@ -202,6 +206,7 @@ def renderer_of(
     chat_template: ChatTemplate = "auto",
     thinks: bool = True,
     trust_remote_code: bool = False,
+    head: Head = "causal",
 ) -> Renderer:
     """The renderer of a variant, from its folders alone; imports neither torch nor weights."""
     own = None if adapter is None else tokenizer.load(adapter, trust_remote_code=trust_remote_code)
@@ -213,7 +218,7 @@ def renderer_of(
     )
     return renderer_for(
         spoken,
-        (None if adapter is None else adapter.adapter_head) or model.head or "causal",
+        head,
         length=model.context_length,
         config=model.config,
         generation=model.generation,

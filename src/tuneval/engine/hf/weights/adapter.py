@@ -19,6 +19,7 @@ from tuneval.engine.hf.weights.folder import (
     Shape,
     layer_number,
 )
+from tuneval.engine.hf.weights.labels import n_outputs
 from tuneval.engine.hf.weights.location import (
     cached_hub_ids,
     expanded,
@@ -28,11 +29,13 @@ from tuneval.engine.hf.weights.location import (
     may_be_hub_id,
 )
 from tuneval.errors import AdapterError
+from tuneval.types import READS_TEXTS
 
 _ADAPTER_PREFIX = "base_model.model."
 PROMPT_LEARNING = {"PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"}
 # Names of containers that move between a checkpoint and the modules made from it.
-_CONTAINERS = {"model", "transformer", "language_model", "base_model", "gpt_neox"}
+_CONTAINERS = {"model", "transformer", "language_model", "base_model", "gpt_neox", "bert", "roberta",
+               "distilbert", "deberta", "electra"}  # fmt: skip
 _EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings", "shared")
 # The tensors that PEFT itself reads below a module for a LoRA adapter.
 _LORA_TENSOR = re.compile(
@@ -133,6 +136,7 @@ def check_adapter_fits(
         if adapter.adapter_settings.get("peft_type") in PROMPT_LEARNING:
             _check_prompt_width(adapter, base)
         else:
+            _check_has_head(adapter, base)
             _check_tensors(adapter, base)
     return (*warnings, *_name_mismatch(adapter, base))
 
@@ -156,6 +160,8 @@ def _check_tensors(adapter: ModelFolder, base: ModelFolder) -> None:
     for name, shape in adapter.adapter_tensors.items():
         if ".experts." in name:  # experts are fused on loading; the loader itself checks these
             continue
+        if _is_of_head(name, adapter):
+            continue
         module, tail = _split(name, modules)
         if module is None or not _is_known_tail(tail, adapter):
             homeless.append(name)
@@ -173,6 +179,25 @@ def _check_tensors(adapter: ModelFolder, base: ModelFolder) -> None:
             f'the modules of "{base.given}" (first: {misshapen[0]}).\n'
             f"{widths}It was trained on another base model"
             + (f' ("{adapter.base_model_name}" is recorded).' if adapter.base_model_name else ".")
+        )
+
+
+def _is_of_head(name: str, adapter: ModelFolder) -> bool:
+    """Is a tensor of the head over labels that an adapter brings, or of another whole module of it?"""
+    if adapter.adapter_head not in READS_TEXTS:
+        return False
+    listed = adapter.adapter_settings.get("modules_to_save") or ()
+    return any(f".{known}." in name for known in (*listed, "classifier", "score"))
+
+
+def _check_has_head(adapter: ModelFolder, base: ModelFolder) -> None:
+    if adapter.adapter_head not in READS_TEXTS or base.head == adapter.adapter_head:
+        return
+    if n_outputs(adapter.adapter_tensors) is None:
+        raise AdapterError(
+            f'adapter "{adapter.given}" was trained for labels, but its head is neither in it nor in '
+            f'"{base.given}": PEFT would answer with a random one.\nThe head was not saved. Train with '
+            f"task_type {adapter.adapter_settings.get('task_type')}, or name the head in modules_to_save."
         )
 
 

@@ -6,8 +6,9 @@ Not for: loading the base (``loading.py``) or showing that an adapter acts (``pr
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -20,8 +21,9 @@ from tuneval.engine.hf.weights.held import adapter_path
 from tuneval.engine.hf.weights.network import Network
 from tuneval.engine.hf.weights.placement import in_words
 from tuneval.errors import AdapterError, BackendUnavailable, gather
-from tuneval.types import Head
+from tuneval.types import READS_TEXTS, Head
 
+_HEADS = ("classifier", "score")
 WRAPPERS: Mapping[Head, str] = {
     "causal": "PeftModelForCausalLM",
     "seq2seq": "PeftModelForSeq2SeqLM",
@@ -49,13 +51,16 @@ class Weights:
         bits: str | None = None,
         peft: Any = None,
         head: Head = "causal",
+        lacking: Collection[str] = (),
     ) -> None:
         self.folder = folder
         self.name = name
         self.device = device
         self.model = model
         self.head = head
-        self.network = NETWORKS.get(head, Network)(model, device=device, bits=bits)
+        self.lacking = frozenset(lacking)
+        """Tensors that are in no file of the base: the head, which every adapter must bring."""
+        self.network = NETWORKS.get(head, Network)(model, device=device, bits=bits, kind=head)
         # Packed weights hold fewer numbers than the model has.
         self.n_parameters = (
             sum(p.numel() for p in model.parameters()) if bits is None else model.num_parameters()
@@ -157,6 +162,7 @@ class Weights:
         if self.spread_over:
             _refuse_on_spread(adapter, config, self.name, self.spread_over)
         state = _adapter_tensors(adapter)
+        _refuse_random_head(adapter, state, self.lacking, self.name)
         whole = _claim_whole_modules(config, state, self.model, adapter)
         name = f"t{len(self._attached)}"  # names of the user's may hold dots or PEFT's prefixes
         if self._peft is None:
@@ -165,7 +171,7 @@ class Weights:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what PEFT warns of is fatal below
                 if self._peft is None:
-                    wrap = getattr(peft, WRAPPERS[self.head])
+                    wrap = getattr(peft, _wrapper(config, self.head))
                     self._peft = wrap(self.model, config, adapter_name=name)
                     self._peft_type = kind
                 else:
@@ -302,6 +308,41 @@ def _adapter_tensors(adapter: ModelFolder) -> dict[str, Tensor]:
     return state
 
 
+def _wrapper(config: Any, head: Head) -> str:
+    """PEFT's class for an adapter. Of one that names no task, PEFT expects no head."""
+    is_plain = config.task_type is None and head in READS_TEXTS
+    return "PeftModel" if is_plain else WRAPPERS[head]
+
+
+def _refuse_random_head(
+    adapter: ModelFolder, state: Mapping[str, Tensor], lacking: frozenset[str], base: str
+) -> None:
+    """Raise AdapterError where a tensor of the head is neither in the base's files nor in the adapter's.
+
+    PEFT goes on with what the model was initialised with: another one each time.
+    """
+    brought = {_own_name(key) for key in state}
+    random = sorted(lacking - brought)
+    if random:
+        raise AdapterError(
+            gather(
+                f'adapter "{adapter.given}": {len(random)} tensors of the model are neither in it nor in '
+                f'"{base}".',
+                [f'"{name}"' for name in random],
+                "PEFT would leave them random: other answers at every load. They were not saved with "
+                "the adapter: train it with task_type SEQ_CLS or TOKEN_CLS and name every new module in "
+                f"modules_to_save ({', '.join(sorted({name.split('.')[0] for name in random}))}).",
+                shown=3,
+            )
+        )
+
+
+def _own_name(key: str) -> str:
+    """Name of a tensor in the model, of an adapter's whole module."""
+    plain = key.removeprefix("base_model.model.")
+    return re.sub(r"\.modules_to_save(\.\w+)?(?=\.)", "", plain)
+
+
 def _claim_whole_modules(
     config: Any, state: Mapping[str, Tensor], model: Any, adapter: ModelFolder
 ) -> dict[str, tuple[int, ...]]:
@@ -324,8 +365,12 @@ def _claim_whole_modules(
     if not whole:
         return whole
     listed = list(config.modules_to_save or [])
+    own = _HEADS if config.task_type in ("SEQ_CLS", "TOKEN_CLS") else ()  # PEFT lists them itself
+    parts = [name for name in whole if any(f".{known}." in f".{name}" for known in (*listed, *own))]
+    for name in parts:  # of a module that is kept whole, of the size that it has
+        del whole[name]
     for name in whole:
-        if not any(name == known or name.endswith("." + known) for known in listed):
+        if not any(f".{known}." in f".{name}." for known in (*listed, *own)):
             listed.append(name)
     config.modules_to_save = listed
     grown = [name for name, shape in whole.items() if shape != tuple(modules[name].weight.shape)]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tuneval.engine.hf.weights.network import Network, is_near
+from tuneval.types import Head
 
 
 class EncoderDecoder(Network):
@@ -22,8 +23,10 @@ class EncoderDecoder(Network):
     own forward runs on each pair of texts.
     """
 
-    def __init__(self, model: Any, *, device: str, bits: str | None = None) -> None:
-        super().__init__(model, device=device, bits=bits)
+    def __init__(
+        self, model: Any, *, device: str, bits: str | None = None, kind: Head = "seq2seq"
+    ) -> None:
+        super().__init__(model, device=device, bits=bits, kind=kind)
         self.can_share = False
         self.takes_positions = False
 

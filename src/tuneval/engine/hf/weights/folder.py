@@ -23,10 +23,11 @@ from tuneval.engine.hf.weights.kind import (
     about_missing_head,
     about_prefixes,
     check_adapter_kind,
-    check_is_language_model,
+    check_is_answered,
     check_is_whole,
     has_shards,
     how_to_gather,
+    is_embedding_model,
 )
 from tuneval.engine.hf.weights.location import entries, find_folder
 from tuneval.errors import VariantError
@@ -203,7 +204,7 @@ def describe(
         else ()
     )
     if model_files:
-        check_is_language_model(config, given)
+        check_is_answered(config, given)
         notes += about_missing_head(config) + about_prefixes(config)
     if has_adapter:
         check_adapter_kind(adapter_config, adapter_config.get("peft_version"), given)
@@ -243,7 +244,7 @@ def describe(
         generation=MappingProxyType(generation),
         has_own_code=bool(own_code),
         notes=tuple(notes),
-        head=head_of_model(config, tensors),
+        head=None if is_embedding_model(path) else head_of_model(config, tensors),
         adapter_head=head_of_adapter(adapter_config, adapter_tensors) if has_adapter else None,
     )
 
@@ -435,7 +436,13 @@ def _drawing(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+_SHIFTED = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm")
+"""Kinds that count positions from behind the pad token's number on."""
+
+
 def _context_length(config: Mapping[str, Any]) -> int | None:
+    if config.get("model_type") in _SHIFTED and isinstance(config.get("pad_token_id"), int):
+        return int(config.get("max_position_embeddings", 514)) - int(config["pad_token_id"]) - 1
     for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
         value = config.get(key)
         if isinstance(value, int) and value > 0:

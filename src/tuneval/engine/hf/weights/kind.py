@@ -14,43 +14,65 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tuneval.engine.hf.weights.heads import OF_TASK, head_of_model, is_encoder
+from tuneval.engine.hf.weights.heads import OF_TASK, head_of_model
 from tuneval.errors import AdapterError, VariantError
-from tuneval.types import Head
+from tuneval.types import READS_TEXTS, Head
 
-ANSWERED: frozenset[Head] = frozenset(("causal", "seq2seq"))
+ANSWERED: frozenset[Head] = frozenset(("causal", "classification", "seq2seq"))
 """Heads that the hf backend has a pass for: ``engine/hf/passes``."""
-_HEADS = re.compile(
-    r".*(ForSequenceClassification|ForTokenClassification|ForQuestionAnswering|ForMultipleChoice"
-    r"|RewardModel|ForRewardModel|ForImageClassification)"
+_OTHERS = re.compile(
+    r".*(ForQuestionAnswering|ForMultipleChoice|RewardModel|ForImageClassification|ForNextSentencePrediction)"
 )
 
 
-def check_is_language_model(config: Mapping[str, Any], given: str) -> None:
-    """Raise VariantError where the settings of a whole model say that it is something else."""
+def check_is_answered(config: Mapping[str, Any], given: str) -> None:
+    """Raise VariantError where the settings of a whole model name a head that nothing here asks."""
     architecture = str(next(iter(config.get("architectures") or ()), ""))
-    kind = config.get("model_type")
+    if _OTHERS.fullmatch(architecture):
+        raise VariantError(
+            f'"{given}" is a {architecture}, whose answers are neither text nor labels.{_instead(architecture)}'
+        )
     head = head_of_model(config)
-    if head in ANSWERED and head != "causal":
-        return
-    if _HEADS.fullmatch(architecture):
+    if head in READS_TEXTS and head not in ANSWERED:
         raise VariantError(
-            f'"{given}" is a {architecture}: its answers come from a head over labels, and here models are '
-            "asked by text.\nWrite its predictions to a file and compare those: "
-            "tuneval score --references FILE --predictions NAME=FILE"
+            f'"{given}" has a head that nothing here asks ({architecture}).{_instead()}'
         )
-    if is_encoder(config):
+    if head == "seq2seq" and head not in ANSWERED:
         raise VariantError(
-            f'"{given}" is an encoder ({architecture or kind}): it reads in both directions, so that it '
-            "would see the very label that it is asked for.\nGive a language model that reads from left "
-            "to right, or compare predictions: tuneval score --references FILE --predictions NAME=FILE"
+            f'"{given}" is an encoder with a decoder ({architecture or config.get("model_type")}), which '
+            f"the hf backend does not run.{_instead()}"
         )
-    if config.get("is_encoder_decoder"):
-        raise VariantError(
-            f'"{given}" is an encoder with a decoder ({architecture or kind}), which the hf backend does '
-            "not run.\nWrite its predictions to a file and compare those: "
-            "tuneval score --references FILE --predictions NAME=FILE"
+
+
+def _instead(architecture: str = "") -> str:
+    """What would compare such models."""
+    if "Reward" in architecture:
+        return "\nReward models are measured on pairs of answers: pip install rewardbench."
+    return (
+        "\nWrite its predictions to a file and compare those: "
+        "tuneval score --references FILE --predictions NAME=FILE"
+    )
+
+
+def is_embedding_model(path: Path) -> bool:
+    """Is a folder of sentence-transformers, whose last module makes one vector of a text?"""
+    modules = path / "modules.json"
+    return modules.is_file() and "Pooling" in modules.read_text("utf-8", "replace")
+
+
+def no_head(path: Path, config: Mapping[str, Any], given: str) -> VariantError:
+    """What to say of a model without a trained head that is to answer by itself."""
+    architecture = str(next(iter(config.get("architectures") or ()), ""))
+    if is_embedding_model(path):
+        return VariantError(
+            f'"{given}" is an embedding model (sentence-transformers): it answers with vectors.\n'
+            "Embeddings are measured by MTEB: pip install mteb."
         )
+    return VariantError(
+        f'"{given}" is an encoder ({architecture or config.get("model_type")}) without a trained head: it '
+        "reads in both directions, so that it would see the very label that it is asked for.\nGive a "
+        "fine-tune of it (--full, --adapter), or a language model that reads from left to right."
+    )
 
 
 def about_missing_head(config: Mapping[str, Any]) -> list[str]:

@@ -37,8 +37,7 @@ class Proof:
             self._logits = [self._probe(ids) for ids in probes]
 
     def _probe(self, ids: list[int]) -> Tensor:
-        network = self._weights.network
-        return network.logits(torch.tensor([ids], device=network.device)).cpu()
+        return self._weights.network.probe(ids).cpu()
 
     def check(self, adapter: ModelFolder, probes: list[list[int]]) -> None:
         """Show that the adapter acts, and that switching it off gives the base back exactly.
