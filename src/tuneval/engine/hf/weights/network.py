@@ -161,7 +161,7 @@ class Network:
         except (TypeError, RuntimeError, ValueError):
             return
         alone = self.label_logits(torch.tensor([short], device=self.device))[0]
-        self.can_pad = _near(padded[: len(alone)], alone, 1e-5 if self.is_exact else 5e-2)
+        self.can_pad = is_near(padded[: len(alone)], alone, 1e-5 if self.is_exact else 5e-2)
 
     def _padded_logits(self, row: list[int], mask: list[int]) -> Tensor | None:
         """Logits of a row that is padded beside one that is not, None where that is refused."""
