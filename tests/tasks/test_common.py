@@ -39,6 +39,7 @@ CASES = {
     "generate": LABELLED,
     "language_model": (*LABELLED, Case("t.txt:1", {"text": "Once upon a time"})),
     "judge": (PAIR,),
+    "tag": (TEXT,),
 }
 OPTIONS = {
     "classify": (
@@ -57,6 +58,7 @@ OPTIONS = {
     "generate": ({}, {"n_completions": 2, "temperature": 0.7}),
     "language_model": ({}, {"token_logprobs": True}),
     "judge": ({}, {"scoring": "likelihood"}),
+    "tag": ({}, {"max_tokens": 9}),
 }
 STYLES = ({}, {"prompt_style": "text"}, {"system": "Be exact."})
 
@@ -216,6 +218,10 @@ SETTINGS = {
     },
     "judge": {
         "template": "{A}{B}", "system": "s", "prompt_style": "text", "scoring": "likelihood",
+        "max_tokens": 3,
+    },
+    "tag": {
+        "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
         "max_tokens": 3,
     },
 }  # fmt: skip

@@ -141,9 +141,16 @@ def defaults_of(cases: CaseSet) -> tuple[str, ...]:
     usual = DEFAULTS[cases.task]
     if cases.task == "generate" and cases.layout == "squad":
         return (*FAMILIES["squad"], *usual)
+    if cases.task == "tag" and not _name_entities(cases.labels or ()):
+        return ("tag_accuracy",)
     if cases.task == "generate" and _end_in_numbers(cases):
         return ("final_number", *usual)
     return usual
+
+
+def _name_entities(tags: Sequence[str]) -> bool:
+    """BIO, BIOES or the like, and no parts of speech."""
+    return bool(tags) and all(re.fullmatch(r"[BIESO]|[BIES]-.+", tag) for tag in tags)
 
 
 def _end_in_numbers(cases: CaseSet) -> bool:

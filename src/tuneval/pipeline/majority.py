@@ -56,7 +56,7 @@ def counts_of(cases: CaseSet, labels: Sequence[str]) -> dict[str, int]:
     for case in cases.cases:
         if case.origin is None and case.references:
             said = case.references[0]
-            counts.update(said.split() if cases.task == "label_words" else [said])
+            counts.update(said.split() if cases.task == "tag" else [said])
     known = {label: counts[label] for label in labels}
     return known if labels else ({} if cases.task == "regression" else dict(counts.most_common()))
 

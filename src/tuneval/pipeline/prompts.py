@@ -309,9 +309,8 @@ def _listed(names: Sequence[str]) -> str:
 
 def show_from_folders(plan: Plan) -> Show:
     """What ``HFBackend`` would show, from the folders of the plan alone."""
-    from tuneval.engine.hf.text import bare
     from tuneval.engine.hf.text.render import Renderer
-    from tuneval.engine.hf.text.shown import renderer_of, shown
+    from tuneval.engine.hf.text.shown import renderer_of, shown_to
     from tuneval.engine.hf.weights.folder import describe
     from tuneval.engine.hf.weights.labels import labels_of
 
@@ -335,10 +334,9 @@ def show_from_folders(plan: Plan) -> Show:
                 head=variant.head,
             )
         renderer = renderers[variant.name]
+        labels = None
         if variant.head in READS_TEXTS:
             labels = labels_of(model, adapter, plan.spec.backend.head_labels)
-            longest = renderer.context_length
-            return bare.shown(renderer.tokenizer, longest, labels, variant.name, requests)
-        return shown(renderer, requests)
+        return shown_to(variant.head, renderer, labels, variant.name, requests)
 
     return show

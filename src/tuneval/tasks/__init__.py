@@ -37,6 +37,7 @@ TASKS = {
     "complete_code": "tuneval.tasks.complete_code:CompleteCode",
     "generate": "tuneval.tasks.generate:Generate",
     "language_model": "tuneval.tasks.language_model:LanguageModel",
+    "tag": "tuneval.tasks.tag:Tag",
     "judge": "tuneval.tasks.judge:Judge",
 }
 

@@ -23,9 +23,8 @@ from tuneval.engine.hf.passes.responses import (
 )
 from tuneval.engine.hf.passes.speaker import Pass, Speaker
 from tuneval.engine.hf.resident import Resident
-from tuneval.engine.hf.text import bare
 from tuneval.engine.hf.text.render import Window
-from tuneval.engine.hf.text.shown import shown
+from tuneval.engine.hf.text.shown import shown_to
 from tuneval.engine.hf.voice import Key, Reader, Voice, module_of
 from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.loading import resolve_device
@@ -35,6 +34,7 @@ from tuneval.types import Request, Response, ShownPrompt, Variant, VariantFacts
 PASSES: Mapping[str, str] = {
     "classification": "tuneval.engine.hf.passes.classification:answer",
     "seq2seq": "tuneval.engine.hf.passes.seq2seq:answer",
+    "tokens": "tuneval.engine.hf.passes.tokens:answer",
 }
 """Head -> the pass that answers for it; a causal language model's are joined below."""
 _SCORED_TOKENS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
@@ -138,10 +138,7 @@ class HFBackend:
     def shown(self, variant: Variant, requests: Sequence[Request]) -> list[ShownPrompt]:
         """The exact text of every request as the variant reads it; loads no weights."""
         voice = self._read(variant)
-        if voice.labels is not None:
-            longest, tokenizer = voice.renderer.context_length, voice.spoken.tokenizer
-            return bare.shown(tokenizer, longest, voice.labels, variant.name, requests)
-        return shown(voice.renderer, requests)
+        return shown_to(voice.head, voice.renderer, voice.labels, variant.name, requests)
 
     def fingerprint(self, variant: Variant) -> str:
         """Hash of weights, adapter, tokenizer, template, dtype, device kind and versions."""

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuneval.engine.hf.text import tokenizer
+from tuneval.engine.hf.text import bare, tokenizer, words
 from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Written
 from tuneval.engine.hf.text.source import SourceRenderer, start_of
 from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
 from tuneval.engine.hf.weights.folder import ModelFolder
+from tuneval.engine.hf.weights.labels import HeadLabels
 from tuneval.errors import VariantError, gather
 from tuneval.types import READS_TEXTS, Head, Request, ShownPrompt
 
@@ -25,6 +26,22 @@ EMBEDDINGS = (
     "word_embeddings.weight",
     "shared.weight",
 )
+
+
+def shown_to(
+    head: Head,
+    renderer: Renderer,
+    labels: HeadLabels | None,
+    given: str,
+    requests: Sequence[Request],
+) -> list[ShownPrompt]:
+    """What a variant of a head reads of every request; ``labels`` are those of a head over labels."""
+    if head == "tokens":
+        return words.shown(renderer.tokenizer, renderer.context_length, given, requests)
+    if labels is not None:
+        longest = renderer.context_length
+        return bare.shown(renderer.tokenizer, longest, labels, given, requests)
+    return shown(renderer, requests)
 
 
 def shown(renderer: Renderer, requests: Sequence[Request]) -> list[ShownPrompt]:

@@ -18,7 +18,7 @@ from tuneval.engine.hf.weights.heads import OF_TASK, head_of_model
 from tuneval.errors import AdapterError, VariantError
 from tuneval.types import READS_TEXTS, Head
 
-ANSWERED: frozenset[Head] = frozenset(("causal", "classification", "seq2seq"))
+ANSWERED: frozenset[Head] = frozenset(("causal", "classification", "seq2seq", "tokens"))
 """Heads that the hf backend has a pass for: ``engine/hf/passes``."""
 _OTHERS = re.compile(
     r".*(ForQuestionAnswering|ForMultipleChoice|RewardModel|ForImageClassification|ForNextSentencePrediction)"
