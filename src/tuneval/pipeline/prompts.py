@@ -73,7 +73,7 @@ def see(
         found = zip(cases, requests, show(variant, requests), strict=True)
         of[variant.name] = {
             (name, case.id): places.setdefault(
-                shown if variant.head in READS_TEXTS else _judged(case, request, shown), len(places)
+                _judged(case, request, shown) if variant.head == "causal" else shown, len(places)
             )
             for (name, case), request, shown in found
         }
