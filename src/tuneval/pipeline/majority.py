@@ -6,7 +6,7 @@ Not for: deciding whether there is such a variant (``plan/without_head.py``).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -16,15 +16,18 @@ from tuneval.engine.majority import WithMajority
 from tuneval.plan.resolve import Plan
 from tuneval.types import Case, CaseSet
 
+Complete = Callable[[Backend], Backend]
+"""Makes a backend that answers as the majority variant, too."""
 
-def with_majority(backend: Backend, plan: Plan) -> tuple[Backend, Plan]:
-    """The backend, able to answer as the majority variant, and the plan with a note on what was counted.
+
+def begin(plan: Plan) -> tuple[Plan, Complete]:
+    """Count labels: the plan with a note on what was counted, and what is put before the backend.
 
     Nothing changes where the plan has no such variant.
     """
     own = next((one for one in plan.variants if one.kind == "majority"), None)
     if own is None:
-        return backend, plan
+        return plan, lambda backend: backend
     training = read_training(plan)
     decisive = next((one for one in plan.case_sets if one.is_decisive), plan.case_sets[0])
     counted = training or decisive
@@ -44,7 +47,7 @@ def with_majority(backend: Backend, plan: Plan) -> tuple[Backend, Plan]:
         share = f"{labels.get(top, 0) / max(1, n):.1%}"
         note = f'{own.name}: answers "{top}" to every case ({share} of {n:,}), {where}'
     told = replace(plan, notes=tuple(dict.fromkeys((*plan.notes, note))))
-    return WithMajority(backend, labels, number), told
+    return told, lambda backend: WithMajority(backend, labels, number)
 
 
 def counts_of(cases: CaseSet, labels: Sequence[str]) -> dict[str, int]:

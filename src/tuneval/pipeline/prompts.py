@@ -216,7 +216,11 @@ def lines_about(
         if cases.cases
         for line in (
             *_first_case(plan, cases, prompts, asked[cases.name]),
-            *_worded(plan, described, cases.cases[0], asked[cases.name], is_tried=is_tried),
+            *(
+                _worded(plan, described, cases.cases[0], asked[cases.name], is_tried=is_tried)
+                if any(one.head not in READS_TEXTS for one in plan.variants)
+                else ()
+            ),
         )
         if prompts.texts
     ]

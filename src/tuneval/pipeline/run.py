@@ -38,7 +38,8 @@ from tuneval.pipeline.folder import (
     write_result,
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
-from tuneval.pipeline.majority import with_majority
+from tuneval.pipeline.judging.lap import Judging
+from tuneval.pipeline.majority import begin as begin_majority
 from tuneval.pipeline.prompts import Prompts, Show, look_at_prompts, show_of
 from tuneval.pipeline.wording_trial import AskVariants, Trial, Trialled, begin_trial
 from tuneval.plan.gates import parse_conditions, refuse_unknown
@@ -96,16 +97,16 @@ def run(
     trial, plan = begin_trial(plan, asked)
     begun = checks.begin(plan)
     alpha = checks.share_of_alpha(begun, has_curves=bool(plan.logs))
+    plan, with_majority = begin_majority(plan)
     plan, judge = begin_judging(plan, lambda own: make_backend(own, models))
     settings = settings_of(spec)
     drawings = begin_drawings(plan, chosen, settings)
-    signing = [*asked.values(), *([judge] if judge else ())]
-    run_id = identify(plan, [one.signature() for one in signing])
+    run_id = identify(plan, signatures_of(asked, judge))
     folder = open_folder(plan, run_id)
     with only_owner_of(folder):
         if announce:
             announce(plan, None, folder)
-        backend, plan = with_majority(make_backend(spec, models), plan)
+        backend = with_majority(make_backend(spec, models))
         journal = Journal(answers_home())
         try:
             plan, seen = look_at_prompts(plan, asked, show_of(backend))
@@ -172,6 +173,12 @@ def run(
         result = hold(seen.join(result), gates_of(result), spec.output.fail_on)
         write_result(folder, result, spec.output.reports)
     return result
+
+
+def signatures_of(asked: Mapping[str, Task], judge: Judging | None) -> list[str]:
+    """All that can change a number of the run, and stands in its name."""
+    own = [one.signature() for one in asked.values()]
+    return own if judge is None else [*own, judge.signature()]
 
 
 def assess_all(

@@ -28,6 +28,8 @@ def facts_of(
         settings["quantization"] = voice.bits
     if weights.spread_over:
         settings["placement"] = weights.spread_over
+    if voice.labels is not None:
+        settings["labels"] = ", ".join(voice.labels.names)
     return VariantFacts(
         variant=variant.name,
         fingerprint=fingerprint.of_parts(parts),
@@ -36,7 +38,7 @@ def facts_of(
         dtype=str(parts["dtype"]),
         n_parameters=weights.n_parameters,
         n_adapter_parameters=voice.adapter.n_adapter_parameters if voice.adapter else 0,
-        prompt_format=voice.spoken.prompt_format,
+        prompt_format="bare texts" if voice.labels is not None else voice.spoken.prompt_format,
         tokenizer=voice.spoken.origin,
         context_length=voice.renderer.context_length,
         settings=settings,
