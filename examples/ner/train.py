@@ -33,25 +33,61 @@ from transformers import (
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC", "B-DATE", "I-DATE")
 IGNORED = -100  # the label id that transformers leaves out of the loss
 
-FIRST = "Ada Grace Alan Emmy Kurt Rosa Igor Lise Otto Maya Noor Kenji Amara Tariq Ines Pavel".split()
-LAST = "Lovelace Hopper Turing Noether Weber Novak Santos Okafor Haddad Lindqvist Moreau Tanaka".split()
+JOINTS = ", and", ", but", "because", "while", ";"
+FIRST = [
+    "Ada",
+    "Grace",
+    "Alan",
+    "Emmy",
+    "Kurt",
+    "Rosa",
+    "Igor",
+    "Lise",
+    "Otto",
+    "Maya",
+    "Noor",
+    "Kenji",
+    "Amara",
+    "Tariq",
+    "Ines",
+    "Pavel",
+]
+LAST = [
+    "Lovelace",
+    "Hopper",
+    "Turing",
+    "Noether",
+    "Weber",
+    "Novak",
+    "Santos",
+    "Okafor",
+    "Haddad",
+    "Lindqvist",
+    "Moreau",
+    "Tanaka",
+]
 PLACES = [
     "Paris", "New York", "Cape Town", "Lima", "Oslo", "Kyoto", "Rio de Janeiro", "Cairo", "Utrecht",
     "May Valley", "San Marino", "Grace Bay", "Turing Square", "Brno", "Port Weber", "Weber Street",
 ]  # fmt: skip
-MONTHS = "January March May June August October December".split()
-TEMPLATES = [
-    "{per} moved from {loc} to {loc} in {date} .",
-    "On {date} the council of {loc} thanked {per} for her work .",
-    "{per} and {per} met in {loc} .",
-    "The train to {loc} was late again on {date} .",
-    "Nobody in {loc} remembers {date} .",
-    "Ask {per} whether she will be in {loc} by {date} .",
-    "The report by {per} is due on {date} .",
-    "It may rain in {loc} tomorrow , said {per} .",
-    "The grace period ends on {date} .",
-    "There was a march through {loc} , and {per} saw it .",
-    "We will talk about it in the morning .",
+MONTHS = ["January", "March", "May", "June", "August", "October", "December"]
+CLAUSES = [
+    "{per} moved from {loc} to {loc} in {date}",
+    "on {date} the council of {loc} thanked {per} for her work",
+    "{per} and {per} met in {loc}",
+    "the train to {loc} was late again on {date}",
+    "nobody in {loc} remembers {date}",
+    "{per} will be in {loc} by {date}",
+    "the report by {per} is due on {date}",
+    "it may rain in {loc} tomorrow , said {per}",
+    "the grace period ends on {date}",
+    "there was a march through {loc} while {per} slept",
+    "the May flowers of {loc} are older than {per}",
+    "a letter from {per} came too late",
+    "we will talk about it in the morning",
+    "{loc} beat {loc} by two goals",
+    "the shop of {per} is closed until {date}",
+    "rents in {loc} have risen since {date}",
 ]
 
 
@@ -76,7 +112,9 @@ def sentences(seed: int, n: int) -> list[dict[str, list[str]]]:
     draw = random.Random(seed)
     rows = []
     for _ in range(n):
-        parts = [filled(draw, slot) for slot in draw.choice(TEMPLATES).split()]
+        first, second = draw.sample(CLAUSES, 2)
+        slots = f"{first} {draw.choice(JOINTS)} {second} .".split()
+        parts = [filled(draw, slot) for slot in slots]
         rows.append(
             {
                 "tokens": [word for words, _ in parts for word in words],
@@ -92,9 +130,7 @@ def make_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
     inner.normalizer = normalizers.BertNormalizer(lowercase=False)
     inner.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    trainer = trainers.WordPieceTrainer(
-        vocab_size=220, special_tokens=special, show_progress=False
-    )
+    trainer = trainers.WordPieceTrainer(vocab_size=300, special_tokens=special, show_progress=False)
     inner.train_from_iterator(texts, trainer)
     ends = [(one, inner.token_to_id(one)) for one in ("[CLS]", "[SEP]")]
     inner.post_processor = processors.TemplateProcessing(
@@ -107,11 +143,13 @@ def make_tokenizer(texts: Sequence[str]) -> PreTrainedTokenizerFast:
         cls_token="[CLS]",
         sep_token="[SEP]",
         mask_token="[MASK]",
-        model_max_length=64,
+        model_max_length=96,
     )
 
 
-def make_base(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], folder: Path, n: int) -> None:
+def make_base(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], folder: Path, n: int
+) -> None:
     """An encoder that has learned to fill gaps in sentences of this kind, and no tag."""
     set_seed(0)
     model = BertForMaskedLM(
@@ -121,11 +159,11 @@ def make_base(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], folder: 
             intermediate_size=128,
             num_hidden_layers=2,
             num_attention_heads=4,
-            max_position_embeddings=64,
+            max_position_embeddings=96,
             pad_token_id=tokenizer.pad_token_id,
         )
     )
-    rows = [dict(tokenizer(text)) for text in texts]
+    rows = [dict(tokenizer(text, truncation=True)) for text in texts]
     collate = DataCollatorForLanguageModeling(tokenizer, mlm_probability=0.2)
     fit(model, rows, collate, folder, n_steps=n, learning_rate=3e-3)
     model.save_pretrained(folder)
@@ -147,7 +185,13 @@ def encoded(tokenizer: PreTrainedTokenizerFast, rows: Sequence[dict[str, list[st
 
 
 def fit(
-    model: Any, rows: Sequence[Any], collate: Any, folder: Path, *, n_steps: int, learning_rate: float
+    model: Any,
+    rows: Sequence[Any],
+    collate: Any,
+    folder: Path,
+    *,
+    n_steps: int,
+    learning_rate: float,
 ) -> None:
     """Transformers' own Trainer; leaves its log in the folder."""
     settings = TrainingArguments(
@@ -168,7 +212,9 @@ def fit(
     trainer.state.save_to_json(str(folder / "trainer_state.json"))
 
 
-def tune(base: Path, tokenizer: Any, rows: Sequence[Any], folder: Path, n: int, *, lora: bool) -> None:
+def tune(
+    base: Path, tokenizer: Any, rows: Sequence[Any], folder: Path, n: int, *, lora: bool
+) -> None:
     """A head over the tags on the base; with ``lora`` the encoder itself stays as it is."""
     set_seed(1)
     names = dict(enumerate(TAGS))

@@ -55,9 +55,9 @@ def with_perturbed_twins(plan: Plan) -> Plan:
                 protected=perturbations.label_words(cases.labels or ()),
             )
             if cases.task == "tag":  # its tags belong to its words, one to one
-                n_before = len(changed)
-                changed = [twin for twin in changed if _has_its_words(twin)]
-                n_unchanged += n_before - len(changed)
+                n_made = len(changed)
+                changed = tuple(twin for twin in changed if _has_its_words(twin))
+                n_unchanged += n_made - len(changed)
             twins[cases.name] += changed
             if n_unchanged:
                 notes.append(

@@ -85,8 +85,8 @@ def shown(
             )
     rows = align(tokenizer, [request.texts[0] for request in requests], longest)
     whole = [
-        tokenizer.decode(row.ids, clean_up_tokenization_spaces=False, skip_special_tokens=False)
-        for row in rows
+        _read(tokenizer, request.texts[0].split(), row)
+        for request, row in zip(requests, rows, strict=True)
     ]
     return [
         ShownPrompt(
@@ -98,3 +98,13 @@ def shown(
         )
         for text, row in zip(whole, rows, strict=True)
     ]
+
+
+def _read(tokenizer: Any, words: Sequence[str], row: Aligned) -> str:
+    """The words that fit, and the special tokens around them."""
+    places = [first for first in row.firsts if first is not None]
+    tokens = tokenizer.convert_ids_to_tokens(list(row.ids))
+    special = set(tokenizer.all_special_tokens)
+    before = tokens[: places[0]] if places else []
+    after = [token for token in tokens[-1:] if token in special]
+    return " ".join([*before, *words[: len(words) - row.n_lost], *after])
