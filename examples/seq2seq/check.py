@@ -18,7 +18,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
 PREFIX = "summarize: "
-LONGEST, LONGEST_SUMMARY = 256, 64
+LONGEST, LONGEST_SUMMARY = 128, 48
 
 
 @torch.no_grad()

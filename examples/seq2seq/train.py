@@ -43,7 +43,7 @@ from transformers import (
 
 SHARED = Path(os.environ.get("TUNEVAL_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 PREFIX = "summarize: "
-LONGEST, LONGEST_SUMMARY = 256, 64
+LONGEST, LONGEST_SUMMARY = 128, 48
 SENTINELS = [f"<extra_id_{n}>" for n in range(20)]
 Pair = tuple[str, str]
 
@@ -157,9 +157,9 @@ def make_base(
     model = T5ForConditionalGeneration(
         T5Config(
             vocab_size=len(tokenizer),
-            d_model=96,
-            d_kv=24,
-            d_ff=192,
+            d_model=64,
+            d_kv=16,
+            d_ff=128,
             num_layers=2,
             num_heads=4,
             n_positions=LONGEST,
@@ -190,13 +190,13 @@ def tune(
             target_modules=["q", "k", "v", "o", "wi", "wo"],
         )
         model = get_peft_model(model, config)
-    fit(model, tokenizer, rows, folder, n, 1e-2 if lora else 3e-3)
+    fit(model, tokenizer, rows, folder, n, 5e-3 if lora else 3e-3)
     model.save_pretrained(folder)
     if not lora:
         tokenizer.save_pretrained(folder)
 
 
-def main(work: Path, shared: Path = SHARED, *, steps: int = 300, n_test: int | None = None) -> None:
+def main(work: Path, shared: Path = SHARED, *, steps: int = 400, n_test: int | None = None) -> None:
     """Base, LoRA, full fine-tune and test file in ``work``."""
     torch.set_num_threads(1)
     work.mkdir(parents=True, exist_ok=True)
@@ -220,6 +220,6 @@ if __name__ == "__main__":
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--work", type=Path, default=Path(__file__).parent / "out")
     words.add_argument("--shared", type=Path, default=SHARED, help="folder with the real data")
-    words.add_argument("--steps", type=int, default=300, help="of each of the three trainings")
+    words.add_argument("--steps", type=int, default=400, help="of each of the three trainings")
     given = words.parse_args()
     main(given.work, given.shared, steps=given.steps)

@@ -16,7 +16,16 @@ from tuneval.errors import DataError, gather
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import CasesSpec
 from tuneval.tasks import Task
-from tuneval.types import READS_TEXTS, Case, CaseSet, Request, RunResult, ShownPrompt, Variant
+from tuneval.types import (
+    READS_TEXTS,
+    Case,
+    CaseSet,
+    Head,
+    Request,
+    RunResult,
+    ShownPrompt,
+    Variant,
+)
 
 Show = Callable[[Variant, Sequence[Request]], Sequence[ShownPrompt]]
 """The exact text of requests as a variant reads them."""
@@ -73,16 +82,23 @@ def see(
         found = zip(cases, requests, show(variant, requests), strict=True)
         of[variant.name] = {
             (name, case.id): places.setdefault(
-                _judged(case, request, shown) if variant.head == "causal" else shown, len(places)
+                _judged(variant.head, case, request, shown), len(places)
             )
             for (name, case), request, shown in found
         }
     return Prompts(tuple(places), of)
 
 
-def _judged(case: Case, request: Request, shown: ShownPrompt) -> ShownPrompt:
-    """Whether a prompt of exact characters, which loses its beginning, has lost its question."""
-    if shown.n_cut == 0 or not isinstance(request.prompt, str):
+def _judged(head: Head, case: Case, request: Request, shown: ShownPrompt) -> ShownPrompt:
+    """Whether a text that lost its beginning (an encoder's: its end) has lost its question."""
+    if shown.n_cut == 0 or head in READS_TEXTS:
+        return shown
+    if (
+        head == "seq2seq"
+    ):  # a text that is summed up or sorted is no question: it is cut as in training
+        asked = str(case.inputs.get("question") or case.inputs.get("instruction") or "")
+        return replace(shown, is_question_lost=asked[: len(asked) // 2 + 1] not in shown.text)
+    if not isinstance(request.prompt, str):
         return shown
     question = _question(case)
     at = request.prompt.rfind(question) if question else -1

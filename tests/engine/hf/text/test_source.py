@@ -77,14 +77,12 @@ def test_a_long_text_loses_its_end_and_it_is_told() -> None:
     assert view.n_cut == n_kept
     assert view.text == text[: view.cut_at] + "</s><pad>"
     assert ids_of(text[: view.cut_at]) == expected
-    assert view.is_question_lost
 
 
 def test_a_short_text_is_not_cut() -> None:
     (view,) = shown(renderer(), [scored("Question: why?", " because")])
     assert view.text == "Question: why?</s><pad>"
     assert (view.continuation, view.n_cut, view.cut_at) == ("because", 0, None)
-    assert not view.is_question_lost
     (view,) = shown(renderer(tokenizer=BART, start=Start((END,))), [scored("why?")])
     assert view.text == "<s>why?</s></s><s>"
 

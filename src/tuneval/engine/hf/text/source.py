@@ -124,7 +124,8 @@ class SourceRenderer(Renderer):
 
     def shown(self, request: Request) -> ShownPrompt:
         """What encoder and decoder read, special tokens spelled out: the text with its end token, and then
-        the tokens that the decoder begins with."""
+        the tokens that the decoder begins with. Whether a question is lost is for those to say who know
+        where in the text it stands."""
         written = self.write(request).text
         (source,) = self._sources([request])
         kept = (
@@ -133,14 +134,11 @@ class SourceRenderer(Renderer):
         before, after = (self._spelled(ids) for ids in self._around)
         is_scored = request.continuation is not None
         start = self._spelled(self.scored_start if is_scored else self.start.ids)
-        asked = _asked(request)
-        middle = max(0, written.rfind(asked)) + len(asked) // 2
         return ShownPrompt(
             before + kept + after + start,
             request.continuation.strip() if request.continuation is not None else None,
             source.n_cut,
             len(before) + len(kept) if source.n_cut else None,
-            source.n_cut > 0 and len(kept) < middle,
         )
 
     def pair(self, prompt: Written, continuation: str) -> tuple[str, str, bool]:
@@ -188,7 +186,7 @@ class SourceRenderer(Renderer):
     def _target(self, continuation: str) -> tuple[int, ...]:
         text = continuation.strip()
         if text not in self._targets:
-            given = self.tokenizer(text_target=text, add_special_tokens=False)
+            given = self.tokenizer(text_target=text, add_special_tokens=False, verbose=False)
             self._targets[text] = tuple(given["input_ids"])
         return self._targets[text]
 
@@ -196,7 +194,11 @@ class SourceRenderer(Renderer):
         """Characters that the first tokens spell."""
         if getattr(self.tokenizer, "is_fast", False):
             offsets = self.tokenizer(
-                text, add_special_tokens=False, return_offsets_mapping=True, truncation=False
+                text,
+                add_special_tokens=False,
+                return_offsets_mapping=True,
+                truncation=False,
+                verbose=False,
             )["offset_mapping"]
             return int(offsets[n_tokens - 1][1])
         ids = self.encode_all([text])[text][:n_tokens]
@@ -213,8 +215,3 @@ def _around(tokenizer: Any, ids: list[int]) -> tuple[list[int], list[int]]:
         if ids[start : start + len(bare)] == bare:
             return ids[:start], ids[start + len(bare) :]
     return [], []
-
-
-def _asked(request: Request) -> str:
-    prompt = request.prompt
-    return (prompt if isinstance(prompt, str) else prompt[-1].content).strip()
