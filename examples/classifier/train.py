@@ -99,7 +99,9 @@ def make_encoder(folder: Path, texts: Sequence[str], steps: int) -> None:
         texts, trainers.WordPieceTrainer(vocab_size=4000, special_tokens=special)
     )
     inner.post_processor = processors.TemplateProcessing(
-        single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)]
+        single="<s> $A </s>",
+        pair="<s> $A </s> </s> $B </s>",
+        special_tokens=[("<s>", 0), ("</s>", 2)],
     )
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=inner,

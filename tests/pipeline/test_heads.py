@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +13,13 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from tiny_models import build_classifier, build_label_adapter
+from tiny_models import build_classifier, build_label_adapter, edit_json
 from tuneval.api import RunResult, compare
 from tuneval.errors import ConfigError, DataError, VariantError
 
 NAMES = ("positive", "negative", "neutral")
+FEW = {"resamples": 200}
+"""Draws: nothing here looks at an interval."""
 
 
 class Heads(NamedTuple):
@@ -67,6 +71,7 @@ def run(heads: Heads, base: Path, adapter: Path, tmp_path: Path, **more: Any) ->
         "data": [str(heads.data)],
         "backend": {"device": "cpu", "head_labels": names},
         "output": {"dir": str(tmp_path / "runs")},
+        "statistics": FEW,
         **more,
     }
     return compare(str(base), adapters=[str(adapter)], **settings)
@@ -165,6 +170,19 @@ def test_what_is_refused_before_a_weight_is_loaded(
     assert message in str(error.value)
 
 
+def test_a_base_that_is_a_classifier_answers_by_its_own_head(heads: Heads, tmp_path: Path) -> None:
+    other = build_classifier(tmp_path / "other", "roberta", names=NAMES[::-1], seed=4)
+    result = compare(
+        str(other), full=[str(heads.encoders_full)], data=[str(heads.data)], statistics=FEW
+    )
+    assert [(one.name, one.kind, one.head) for one in result.variants] == [
+        ("base", "base", "classification"),
+        ("full", "full", "classification"),
+    ]
+    with pytest.raises(ConfigError, match="is no language model"):
+        compare(str(other), full=[str(heads.encoders_full)], data=[str(heads.data)], base_as="lm")
+
+
 def test_an_encoder_alone_is_refused(heads: Heads, tmp_path: Path) -> None:
     with pytest.raises(VariantError, match="without a trained head"):
         compare(str(heads.encoder), data=[str(heads.data)])
@@ -186,3 +204,60 @@ def test_checks_see_probabilities_of_heads(heads: Heads, tmp_path: Path) -> None
     )
     kinds = {one.kind for one in result.findings if one.variant == "lora"}
     assert kinds >= {"out of distribution", "robustness", "calibration"}
+
+
+def test_labels_in_another_order_are_noticed(heads: Heads, tmp_path: Path) -> None:
+    """The rows are labelled by the model itself; then two names of its head change places."""
+    model = AutoModelForSequenceClassification.from_pretrained(heads.encoders_full)
+    tokenizer = AutoTokenizer.from_pretrained(heads.encoders_full)
+    told = []
+    for row in rows(120):
+        texts = {"premise": row["premise"][::-1], "hypothesis": row["hypothesis"]}
+        with torch.no_grad():
+            logits = model(**tokenizer(*texts.values(), return_tensors="pt")).logits[0]
+        told.append({**texts, "label": NAMES[int(logits.argmax())]})
+    assert {row["label"] for row in told} >= {NAMES[0], NAMES[1]}
+    data = write(tmp_path / "told.jsonl", told)
+    swapped = Path(shutil.copytree(heads.encoders_full, tmp_path / "swapped"))
+    edit_json(
+        swapped / "config.json", id2label={"0": NAMES[1], "1": NAMES[0], "2": NAMES[2]}, label2id={}
+    )
+    result = compare(
+        str(heads.encoder),
+        full=[f"right={heads.encoders_full}", f"swapped={swapped}"],
+        data=[str(data)],
+        labels=list(NAMES),
+        statistics=FEW,
+    )
+    assert accuracy(result, "right") == 1.0
+    assert {one.variant for one in result.findings if one.kind == "label order"} == {"swapped"}
+    assert result.headline == "INVALID"
+
+
+def test_reports_say_that_the_commonest_label_is_no_model(heads: Heads, tmp_path: Path) -> None:
+    result = run(heads, heads.encoder, heads.encoders_adapter, tmp_path)
+    assert "no model: the commonest label for every case" in str(result)
+    page = Path(result.save_report(str(tmp_path / "report.html"))).read_text("utf-8")
+    assert "no model: the commonest label for every case" in page
+
+
+def test_classifiers_in_memory(heads: Heads, tmp_path: Path) -> None:
+    """A PEFT model with a head: with its adapter off, the head is the one it was initialised with."""
+    from peft import PeftModelForSequenceClassification
+
+    config = {"id2label": dict(enumerate(NAMES)), "label2id": {n: k for k, n in enumerate(NAMES)}}
+    model = AutoModelForSequenceClassification.from_pretrained(heads.encoder, **config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tuned = PeftModelForSequenceClassification.from_pretrained(model, heads.encoders_adapter)
+    tokenizer = AutoTokenizer.from_pretrained(heads.encoder)
+    result = compare(
+        models={"tuned": (tuned, tokenizer)},
+        data=[str(heads.data)],
+        backend={"device": "cpu"},
+        statistics=FEW,
+    )
+    assert [one.name for one in result.variants] == ["majority", "tuned"]
+    stored = run(heads, heads.encoder, heads.encoders_adapter, tmp_path)
+    for mine, theirs in zip(result.predictions["tuned"], stored.predictions["lora"], strict=True):
+        assert mine.label_probabilities == pytest.approx(theirs.label_probabilities, abs=1e-6)

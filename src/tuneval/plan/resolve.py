@@ -105,7 +105,7 @@ def resolve(
             variants += variants_of(one, base, spec, folders, notes, in_memory)
     baseline = base.name
     with _gathering(faults):
-        variants, baseline, told = without_head.join(variants, base.name, folders, spec)
+        variants, baseline, told = without_head.join(variants, base.name, folders, spec, in_memory)
         notes += told
     with _gathering(faults):
         case_sets, told = tags.join(case_sets, variants, folders, spec)

@@ -17,7 +17,12 @@ from tuneval.engine.hf.text.tokenizer import Spoken
 from tuneval.engine.hf.weights import folder as folders
 from tuneval.engine.hf.weights import held, placement
 from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
-from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, quantization_of
+from tuneval.engine.hf.weights.folder import (
+    ADAPTER_CONFIG,
+    ModelFolder,
+    context_length_of,
+    quantization_of,
+)
 from tuneval.engine.hf.weights.kind import no_head
 from tuneval.engine.hf.weights.labels import HeadLabels, labels_of, labels_of_config
 from tuneval.engine.hf.weights.loading import resolve_dtype
@@ -102,7 +107,7 @@ class Reader:
             variant.head,
             length=model.context_length
             if model is not None
-            else config.get("max_position_embeddings"),
+            else context_length_of(config),
             config=config,
             generation=generation,
             who=model.given if model is not None else variant.name,

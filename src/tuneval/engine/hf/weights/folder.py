@@ -238,7 +238,7 @@ def describe(
         chat_template=_chat_template(path, tokenizer_config),
         dtype=_main_dtype(dtypes or adapter_dtypes),
         disk_bytes=sum(file.stat().st_size for file in (*model_files, *adapter_files)),
-        context_length=_context_length(text_config),
+        context_length=context_length_of(text_config),
         quantization=quantization_of(config),
         drawing=MappingProxyType(_drawing({**config, **generation} if is_seq2seq else generation)),
         generation=MappingProxyType(generation),
@@ -440,7 +440,8 @@ _SHIFTED = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-pr
 """Kinds that count positions from behind the pad token's number on."""
 
 
-def _context_length(config: Mapping[str, Any]) -> int | None:
+def context_length_of(config: Mapping[str, Any]) -> int | None:
+    """Tokens that a model reads at most, by its settings; None where they do not say."""
     if config.get("model_type") in _SHIFTED and isinstance(config.get("pad_token_id"), int):
         return int(config.get("max_position_embeddings", 514)) - int(config["pad_token_id"]) - 1
     for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
