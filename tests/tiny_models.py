@@ -210,7 +210,9 @@ def build_label_adapter(
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
-    task = "SEQ_CLS" if config is None else str(getattr(config.task_type, "value", config.task_type))
+    task = (
+        "SEQ_CLS" if config is None else str(getattr(config.task_type, "value", config.task_type))
+    )
     kind = {"SEQ_CLS": "SequenceClassification", "TOKEN_CLS": "TokenClassification"}[task]
     loader = getattr(transformers, f"AutoModelFor{kind}")
     model = loader.from_pretrained(base, num_labels=n_labels)

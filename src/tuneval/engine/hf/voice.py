@@ -105,9 +105,7 @@ class Reader:
         renderer = renderer_for(
             spoken,
             variant.head,
-            length=model.context_length
-            if model is not None
-            else context_length_of(config),
+            length=model.context_length if model is not None else context_length_of(config),
             config=config,
             generation=generation,
             who=model.given if model is not None else variant.name,

@@ -16,11 +16,11 @@ from tuneval.engine.hf.backend import HFBackend
 from tuneval.engine.hf.passes.generation import (
     Job,
     Reader,
-    Speller,
     Row,
-    row_of,
+    Speller,
     can_complete,
     choose,
+    row_of,
 )
 from tuneval.engine.hf.text.render import Prompt
 from tuneval.types import Decoding, Request, Variant
