@@ -30,7 +30,7 @@ def folder(names: tuple[str, ...] = NAMES, n: int | None = None) -> ModelFolder:
 def spec(**backend) -> RunSpec:
     variants = [{"name": "full", "model": "full"}]
     return RunSpec.model_validate(
-        {"variants": variants, "cases": [{"source": "ner.jsonl"}], "backend": backend}
+        {"variants": variants, "cases": [{"file": "ner.jsonl"}], "backend": backend}
     )
 
 

@@ -352,6 +352,7 @@ def show_from_folders(plan: Plan) -> Show:
                 thinks=plan.spec.prompting.thinking != "off",
                 trust_remote_code=variant.trust_remote_code,
                 head=variant.head,
+                asked=plan.spec.backend.context_length,
             )
         renderer = renderers[variant.name]
         labels = None

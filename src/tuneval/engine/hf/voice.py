@@ -109,6 +109,7 @@ class Reader:
             config=config,
             generation=generation,
             who=model.given if model is not None else variant.name,
+            asked=self._options.context_length,
             thinks=self._options.thinks,
         )
         return Voice(

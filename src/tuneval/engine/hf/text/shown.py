@@ -197,10 +197,27 @@ def renderer_for(
     config: Mapping[str, Any],
     generation: Mapping[str, Any],
     who: str,
+    asked: int | None = None,
     thinks: bool = True,
 ) -> Renderer:
-    """The renderer of a head, with what a model's ``config.json`` and ``generation_config.json`` say."""
+    """The renderer of a head, with what a model's ``config.json`` and ``generation_config.json`` say.
+
+    ``asked``: the longest input that the user wants.
+
+    Raises
+    ------
+    VariantError
+        The model has no positions for that many tokens.
+    """
     limit = context_length(length, spoken, head)
+    if asked is not None:
+        has_table = "max_position_embeddings" in config or head != "seq2seq"
+        if asked > limit and has_table:
+            raise VariantError(
+                f'"{who}" reads {limit:,} tokens at most, and backend.context_length asks for {asked:,}.\n'
+                "Only a model with relative positions (T5) reads more than its folder says."
+            )
+        limit = asked
     if head != "seq2seq":
         return Renderer(
             spoken.tokenizer, template=spoken.template, context_length=limit, thinks=thinks
@@ -224,6 +241,7 @@ def renderer_of(
     thinks: bool = True,
     trust_remote_code: bool = False,
     head: Head = "causal",
+    asked: int | None = None,
 ) -> Renderer:
     """The renderer of a variant, from its folders alone; imports neither torch nor weights."""
     own = None if adapter is None else tokenizer.load(adapter, trust_remote_code=trust_remote_code)
@@ -240,5 +258,6 @@ def renderer_of(
         config=model.config,
         generation=model.generation,
         who=model.given,
+        asked=asked,
         thinks=thinks,
     )
