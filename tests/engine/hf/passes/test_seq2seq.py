@@ -11,9 +11,11 @@ import pytest
 import torch
 from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 
+from tiny_models import build_model as build_llama
+from tiny_models import edit_json
 from tiny_seq2seq import build_adapter, build_model
 from tuneval.engine.hf.backend import HFBackend
-from tuneval.errors import AdapterError, VariantError
+from tuneval.errors import AdapterError, TunevalError, VariantError
 from tuneval.types import Decoding, Request, Variant
 
 ONCE, TOGETHER = "encoder once per text", "encoder and decoder together, padded batches"
@@ -106,6 +108,38 @@ def test_answers_are_those_of_transformers(tmp_path, family, way) -> None:
     facts = backend.prepare([variant])["base"]
     assert facts.settings["scoring"] == way
     held_to_plain(ask(backend, variant, [*SCORED, *DRAWN]), model, tokenizer)
+
+
+def test_a_forced_first_token_is_the_beginning(tmp_path) -> None:
+    """As the language of a translation is: written first, scored after."""
+    folder = build_model(tmp_path / "mbart", "mbart")
+    forced = AutoTokenizer.from_pretrained(folder)("girl", add_special_tokens=False)["input_ids"][0]
+    edit_json(folder / "generation_config.json", forced_bos_token_id=forced)
+    model = AutoModelForSeq2SeqLM.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    answers = ask(backend_of(), base_of(folder), [*SCORED, *DRAWN])
+    start = [model.generation_config.decoder_start_token_id, forced]
+    for request in DRAWN:
+        # generate counts the forced token, and spells it where it is a word.
+        text = written(model, tokenizer, request.prompt, 10)
+        first = tokenizer.decode([forced])
+        assert text == first + answers[request.id].completions[0].text
+    for request in SCORED:
+        source = tokenizer(request.prompt, return_tensors="pt")["input_ids"]
+        target = tokenizer(request.continuation.strip(), add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            ids = torch.tensor([[*start, *target]])
+            logits = model(input_ids=source, decoder_input_ids=ids).logits[0]
+        logprobs = logits.double().log_softmax(-1)
+        expected = [float(logprobs[n + 1, token]) for n, token in enumerate(target)]
+        assert answers[request.id].token_logprobs == pytest.approx(expected, abs=1e-5)
+
+
+def test_an_adapter_for_another_kind_of_model_is_refused(tmp_path, t5) -> None:
+    llama = build_llama(tmp_path / "llama")
+    lora = build_adapter(tmp_path / "lora", t5)
+    with pytest.raises(TunevalError, match="lora"):
+        backend_of().prepare([lora_of(lora, llama)])
 
 
 @pytest.fixture(scope="module")
