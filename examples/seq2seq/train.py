@@ -1,6 +1,6 @@
 """Tune a small T5 to summarise real news: a LoRA and fully. Nothing is downloaded.
 
-The base is made here: a T5 of half a million parameters with a tokenizer of its own, both from the
+The base is made here: a T5 of 293,000 parameters with a tokenizer of its own, both from the
 articles that it is tuned on later; it has learned to put back words that were taken out, as T5 did.
 The articles and their summaries lie in the project's shared data folder.
 

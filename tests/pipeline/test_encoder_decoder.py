@@ -77,6 +77,8 @@ def test_an_article_is_cut_and_a_lost_question_stops_the_run(
     notes = "\n".join(result.notes)
     assert "base: 6 of 6 prompts do not fit and are cut" in notes
     assert "lost" not in notes
+    cut = next(one for one in result.prompts if one.n_cut)
+    assert cut.text[cut.cut_at :] == "</s><pad>"
     assert "full: generation_config.json asks for num_beams 4, min_length 10: not used" in notes
 
     result = run(

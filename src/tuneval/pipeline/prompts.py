@@ -274,9 +274,10 @@ def _shown(prompt: ShownPrompt, n_requests: int) -> list[str]:
 
 
 def _where(prompt: ShownPrompt) -> str:
-    if prompt.cut_at in (0, len(prompt.text)):
-        return "at its beginning" if prompt.cut_at == 0 else "at its end"
-    return f'where "{GAP.strip()}" stands'
+    at = prompt.cut_at or 0
+    if prompt.text[at:].startswith(GAP):
+        return f'where "{GAP.strip()}" stands'
+    return "at its beginning" if at == 0 else "at its end"
 
 
 def _worded(
