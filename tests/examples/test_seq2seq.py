@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -20,21 +21,29 @@ def test_texts_and_scores_are_those_of_a_plain_script(
     for name in ("summeval", "realsumm"):
         shared_path(f"cnndm_{name}", f"{name}.jsonl.gz")
     monkeypatch.setenv("TUNEVAL_HOME", str(tmp_path / "home"))
-    script("seq2seq/train.py").main(tmp_path, SHARED, steps=12, n_test=8)
+    script("seq2seq/train.py").main(tmp_path, SHARED, steps=6, n_test=6)
     check = script("seq2seq/check.py")
     asked = {
         "base": str(tmp_path / "base"),
         "adapters": str(tmp_path / "lora"),
         "full": str(tmp_path / "full"),
-        "data": str(tmp_path / "test.jsonl"),
-        "template": "summarize: {article}",
         "output": {"dir": str(tmp_path / "runs")},
     }
 
+    file = tmp_path / "test.jsonl"
     written = tuneval.compare(
-        **asked, task_options={"generate": {"max_tokens": check.LONGEST_SUMMARY}}
+        **asked,
+        data=str(file),
+        template="summarize: {article}",
+        options={"max_tokens": check.LONGEST_SUMMARY},
     )
-    scored = tuneval.compare(**asked, task="language_model")
+    rows = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    pairs = [
+        {"instruction": check.PREFIX + row["article"], "output": row["highlights"]} for row in rows
+    ]
+    scored = tuneval.compare(
+        **asked, data=pairs, task="language_model", prompting={"allow_lost_questions": True}
+    )
 
     counted = check.main(tmp_path)
     rouge = {

@@ -14,8 +14,8 @@ TOKENIZER, BART = build_tokenizer(), build_tokenizer(bart=True)
 PAD, END, BEGIN = 0, 1, 2
 
 
-def renderer(*, tokenizer=TOKENIZER, start=Start((PAD,)), length=64):  # noqa: B008 - frozen
-    return SourceRenderer(tokenizer, template=None, context_length=length, start=start)
+def renderer(*, tokenizer=TOKENIZER, start=Start((PAD,)), length=64, **options):  # noqa: B008
+    return SourceRenderer(tokenizer, template=None, context_length=length, start=start, **options)
 
 
 def scored(prompt, continuation="Paris"):
@@ -91,9 +91,19 @@ def test_an_empty_prompt_is_an_end_token() -> None:
     assert renderer().prompts([drawn("")])[0].source == (END,)
 
 
-def test_long_answers_are_scored_in_windows() -> None:
+def test_long_answers_are_scored_at_once_where_positions_are_relative() -> None:
     answer = "Once upon a time there was a little girl. " * 8
     (scoring,) = renderer(length=16).scorings([scored("tell", answer)])
+    assert scoring.windows[0].ids == (PAD, *ids_of(answer.strip())[:-1])
+    assert renderer(length=16).prompts([drawn("tell", 99)])[0].max_tokens == 99
+    assert renderer(length=16, longest_answer=16).prompts([drawn("x", 99)])[0].max_tokens == 15
+
+
+def test_long_answers_are_scored_in_windows() -> None:
+    answer = "Once upon a time there was a little girl. " * 8
+    reader = renderer(length=16, longest_answer=16)
+    (scoring,) = reader.scorings([scored("tell", answer)])
+    assert len(scoring.windows) > 1
     n = len(ids_of(answer.strip(), add_special_tokens=False))
     assert sum(window.n_scored for window in scoring.windows) == n > 16
     assert {window.source for window in scoring.windows} == {ids_of("tell")}

@@ -28,6 +28,10 @@ EMBEDDINGS = (
 )
 
 
+_POSITIONS = frozenset(("max_position_embeddings", "max_encoder_position_embeddings"))
+"""Settings of models with a table of positions, beyond which they cannot read."""
+
+
 def shown_to(
     head: Head,
     renderer: Renderer,
@@ -66,7 +70,9 @@ def _check_answers(renderer: Renderer, requests: Sequence[Request]) -> None:
     """Refuse answers to one question that the model could not tell apart."""
     by_prompt: dict[object, dict[str, Request]] = {}
     for request in requests:
-        if request.continuation is not None:
+        if (
+            request.continuation is not None and request.prompt
+        ):  # texts after nothing answer nothing
             by_prompt.setdefault(request.prompt, {})[request.continuation] = request
     unknown = getattr(renderer.tokenizer, "unk_token_id", None)
     for answers in by_prompt.values():
@@ -211,7 +217,7 @@ def renderer_for(
     """
     limit = context_length(length, spoken, head)
     if asked is not None:
-        has_table = "max_position_embeddings" in config or head != "seq2seq"
+        has_table = head != "seq2seq" or not _POSITIONS.isdisjoint(config)
         if asked > limit and has_table:
             raise VariantError(
                 f'"{who}" reads {limit:,} tokens at most, and backend.context_length asks for {asked:,}.\n'
@@ -228,6 +234,8 @@ def renderer_for(
         context_length=limit,
         thinks=thinks,
         start=start_of(config, generation, spoken.tokenizer, who),
+        longest_answer=config.get("max_decoder_position_embeddings")
+        or config.get("max_position_embeddings"),
     )
 
 

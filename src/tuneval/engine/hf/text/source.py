@@ -59,6 +59,9 @@ _FROM_PAD = frozenset(("t5", "mt5", "umt5", "longt5", "pegasus"))
 """Kinds whose decoder begins with the padding token, whether their folder says so or not."""
 
 
+_NO_LIMIT = 1 << 30
+
+
 @dataclass(frozen=True, slots=True)
 class _Source:
     """What the encoder reads: ids, and how much of the text was left out at its end."""
@@ -78,6 +81,8 @@ class SourceRenderer(Renderer):
     ----------
     start : Start
         How the decoder begins.
+    longest_answer : int, optional
+        Tokens that the decoder has positions for; None where positions are relative.
     """
 
     def __init__(
@@ -87,10 +92,12 @@ class SourceRenderer(Renderer):
         template: str | None,
         context_length: int,
         start: Start,
+        longest_answer: int | None = None,
         thinks: bool = True,
     ) -> None:
         super().__init__(tokenizer, template=template, context_length=context_length, thinks=thinks)
         self.start = start
+        self.longest_answer = longest_answer or _NO_LIMIT
         self._around = _around(tokenizer, list(tokenizer("x")["input_ids"]))
         # An answer in training begins with what the tokenizer puts before a target.
         before, _ = _around(tokenizer, list(tokenizer(text_target="x")["input_ids"]))
@@ -103,14 +110,14 @@ class SourceRenderer(Renderer):
         scorings = []
         for source, request in zip(sources, requests, strict=True):
             ids = [*self.scored_start, *self._target(request.continuation or "")]
-            found = windows_of(ids, len(self.scored_start), self.context_length)
+            found = windows_of(ids, len(self.scored_start), self.longest_answer)
             windows = tuple(replace(window, source=source.ids) for window in found.windows)
             scorings.append(Scoring(windows, len(source.ids), source.n_cut > 0))
         return scorings
 
     def prompts(self, requests: Sequence[Request]) -> list[Prompt]:
         """Encode requests for completions."""
-        room = self.context_length - len(self.start.ids)
+        room = self.longest_answer - len(self.start.ids)
         return [
             Prompt(
                 ids=self.start.ids,

@@ -444,7 +444,13 @@ def context_length_of(config: Mapping[str, Any]) -> int | None:
     """Tokens that a model reads at most, by its settings; None where they do not say."""
     if config.get("model_type") in _SHIFTED and isinstance(config.get("pad_token_id"), int):
         return int(config.get("max_position_embeddings", 514)) - int(config["pad_token_id"]) - 1
-    for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+    for key in (
+        "max_encoder_position_embeddings",
+        "max_position_embeddings",
+        "n_positions",
+        "max_seq_len",
+        "seq_length",
+    ):
         value = config.get(key)
         if isinstance(value, int) and value > 0:
             return value
