@@ -141,9 +141,11 @@ BENCHMARKS: dict[str, str] = {
     "codexglue": "tuneval.benchmarks.codexglue:CodeXGlue",
     "gsm8k": "tuneval.benchmarks.gsm8k:Gsm8k",
     "humaneval": "tuneval.benchmarks.humaneval:HumanEval",
+    "ifeval": "tuneval.benchmarks.ifeval:IfEval",
     "mbpp": "tuneval.benchmarks.mbpp:Mbpp",
     "mmlu": "tuneval.benchmarks.mmlu:Mmlu",
     "squad": "tuneval.benchmarks.squad:Squad",
     "sst2": "tuneval.benchmarks.sst2:Sst2",
     "trec6": "tuneval.benchmarks.trec6:Trec6",
+    "xstest": "tuneval.benchmarks.xstest:XsTest",
 }
