@@ -30,13 +30,6 @@ SETS = {
     "banking77": ("banking77/test_half.jsonl.gz", ("text",), 77),
 }
 """Name -> file, columns, labels. "mixed" takes rows of each in turn, as single texts."""
-BATCH_SIZES = (1, 4, 8, 32)
-CONTESTANTS = (
-    "tuneval",
-    *(f"trainer {size}" for size in BATCH_SIZES),
-    *(f"pipeline {size}" for size in (1, 8)),
-    "limit",
-)
 
 
 def texts_of(name: str, n_rows: int) -> list[tuple[str, ...]]:
@@ -196,24 +189,20 @@ def child(contestant: str, folder: Path, name: str, n_rows: int) -> None:
 # ------------------------------------------------------------------------------------- the table
 
 
-def measured(folder: Path, name: str, n_rows: int, rounds: int) -> Iterator[tuple[str, Any]]:
-    for contestant in CONTESTANTS:
+def measured(
+    folder: Path, name: str, n_rows: int, batch_sizes: Sequence[int]
+) -> Iterator[tuple[str, Any]]:
+    sizes = [f"{kind} {size}" for kind in ("trainer", "pipeline") for size in batch_sizes]
+    for contestant in ("tuneval", *sizes, "limit"):
         words = [sys.executable, __file__, "--child", contestant, "--folder", str(folder)]
         words += ["--sets", name, "--rows", str(n_rows)]
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "TRANSFORMERS_VERBOSITY": "error"}
-        runs = []
-        for _ in range(rounds):
-            ended = subprocess.run(
-                words, check=False, env=environment, capture_output=True, text=True
-            )
-            if ended.returncode:
-                raise SystemExit(ended.stderr[-2000:])
-            runs.append(json.loads(ended.stdout.strip().splitlines()[-1]))
-        best = min(runs, key=lambda run: run["seconds"])
-        print(
-            f"    {contestant:<12} {best['seconds']:8.2f} s {best['peak_mb']:8.0f} MB", flush=True
-        )
-        yield contestant, best
+        ended = subprocess.run(words, check=False, env=environment, capture_output=True, text=True)
+        if ended.returncode:
+            raise SystemExit(ended.stderr[-2000:])
+        run = json.loads(ended.stdout.strip().splitlines()[-1])
+        print(f"    {contestant:<12} {run['seconds']:8.2f} s {run['peak_mb']:8.0f} MB", flush=True)
+        yield contestant, run
 
 
 def main() -> None:
@@ -221,7 +210,7 @@ def main() -> None:
     parser.add_argument("--family", choices=("bert", "modernbert"), default="bert")
     parser.add_argument("--sets", nargs="+", choices=[*SETS, "mixed"], default=[*SETS, "mixed"])
     parser.add_argument("--rows", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--batch-sizes", type=int, nargs="+", default=(1, 4, 8, 32))
     parser.add_argument("--child")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args()
@@ -233,7 +222,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             make(Path(folder), options.family, n_labels_of(name), texts)
             print(f"{options.family}, {name}, {len(texts)} rows", flush=True)
-            found = dict(measured(Path(folder), name, options.rows, options.rounds))
+            found = dict(measured(Path(folder), name, options.rows, options.batch_sizes))
         own, limit = found.pop("tuneval"), found.pop("limit")
         print(f"  to the limit: {own['seconds'] / limit['seconds']:.2f}")
         for kind in ("trainer", "pipeline"):

@@ -15,7 +15,12 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from tiny_models import build_classifier, build_label_adapter, edit_json
 from tuneval.api import RunResult, compare
+from tuneval.engine.hf.backend import HFBackend, HFOptions
 from tuneval.errors import ConfigError, DataError, VariantError
+from tuneval.pipeline.prompts import show_from_folders
+from tuneval.plan.resolve import resolve
+from tuneval.plan.words import describe_run
+from tuneval.tasks.classify import Classify
 
 NAMES = ("positive", "negative", "neutral")
 FEW = {"resamples": 200}
@@ -239,6 +244,22 @@ def test_reports_say_that_the_commonest_label_is_no_model(heads: Heads, tmp_path
     assert "no model: the commonest label for every case" in str(result)
     page = Path(result.save_report(str(tmp_path / "report.html"))).read_text("utf-8")
     assert "no model: the commonest label for every case" in page
+
+
+def test_folders_alone_show_what_is_read(heads: Heads) -> None:
+    spec = describe_run(
+        base=str(heads.decoder),
+        adapters=[str(heads.decoders_adapter)],
+        data=[str(heads.data)],
+        backend={"head_labels": NAMES},
+    )
+    plan = resolve(spec)
+    task = Classify(Classify.Options(labels=NAMES))
+    asked = [one for case in plan.case_sets[0].cases[:5] for one in task.ask(case)]
+    backend = HFBackend(HFOptions(device="cpu", head_labels=NAMES))
+    show = show_from_folders(plan)
+    for variant in (one for one in plan.variants if one.kind != "majority"):
+        assert list(show(variant, asked)) == list(backend.shown(variant, asked))
 
 
 def test_classifiers_in_memory(heads: Heads, tmp_path: Path) -> None:

@@ -335,7 +335,11 @@ def show_from_folders(plan: Plan) -> Show:
     from tuneval.engine.hf.weights.folder import describe
     from tuneval.engine.hf.weights.labels import labels_of
 
-    whole = {one.model: plan.folders[one.name] for one in plan.variants if one.adapter is None}
+    whole = {
+        one.model: plan.folders[one.name]
+        for one in plan.variants
+        if one.adapter is None and one.name in plan.folders
+    }
     renderers: dict[str, Renderer] = {}
 
     def show(variant: Variant, requests: Sequence[Request]) -> Sequence[ShownPrompt]:

@@ -217,11 +217,12 @@ def test_a_cut_text_says_so(tmp_path: Path) -> None:
     assert shown[6].text == "<s>refund</s>shipping account login</s>"
 
 
-def test_a_question_without_texts_is_refused(tmp_path: Path) -> None:
-    """Perplexity and the like: a head over labels gives no text a likelihood."""
+@pytest.mark.parametrize("texts", [(), ("Which of these?",)])
+def test_a_question_for_words_is_refused(texts: tuple[str, ...], tmp_path: Path) -> None:
+    """Perplexity, multiple choice and the like: a head over labels gives no text a likelihood."""
     folder = build_classifier(tmp_path / "m", "bert", names=NAMES)
     variant = Variant("m", "full", str(folder), head="classification")
-    asked = [Request("r", "c", "", continuation="Once upon a time")]
+    asked = [Request("r", "c", "", continuation="Once upon a time", texts=texts)]
     backend = HFBackend(HFOptions(device="cpu"))
     with pytest.raises(VariantError, match="asks for words"):
         backend.shown(variant, asked)

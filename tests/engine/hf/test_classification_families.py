@@ -10,7 +10,14 @@ import pytest
 from peft import LoraConfig
 from transformers import AutoModelForSequenceClassification
 
-from engine.hf.test_classification import NAMES, TEXTS, found_logprobs, own_logprobs
+from engine.hf.test_classification import (
+    NAMES,
+    TEXTS,
+    answers,
+    found_logprobs,
+    own_logprobs,
+    requests_of,
+)
 from tiny_models import build_classifier, build_label_adapter
 from tuneval.engine.hf.backend import HFBackend, HFOptions
 from tuneval.types import Variant
@@ -68,3 +75,31 @@ def _config(family: str) -> Any:
     return LoraConfig(
         r=4, lora_alpha=8, task_type="SEQ_CLS", target_modules=targets, modules_to_save=more
     )
+
+
+@pytest.mark.parametrize("family", ["bert", "llama"])
+def test_virtual_tokens_before_a_head(family: str, tmp_path: Path) -> None:
+    from peft import AutoPeftModelForSequenceClassification, PromptTuningConfig
+
+    kind = "CausalLM" if family in DECODERS else "MaskedLM"
+    base = build_classifier(tmp_path / "base", family, kind=kind)
+    config = PromptTuningConfig(
+        task_type="SEQ_CLS",
+        num_virtual_tokens=3,
+        modules_to_save=["bert.pooler"] if family == "bert" else None,
+    )
+    adapter = build_label_adapter(tmp_path / "a", base, n_labels=3, config=config)
+    variant = Variant("a", "adapter", str(base), str(adapter), head="classification")
+    backend = HFBackend(HFOptions(device="cpu", head_labels=NAMES))
+    asked = requests_of(SHORT)
+    found = answers(backend, variant, asked)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = AutoPeftModelForSequenceClassification.from_pretrained(adapter, num_labels=3)
+    own = own_logprobs(model.eval(), base, SHORT)
+    mine = [found[request.id].loglikelihood for request in asked]
+    assert mine == pytest.approx(own.flatten().tolist(), abs=1e-5)
+
+
+SHORT = [TEXTS[n] for n in (0, 2, 4, 5, 6, 7)]
+"""Texts that leave room for the virtual tokens."""

@@ -16,6 +16,7 @@ from tuneval.engine.hf.weights import fingerprint, held
 from tuneval.engine.hf.weights.adapter import acts_everywhere
 from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.folder import ModelFolder
+from tuneval.engine.hf.weights.labels import listed
 from tuneval.types import Variant, VariantFacts
 
 
@@ -29,7 +30,7 @@ def facts_of(
     if weights.spread_over:
         settings["placement"] = weights.spread_over
     if voice.labels is not None:
-        settings["labels"] = ", ".join(voice.labels.names)
+        settings["labels"] = listed(voice.labels.names)
     return VariantFacts(
         variant=variant.name,
         fingerprint=fingerprint.of_parts(parts),

@@ -45,10 +45,10 @@ def answer(
     assert labels is not None, speaker.variant
     asked: dict[Texts, list[Request]] = {}
     for request in requests:
-        if request.texts:
+        if request.texts and (request.label or request.decoding is not None):
             asked.setdefault(request.texts, []).append(request)
         elif request.id not in known:
-            yield _without_texts(speaker, request)
+            yield _without_answer(speaker, request)
     texts = list(asked)
     rows = encode(speaker.renderer.tokenizer, texts, speaker.renderer.context_length)
     is_known = [all(request.id in known for request in asked[one]) for one in texts]
@@ -59,23 +59,24 @@ def answer(
         answers = _ask(speaker, [rows[n] for n in batch], labels)
         for n, found in zip(batch, answers, strict=True):
             waiting = [request for request in asked[texts[n]] if request.id not in known]
-            names = tuple(one.continuation for one in waiting if one.continuation is not None)
+            names = tuple(one.label for one in waiting if one.label)
             if names not in places:
                 places[names] = places_of(names, labels, speaker.variant) if names else {}
             for request in waiting:
                 yield _response(speaker, request, rows[n], found, labels, places[names])
 
 
-def _without_texts(speaker: Speaker, request: Request) -> Response:
+def _without_answer(speaker: Speaker, request: Request) -> Response:
     if request.label:
         return Response(request.id, speaker.variant, loglikelihood=0.0)
-    problem = "a head over labels reads texts, and this request has none"
+    problem = "a head over labels gives no words a likelihood"
     return Response(request.id, speaker.variant, problem=problem)
 
 
 def batches(lengths: Sequence[int], speaker: Speaker) -> Iterator[list[int]]:
     """Indices of rows that run together, longest first; rows without a token are left alone."""
-    may_pad = speaker.network.can_pad
+    # Virtual tokens come as embeddings, and a decoder then takes the last place for the end of a text.
+    may_pad = speaker.network.can_pad and speaker.network.own_forward is None
     batch: list[int] = []
     n_tokens = 0
     for index in sorted(range(len(lengths)), key=lambda n: -lengths[n]):
@@ -161,8 +162,7 @@ def _response(
             is_truncated=row.n_cut > 0,
             seconds=seconds,
         )
-    assert request.continuation is not None
-    number = found.numbers[places[request.continuation]]
+    number = found.numbers[places[request.label]]
     return Response(
         request.id,
         speaker.variant,

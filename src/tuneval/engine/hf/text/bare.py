@@ -1,7 +1,7 @@
 """The bare texts of cases -> ids, for heads that are no language models: no prompt, no template.
 
 Encoded as transformers' own pipeline does: one text or a pair, the tokenizer's own special tokens, cut
-to the longest input from its end (of a pair: from the longer one).
+to the longest input where the tokenizer cuts (of a pair: the longer one).
 """
 
 from __future__ import annotations
@@ -82,22 +82,25 @@ def shown(
         key: tokenizer.decode(row.ids, clean_up_tokenization_spaces=False)
         for key, row in rows.items()
     }
-    return [
-        ShownPrompt(
-            texts[request.texts],
-            request.label or request.continuation,
-            rows[request.texts].n_cut,
-            len(texts[request.texts]) if rows[request.texts].n_cut else None,
-            is_question_lost=rows[request.texts].n_cut > len(rows[request.texts].ids),
-        )
-        for request in requests
-    ]
+    return [_shown(tokenizer, texts[one.texts], rows[one.texts], one) for one in requests]
+
+
+def _shown(tokenizer: Any, text: str, row: Encoded, request: Request) -> ShownPrompt:
+    cut_at = 0 if getattr(tokenizer, "truncation_side", "right") == "left" else len(text)
+    return ShownPrompt(
+        text,
+        request.label or request.continuation,
+        row.n_cut,
+        cut_at if row.n_cut else None,
+        is_question_lost=row.n_cut > len(row.ids),
+    )
 
 
 def _check_labels(head: HeadLabels, given: str, requests: Sequence[Request]) -> None:
     asked: dict[str, set[str]] = {}
     for request in requests:
-        if not request.texts and not request.label:
+        is_of_words = request.continuation is not None and not request.label
+        if is_of_words or not (request.texts or request.label):
             raise VariantError(
                 f'"{given}" has a head over labels: it reads texts, and the task of '
                 f'"{request.case_id}" asks for words.\nCompare it on a file with labels '

@@ -321,7 +321,7 @@ def _refuse_random_head(
 
     PEFT goes on with what the model was initialised with: another one each time.
     """
-    brought = {_own_name(key) for key in state}
+    brought = {name for key in state for name in _own_names(key)}
     random = sorted(lacking - brought)
     if random:
         raise AdapterError(
@@ -337,10 +337,11 @@ def _refuse_random_head(
         )
 
 
-def _own_name(key: str) -> str:
-    """Name of a tensor in the model, of an adapter's whole module."""
-    plain = key.removeprefix("base_model.model.")
-    return re.sub(r"\.modules_to_save(\.\w+)?(?=\.)", "", plain)
+def _own_names(key: str) -> tuple[str, str]:
+    """Names that a tensor of a whole module may have in the model: PEFT wraps the model once more where
+    it puts layers into it than where it puts tokens before it."""
+    plain = re.sub(r"\.modules_to_save(\.\w+)?(?=\.)", "", key)
+    return plain.removeprefix("base_model.model."), plain.removeprefix("base_model.")
 
 
 def _claim_whole_modules(

@@ -136,13 +136,13 @@ def places_of(asked: Sequence[str], head: HeadLabels, given: str) -> dict[str, i
     lost = [label for label, place in found.items() if place is None]
     if head.are_named:
         raise VariantError(
-            f'"{given}": its head has no label "{lost[0]}" (it has {_listed(head.names)}).\n'
+            f'"{given}": its head has no label "{lost[0]}" (it has {listed(head.names)}).\n'
             "Labels are found by name. Rename those of the file (--labels RAW=NAME,...), or those of "
             "the head in their order (--head-labels A,B,...)."
         )
     raise VariantError(
         f'"{given}": nothing says which of its outputs is "{lost[0]}": they are called '
-        f"{_listed(head.names)}.\nName them in the order of training: --head-labels "
+        f"{listed(head.names)}.\nName them in the order of training: --head-labels "
         f"{','.join(sorted(asked))} (this is the order of the alphabet, not necessarily yours), or as "
         "id2label in its config.json."
     )
@@ -158,12 +158,13 @@ def check_whole(asked: Sequence[str], head: HeadLabels, given: str) -> dict[str,
     """
     if head.kind != "number" and len(asked) != len(head):
         raise VariantError(
-            f'"{given}": its head has {len(head)} labels ({_listed(head.names)}), the cases have '
-            f"{len(asked)} ({_listed(sorted(asked))}).\nIf the file lacks some of them, name all: "
+            f'"{given}": its head has {len(head)} labels ({listed(head.names)}), the cases have '
+            f"{len(asked)} ({listed(sorted(asked))}).\nIf the file lacks some of them, name all: "
             "--labels A,B,... Otherwise this head was trained for another task."
         )
     return places_of(asked, head, given)
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first names, for a sentence."""
     return ", ".join(names[:6]) + (", ..." if len(names) > 6 else "")
