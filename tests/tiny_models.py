@@ -206,11 +206,15 @@ def build_classifier(
 def build_label_adapter(
     folder: Path, base: Path, *, n_labels: int, seed: int = 1, config: Any = None
 ) -> Path:
-    """Write a SEQ_CLS adapter with random weights and a random head for a base that has none."""
+    """Write a SEQ_CLS (or other) adapter with random weights and a random head for a base that has none."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
-    loader = transformers.AutoModelForSequenceClassification
+    task = (
+        "SEQ_CLS" if config is None else str(getattr(config.task_type, "value", config.task_type))
+    )
+    kind = {"SEQ_CLS": "SequenceClassification", "TOKEN_CLS": "TokenClassification"}[task]
+    loader = getattr(transformers, f"AutoModelFor{kind}")
     model = loader.from_pretrained(base, num_labels=n_labels)
     config = config or LoraConfig(
         r=4, lora_alpha=8, task_type="SEQ_CLS", target_modules="all-linear"

@@ -55,7 +55,10 @@ NO_WORST = {
 }
 # Made cases are all safe, so that nothing is known of unsafe ones.
 ONE_SIDED = "xstest_unsafe_compliance"
-UNDEFINED = {"cohen_kappa", "kendall_tau", "pearson", "r2", "spearman", ONE_SIDED}
+# Entities are undefined where there are none.
+UNDEFINED = {
+    "cohen_kappa", "kendall_tau", "pearson", "r2", "spearman", ONE_SIDED, *(name for name in NAMES if name.startswith("entity_")),
+}  # fmt: skip
 # Counts of several references are merged, and TER divides by their mean length.
 MERGED = {"bleu", "codexglue_bleu", "codexglue_text_bleu", "ter"}
 

@@ -40,6 +40,7 @@ CASES = {
     "regression": LABELLED,
     "language_model": (*LABELLED, Case("t.txt:1", {"text": "Once upon a time"})),
     "judge": (PAIR,),
+    "tag": (TEXT,),
 }
 OPTIONS = {
     "classify": (
@@ -59,6 +60,7 @@ OPTIONS = {
     "regression": ({}, {"lowest": 0, "highest": 5}),
     "language_model": ({}, {"token_logprobs": True}),
     "judge": ({}, {"scoring": "likelihood"}),
+    "tag": ({}, {"max_tokens": 9}),
 }
 STYLES = ({}, {"prompt_style": "text"}, {"system": "Be exact."})
 
@@ -222,6 +224,10 @@ SETTINGS = {
     },
     "judge": {
         "template": "{A}{B}", "system": "s", "prompt_style": "text", "scoring": "likelihood",
+        "max_tokens": 3,
+    },
+    "tag": {
+        "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
         "max_tokens": 3,
     },
 }  # fmt: skip

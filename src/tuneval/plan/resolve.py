@@ -26,7 +26,7 @@ from tuneval.data.select import take
 from tuneval.engine import BACKENDS
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import ConfigError, TunevalError
-from tuneval.plan import adversarial, arms, without_head
+from tuneval.plan import adversarial, arms, tags, without_head
 from tuneval.plan.spec import CasesSpec, PerturbationSpec, RunSpec
 from tuneval.plan.variants import SERVED, baseline_spec, is_here, training_log_of, variants_of
 from tuneval.report import REPORTS
@@ -110,6 +110,9 @@ def resolve(
     baseline = base.name
     with _gathering(faults):
         variants, baseline, told = without_head.join(variants, base.name, folders, spec, in_memory)
+        notes += told
+    with _gathering(faults):
+        case_sets, told = tags.join(case_sets, variants, folders, spec)
         notes += told
     notes += arms.remarks(variants, folders)
     with _gathering(faults):

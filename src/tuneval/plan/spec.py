@@ -198,6 +198,7 @@ class BackendSpec(_Strict):
     tokenizer_from: Literal["auto", "base", "adapter"] = "auto"
     quantization: Literal["none", "8bit", "4bit"] = "none"
     head_labels: Texts = ()
+    context_length: PositiveInt | None = None
 
 
 class JudgeSpec(_Strict):

@@ -98,8 +98,9 @@ def _with_majority(
         told = f"{note}: {name}, the commonest label, stands for it"
         return [majority, *rest], name, [told]
     at = variants.index(own) + 1
+    how = "by the tags that it writes" if head == "tokens" else "by the likelihood of each label"
     told = (
-        f"{note}: it is asked as a language model, by the likelihood of each label; {name}, the commonest "
-        "label, stands beside it (--base-as none: alone)"
+        f"{note}: it is asked as a language model, {how}; {name}, the commonest label, stands beside it "
+        "(--base-as none: alone)"
     )
     return [*variants[:at], majority, *variants[at:]], own.name, [told]

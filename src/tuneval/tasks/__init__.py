@@ -38,6 +38,7 @@ TASKS = {
     "generate": "tuneval.tasks.generate:Generate",
     "regression": "tuneval.tasks.regression:Regression",
     "language_model": "tuneval.tasks.language_model:LanguageModel",
+    "tag": "tuneval.tasks.tag:Tag",
     "judge": "tuneval.tasks.judge:Judge",
 }
 

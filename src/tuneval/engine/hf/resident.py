@@ -162,7 +162,8 @@ class Resident:
     def path(self, weights: Weights, voice: Voice) -> str:
         """How this variant is scored, in words; part of the fingerprint."""
         if voice.head != "causal":
-            return "rows of like length"
+            weights.switch(voice.adapter)
+            return weights.network.way
         tree = self.tree(weights, voice)
         network = weights.network
         if tree is not None:

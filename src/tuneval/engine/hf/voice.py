@@ -12,7 +12,7 @@ from typing import Any
 from tuneval.engine.hf.options import HFOptions
 from tuneval.engine.hf.text import tokenizer
 from tuneval.engine.hf.text.render import Renderer
-from tuneval.engine.hf.text.shown import Folders, context_length, spoken_by
+from tuneval.engine.hf.text.shown import Folders, renderer_for, spoken_by
 from tuneval.engine.hf.text.tokenizer import Spoken
 from tuneval.engine.hf.weights import folder as folders
 from tuneval.engine.hf.weights import held, placement, quantiser
@@ -107,17 +107,16 @@ class Reader:
         labels = self._labels(variant, model, adapter)
         if labels is not None and adapter is not None:
             key = (*key, f"{len(labels)} outputs of an adapter")
-        renderer = Renderer(
-            spoken.tokenizer,
-            template=spoken.template,
+        config, generation = _settings(model, given)
+        renderer = renderer_for(
+            spoken,
+            variant.head,
+            length=model.context_length if model is not None else context_length_of(config),
+            config=config,
+            generation=generation,
+            who=model.given if model is not None else variant.name,
+            asked=self._options.context_length,
             thinks=self._options.thinks,
-            context_length=context_length(
-                model.context_length
-                if model is not None
-                else context_length_of(held.inner(module_of(given)).config.to_dict()),
-                spoken,
-                variant.head,
-            ),
         )
         return Voice(
             key,
@@ -221,6 +220,16 @@ class Reader:
             return str(held.inner(module_of(given)).dtype).removeprefix("torch.")
         wanted = variant.dtype if variant.dtype != "auto" else self._options.dtype
         return resolve_dtype(wanted, model, self._device)
+
+
+def _settings(model: ModelFolder | None, given: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What a model's config and its generation config say, of a folder or of a model in memory."""
+    if model is not None:
+        return model.config, model.generation
+    inner = held.inner(module_of(given))
+    found = (getattr(inner, name, None) for name in ("config", "generation_config"))
+    config, generation = ({} if one is None else one.to_dict() for one in found)
+    return config, generation
 
 
 def _given(folder: ModelFolder | None) -> ModelFolder:

@@ -36,7 +36,7 @@ PROMPT_LEARNING = {"PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROM
 # Names of containers that move between a checkpoint and the modules made from it.
 _CONTAINERS = {"model", "transformer", "language_model", "base_model", "gpt_neox", "bert", "roberta",
                "distilbert", "deberta", "electra"}  # fmt: skip
-_EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
+_EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings", "shared")
 # The tensors that PEFT itself reads below a module for a LoRA adapter.
 _LORA_TENSOR = re.compile(
     r"(base_layer\.)*(lora_[AB]\.(weight|bias)|lora_embedding_[AB]|lora_magnitude_vector(\.weight)?"

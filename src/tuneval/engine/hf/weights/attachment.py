@@ -15,6 +15,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
+from tuneval.engine.hf.weights.encoder_decoder import EncoderDecoder
 from tuneval.engine.hf.weights.folder import ModelFolder, doubles, is_pickle
 from tuneval.engine.hf.weights.held import adapter_path
 from tuneval.engine.hf.weights.lent import Before, Lent, trained_of_base
@@ -32,6 +33,8 @@ WRAPPERS: Mapping[Head, str] = {
     "tokens": "PeftModelForTokenClassification",
 }
 """Head -> PEFT's class around its model."""
+NETWORKS: Mapping[Head, type[Network]] = {"seq2seq": EncoderDecoder}
+"""Head -> how its model is called; the others' as a causal language model's."""
 
 
 class Weights:
@@ -59,7 +62,7 @@ class Weights:
         self.head = head
         self.lacking = frozenset(lacking)
         """Tensors that are in no file of the base: the head, which every adapter must bring."""
-        self.network = Network(model, device=device, bits=bits, kind=head)
+        self.network = NETWORKS.get(head, Network)(model, device=device, bits=bits, kind=head)
         # Packed weights hold fewer numbers than the model has.
         self.n_parameters = (
             sum(p.numel() for p in model.parameters()) if bits is None else model.num_parameters()

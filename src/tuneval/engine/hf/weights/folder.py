@@ -21,6 +21,7 @@ from typing import Any
 from tuneval.engine.hf.weights.heads import head_of_adapter, head_of_model
 from tuneval.engine.hf.weights.kind import (
     about_missing_head,
+    about_prefixes,
     check_adapter_kind,
     check_is_answered,
     is_embedding_model,
@@ -101,6 +102,8 @@ class ModelFolder:
         "4-bit", "8-bit" or the method's name.
     drawing : mapping
         Settings of ``generation_config.json`` by which its answers would not be greedy.
+    generation : mapping
+        All of ``generation_config.json``.
     notes : tuple of str
         What lies beside what counts and is not read.
     head : Head or None
@@ -133,6 +136,7 @@ class ModelFolder:
     quantization: str | None = None
     has_own_code: bool = False
     drawing: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     head: Head | None = "causal"
     adapter_head: Head | None = None
@@ -202,7 +206,7 @@ def describe(
     )
     if model_files:
         check_is_answered(config, given)
-        notes += about_missing_head(config)
+        notes += about_missing_head(config) + about_prefixes(config)
     if has_adapter:
         check_adapter_kind(adapter_config, adapter_config.get("peft_version"), given)
     tensors, dtypes = _headers(model_files, given)
@@ -211,6 +215,9 @@ def describe(
     for name in doubles(adapter_tensors):
         del adapter_tensors[name]
     text_config = config.get("text_config") or config
+    generation = _read_json(path / "generation_config.json")
+    # Older folders keep these settings in config.json, where transformers still finds them.
+    is_seq2seq = bool(config.get("is_encoder_decoder"))
     return ModelFolder(
         path=path,
         given=given,
@@ -234,7 +241,8 @@ def describe(
         disk_bytes=sum(file.stat().st_size for file in (*model_files, *adapter_files)),
         context_length=context_length_of(text_config),
         quantization=quantization_of(config),
-        drawing=MappingProxyType(_drawing(_read_json(path / "generation_config.json"))),
+        drawing=MappingProxyType(_drawing({**config, **generation} if is_seq2seq else generation)),
+        generation=MappingProxyType(generation),
         has_own_code=bool(own_code),
         notes=tuple(notes),
         head=None if is_embedding_model(path) else head_of_model(config, tensors),
@@ -414,6 +422,10 @@ _USUAL_DRAWING = {
     "length_penalty": 1.0,
     "bad_words_ids": None,
     "suppress_tokens": None,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "forced_eos_token_id": None,
 }
 _USUAL_SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": None, "min_p": None, "typical_p": 1.0}
 """Settings that change what is drawn, with the values that change nothing; the second only where
@@ -438,7 +450,13 @@ def context_length_of(config: Mapping[str, Any]) -> int | None:
     """Tokens that a model reads at most, by its settings; None where they do not say."""
     if config.get("model_type") in _SHIFTED and isinstance(config.get("pad_token_id"), int):
         return int(config.get("max_position_embeddings", 514)) - int(config["pad_token_id"]) - 1
-    for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+    for key in (
+        "max_encoder_position_embeddings",
+        "max_position_embeddings",
+        "n_positions",
+        "max_seq_len",
+        "seq_length",
+    ):
         value = config.get(key)
         if isinstance(value, int) and value > 0:
             return value

@@ -17,7 +17,7 @@ from tuneval.engine.hf.weights.heads import OF_TASK, head_of_model
 from tuneval.errors import AdapterError, VariantError
 from tuneval.types import READS_TEXTS, Head
 
-ANSWERED: frozenset[Head] = frozenset(("causal", "classification"))
+ANSWERED: frozenset[Head] = frozenset(("causal", "classification", "seq2seq", "tokens"))
 """Heads that the hf backend has a pass for: ``engine/hf/passes``."""
 _OTHERS = re.compile(
     r".*(ForQuestionAnswering|ForMultipleChoice|RewardModel|ForImageClassification|ForNextSentencePrediction)"
@@ -81,6 +81,19 @@ def about_missing_head(config: Mapping[str, Any]) -> list[str]:
     if not architecture.endswith("Model") or architecture.endswith("LMHeadModel"):
         return []
     return [f"a {architecture} was saved without a head for text: is it an embedding model?"]
+
+
+def about_prefixes(config: Mapping[str, Any]) -> list[str]:
+    """T5 was trained with a word for each task in front of its text; nobody but the user knows which one."""
+    tasks = config.get("task_specific_params")
+    settings = tasks.values() if isinstance(tasks, Mapping) else ()
+    found = [one.get("prefix") for one in settings if isinstance(one, Mapping)]
+    prefixes = ", ".join(f'"{one}"' for one in found if isinstance(one, str) and one)
+    if not prefixes:
+        return []
+    return [
+        f"config.json names prefixes of tasks ({prefixes}): none is added by itself, --prompt words it"
+    ]
 
 
 def check_adapter_kind(settings: Mapping[str, Any], version: object, given: str) -> None:

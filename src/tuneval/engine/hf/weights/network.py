@@ -47,6 +47,12 @@ class Network:
         return bool(getattr(config, "is_prompt_learning", False))
 
     @property
+    def way(self) -> str:
+        """How texts go through it, in words, where one head has one way."""
+        is_single = not self.can_pad or self.own_forward is not None
+        return "one row at a time" if is_single else "padded batches"
+
+    @property
     def body(self) -> Any:
         """The decoder below the head; adapters inside it act."""
         return getattr(self.model, self.model.base_model_prefix)
