@@ -14,6 +14,11 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from tiny_models import CORPUS
 
 PAD, END, BEGIN = "<pad>", "</s>", "<s>"
+POSITIONS = (
+    "max_position_embeddings",
+    "max_encoder_position_embeddings",
+    "max_decoder_position_embeddings",
+)
 # One set of names for all families; each takes those that it knows.
 SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("hidden_size", "d_model"), 32),
@@ -22,8 +27,7 @@ SETTINGS: dict[str, Any] = {
     **dict.fromkeys(("num_heads", "encoder_attention_heads", "decoder_attention_heads"), 4),
     **dict.fromkeys(("num_encoder_layers", "num_decoder_layers"), 2),
     **dict.fromkeys(("num_encoder_attention_heads", "num_decoder_attention_heads"), 4),
-    **dict.fromkeys(("max_position_embeddings", "n_positions"), 128),
-    **dict.fromkeys(("max_encoder_position_embeddings", "max_decoder_position_embeddings"), 128),
+    **dict.fromkeys(("n_positions", *POSITIONS), 128),
     "d_kv": 8,
     "attention_window": 16,
     "block_size": 8,
@@ -74,7 +78,8 @@ def build_model(folder: Path, family: str = "t5", *, seed: int = 0, **options: A
         **options,
     }
     if "t5" in family:  # relative positions: no table of them
-        del settings["max_position_embeddings"]
+        for name in POSITIONS:
+            del settings[name]
     torch.manual_seed(seed)
     model = AutoModelForSeq2SeqLM.from_config(CONFIG_MAPPING[family](**settings)).eval()
     model.save_pretrained(folder)
