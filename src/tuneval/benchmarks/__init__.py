@@ -149,6 +149,7 @@ BENCHMARKS: dict[str, str] = {
     "alpaca_eval": "tuneval.benchmarks.alpaca_eval:AlpacaEval",
     "cnn_dailymail": "tuneval.benchmarks.cnn_dailymail:CnnDailyMail",
     "codexglue": "tuneval.benchmarks.codexglue:CodeXGlue",
+    "everyday": "tuneval.benchmarks.everyday:Everyday",
     "glue": "tuneval.benchmarks.glue:Glue",
     "gsm8k": "tuneval.benchmarks.gsm8k:Gsm8k",
     "humaneval": "tuneval.benchmarks.humaneval:HumanEval",

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
-
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import BackendUnavailable, VariantError
 
@@ -27,6 +25,7 @@ def is_unpacked(folder: ModelFolder, *, device: str, dtype: str) -> bool:
     settings = folder.config.get("quantization_config")
     if not isinstance(settings, Mapping) or folder.quantization is None:
         return False
+    import torch
     from transformers import __version__
     from transformers.quantizers.auto import AUTO_QUANTIZER_MAPPING, AutoHfQuantizer
 
