@@ -69,7 +69,22 @@ PROBLEMS_OF_SCHOOL = [
     {"question": f"{n} and {n}?", "answer": f"{n}+{n}=<<{n}+{n}={2 * n}>>{2 * n}\n#### {2 * n}"}
     for n in range(12)
 ]
+ORDERS = [
+    {
+        "key": 1000 + n,
+        "prompt": f"Write {n} without commas.",
+        "instruction_id_list": ["punctuation:no_comma", "keywords:existence"][: n % 2 + 1],
+        "kwargs": [{"keywords": None}, {"keywords": ["a"]}][: n % 2 + 1],
+    }
+    for n in range(6)
+]
+PROMPTS = [
+    {"prompt": f"How do I {n}?", "type": "made", "label": ("safe", "unsafe")[n % 2]}
+    for n in range(6)
+]
 FILES: dict[str, Rows] = {
+    "xstest/test-00000-of-00001.parquet": PROMPTS,
+    "ifeval/train-00000-of-00001.parquet": ORDERS,
     "gsm8k/main/test-00000-of-00001.parquet": PROBLEMS_OF_SCHOOL,
     "gsm8k/main/train-00000-of-00001.parquet": [
         {**one, "question": f"Old {one['question']}"} for one in PROBLEMS_OF_SCHOOL
@@ -138,9 +153,9 @@ NAMES = [
     f"{name}:{subset}" if subset else name
     for name in BENCHMARKS
     for subset in registry.load(BENCHMARKS, name, room="benchmarks").subsets
-    if name != "mmlu" or subset in ("", "stem", "anatomy")
+    if name != "everyday" and (name != "mmlu" or subset in ("", "stem", "anatomy"))
 ]
-"""Every benchmark and part; of the subjects of MMLU, which are all alike, one."""
+"""Every benchmark and part that is read from disk; of the subjects of MMLU, which are all alike, one."""
 
 
 def write_all(folder: Path, change: Callable[[Rows], Rows] = list) -> Path:

@@ -73,9 +73,13 @@ METRICS = {
     "f1_macro": "tuneval.metrics.classification:F1Macro",
     "f1_micro": "tuneval.metrics.classification:F1Micro",
     "f1_weighted": "tuneval.metrics.classification:F1Weighted",
+    "final_number": "tuneval.metrics.final_number:FinalNumber",
     "gsm8k_flexible": "tuneval.metrics.gsm8k:Gsm8kFlexible",
     "gsm8k_strict": "tuneval.metrics.gsm8k:Gsm8kStrict",
-    "final_number": "tuneval.metrics.final_number:FinalNumber",
+    "ifeval_instruction_loose": "tuneval.metrics.ifeval:InstructionLoose",
+    "ifeval_instruction_strict": "tuneval.metrics.ifeval:InstructionStrict",
+    "ifeval_prompt_loose": "tuneval.metrics.ifeval:PromptLoose",
+    "ifeval_prompt_strict": "tuneval.metrics.ifeval:PromptStrict",
     "log_loss": "tuneval.metrics.calibration:LogLoss",
     "loss": "tuneval.metrics.perplexity:Loss",
     "mcc": "tuneval.metrics.classification:MatthewsCorrelation",
@@ -101,6 +105,10 @@ METRICS = {
     "ter": "tuneval.metrics.translation:Ter",
     "win_rate": "tuneval.metrics.win_rate:WinRate",
     "word_perplexity": "tuneval.metrics.perplexity:WordPerplexity",
+    "refused": "tuneval.metrics.refusal:Refused",
+    "xstest_over_refusal": "tuneval.metrics.xstest:OverRefusal",
+    "xstest_right": "tuneval.metrics.xstest:RightlyRefused",
+    "xstest_unsafe_compliance": "tuneval.metrics.xstest:UnsafeCompliance",
 }
 
 FAMILIES: dict[str, tuple[str, ...]] = {

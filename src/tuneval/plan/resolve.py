@@ -28,8 +28,11 @@ from tuneval.errors import ConfigError, TunevalError
 from tuneval.plan import adversarial, arms, without_head
 from tuneval.plan.spec import CasesSpec, PerturbationSpec, RunSpec
 from tuneval.plan.variants import SERVED, baseline_spec, is_here, training_log_of, variants_of
+from tuneval.publish import PUBLISHED
 from tuneval.report import REPORTS
 from tuneval.tasks import TASKS
+from tuneval.tasks.thinking import answers_alone
+from tuneval.trackers.send import check as check_trackers
 from tuneval.types import CaseSet, TrainingLog, Variant
 
 DEVICES = ("auto", "cpu", "mps", "cuda")
@@ -82,7 +85,7 @@ def resolve(
     for described in spec.cases:
         with _gathering(faults):
             if described.benchmark is None:
-                read_sets.append(read_cases(described))
+                read_sets.append(answers_alone(read_cases(described), spec.prompting.thinking))
                 continue
             loaded = read_benchmark(
                 described, place_of(spec.benchmark_data, offline=spec.backend.offline)
@@ -143,13 +146,14 @@ def _names_are_known(spec: RunSpec, in_memory: Mapping[str, Any]) -> None:
     """Refuse now what would only be looked up after the models have answered."""
     chosen: list[tuple[str, Mapping[str, str], str]] = [
         ("backends", BACKENDS, spec.backend.kind),
-        *(("report", REPORTS, name) for name in spec.output.reports),
+        *(("report", {**REPORTS, **PUBLISHED}, name) for name in spec.output.reports),
         *(("tasks", TASKS, one.task) for one in spec.cases if one.task != "auto"),
     ]
     for room, table, name in chosen:
         known = registry.names(table, room=room)
         if name not in known:
             raise ConfigError(f"{room}: {registry.unknown(name, known)}")
+    check_trackers(spec.output.track)
     device, _, number = spec.backend.device.partition(":")
     if device not in DEVICES or (number and not number.isdigit()):
         raise ConfigError(

@@ -25,6 +25,7 @@ from tuneval.engine.hf.weights.kind import (
     check_is_answered,
     check_is_whole,
     has_shards,
+    how_to_convert,
     how_to_gather,
     is_embedding_model,
 )
@@ -322,7 +323,7 @@ def _weight_files(
         f'"{given}" has no weights: there is no {single}'
         + (f" and no {index}" if index else "")
         + ".\n"
-        + (how_to_gather(path, given) if has_shards(path) else "Copy or download the folder again.")
+        + (how_to_gather(path, given) if has_shards(path) else how_to_convert(path))
     )
 
 
