@@ -265,7 +265,7 @@ class BackendSpec(_Strict):
     quantization: Literal["none", "8bit", "4bit"] = "none"
     """Load weights in 8 or 4 bits."""
     head_labels: Texts = ()
-    """What the outputs of a head over labels are called, in order."""
+    """What the outputs of classifiers are called, in their order."""
     context_length: PositiveInt | None = None
     """Longest input in tokens; more than the folder says only for T5 and its like."""
 
@@ -340,7 +340,7 @@ class RunSpec(_Strict):
     baseline: str | None = None
     """Name of the arm that the others are compared with; left out: the first whole model."""
     base_as: Literal["auto", "lm", "none"] = "auto"
-    """What a base without a head over labels is beside classifiers."""
+    """What the base of a classifier without a head of its own is asked as; none: the commonest label alone."""
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
     """Test files and benchmarks."""
     train_data: str | None = None
