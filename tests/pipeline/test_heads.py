@@ -16,7 +16,9 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from tiny_models import build_classifier, build_label_adapter, edit_json
 from tuneval.api import RunResult, compare
 from tuneval.engine.hf.backend import HFBackend, HFOptions
+from tuneval.engine.scripted import ScriptedBackend
 from tuneval.errors import ConfigError, DataError, VariantError
+from tuneval.pipeline.majority import begin as begin_majority
 from tuneval.pipeline.prompts import show_from_folders
 from tuneval.plan.resolve import resolve
 from tuneval.plan.words import describe_run
@@ -282,3 +284,18 @@ def test_classifiers_in_memory(heads: Heads, tmp_path: Path) -> None:
     stored = run(heads, heads.encoder, heads.encoders_adapter, tmp_path)
     for mine, theirs in zip(result.predictions["tuned"], stored.predictions["lora"], strict=True):
         assert mine.label_probabilities == pytest.approx(theirs.label_probabilities, abs=1e-6)
+
+
+def test_a_set_with_other_labels_has_its_own_commonest(heads: Heads, tmp_path: Path) -> None:
+    spec = describe_run(
+        base=str(heads.encoder),
+        adapters=[str(heads.encoders_adapter)],
+        data=[str(heads.data), str(write(tmp_path / "other.jsonl", rows(20, labels=("x", "y"))))],
+    )
+    plan, complete = begin_majority(resolve(spec))
+    backend = complete(ScriptedBackend({}))
+    own = plan.variants[0]
+    for cases, top in zip(plan.case_sets, ("positive", "x"), strict=True):
+        task = Classify(Classify.Options(labels=cases.labels))
+        case = cases.cases[-1]
+        assert task.read(case, list(backend.answer(own, task.ask(case)))).label == top

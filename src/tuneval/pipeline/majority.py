@@ -32,6 +32,9 @@ def begin(plan: Plan) -> tuple[Plan, Complete]:
     decisive = next((one for one in plan.case_sets if one.is_decisive), plan.case_sets[0])
     counted = training or decisive
     labels = counts_of(counted, decisive.labels or ())
+    for others in plan.case_sets:  # sets with other labels have a commonest one of their own
+        for label, n in counts_of(others, others.labels or ()).items():
+            labels.setdefault(label, n)
     number = _mean(counted.cases) if not labels else None
     where = (
         f"counted in {training.source}"
@@ -42,10 +45,11 @@ def begin(plan: Plan) -> tuple[Plan, Complete]:
     if number is not None:
         note = f"{own.name}: answers {number} to every case, the mean; {where}"
     else:
-        top = max(labels, key=lambda label: labels[label], default="")
-        n = sum(labels.values())
-        share = f"{labels.get(top, 0) / max(1, n):.1%}"
-        note = f'{own.name}: answers "{top}" to every case ({share} of {n:,}), {where}'
+        told_of = {label: labels[label] for label in decisive.labels or labels}
+        top = max(told_of, key=lambda label: told_of[label], default="")
+        total = sum(told_of.values())
+        share = f"{told_of.get(top, 0) / max(1, total):.1%}"
+        note = f'{own.name}: answers "{top}" to every case ({share} of {total:,}), {where}'
     told = replace(plan, notes=tuple(dict.fromkeys((*plan.notes, note))))
     return told, lambda backend: WithMajority(backend, labels, number)
 

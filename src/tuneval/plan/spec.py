@@ -265,9 +265,9 @@ class BackendSpec(_Strict):
     quantization: Literal["none", "8bit", "4bit"] = "none"
     """Load weights in 8 or 4 bits."""
     head_labels: Texts = ()
-    """Labels of a head over labels, in the order of its outputs."""
+    """What the outputs of classifiers are called, in their order."""
     context_length: PositiveInt | None = None
-    """Most tokens that a model with relative positions (T5) reads."""
+    """Longest input in tokens; more than the folder says only for T5 and its like."""
 
 
 class JudgeSpec(_Strict):
@@ -340,7 +340,7 @@ class RunSpec(_Strict):
     baseline: str | None = None
     """Name of the arm that the others are compared with; left out: the first whole model."""
     base_as: Literal["auto", "lm", "none"] = "auto"
-    """What the base of a classifier is asked as, which has no trained head."""
+    """What the base of a classifier without a head of its own is asked as; none: the commonest label alone."""
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
     """Test files and benchmarks."""
     train_data: str | None = None
