@@ -27,6 +27,7 @@ from tuneval.data.fields import (
     text_of,
     turns_of,
     value_of,
+    words_of,
 )
 from tuneval.data.formats import Fields, Row, Table, kind, quote
 from tuneval.data.labels import class_text
@@ -354,6 +355,13 @@ def _accepted(value: object, functions: str, column: str) -> str:
     return json_of({"accepted": pairs})
 
 
+def _tagged_words(row: Fields, columns: Mapping[str, str]) -> Reading:
+    words, tags = (words_of(row, columns, key) for key in ("words", "tags"))
+    if len(words) != len(tags):
+        raise RowFault(f"{len(words)} words and {len(tags)} tags, expected as many")
+    return Reading({"text": " ".join(words)}, (" ".join(tags),))
+
+
 def _multiple_choice(table: Table, columns: Mapping[str, str]) -> Prepared:
     settled = choices.settle(table, columns)
 
@@ -377,7 +385,8 @@ def _unprepared(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 # ---- the table -----------------------------------------------------------------------------------
 
-_FREE = ("generate", "classify", "language_model", "extract")
+_FREE = ("generate", "classify", "language_model", "extract", "regression")
+_LABELLED = ("classify", "generate", "regression")
 _CHATS: Tiers = (("messages",), ("conversations",), ("conversation",))
 _ANSWERS = (*REFERENCES, *LABELS)
 
@@ -386,9 +395,15 @@ LAYOUTS = (
         "messages", "messages", "messages", {"messages": _CHATS},
         _FREE, _messages, {"system": SYSTEMS}, decided_by_references=True,
     ),
+    Layout(
+        "tagged words", "words", "tags",
+        {"words": (("tokens",), ("words",)),
+         "tags": (("ner_tags",), ("tags", "ner", "labels"), ("pos_tags", "chunk_tags"))},
+        ("tag",), _tagged_words,
+    ),
     Layout(  # only when the user names the label's column: else the last turn is the reference
         "labelled messages", "messages", "label", {"messages": _CHATS, "label": ()},
-        ("classify", "generate"), _labelled_messages,
+        _LABELLED, _labelled_messages,
     ),
     Layout(
         "prompt and completion", "prompt", "completion",
@@ -404,7 +419,7 @@ LAYOUTS = (
     ),
     Layout(
         "labelled text", "text", "label", {"text": TEXTS, "label": LABELS},
-        ("classify", "generate", "multilabel"), _labelled,
+        (*_LABELLED, "multilabel"), _labelled,
         {**_AROUND, "context": (*PASSAGES, ("text",))},
         is_named=True, prepare=_one_label_or_several,
     ),
@@ -412,7 +427,7 @@ LAYOUTS = (
         Layout(
             "pair of texts", "text", "label",
             {"context": ((first,),), "text": ((second,),), "label": (*LABELS, *REFERENCES)},
-            ("classify", "generate"), _pair, _TOLD,
+            _LABELLED, _pair, _TOLD,
         )
         for first, second in PAIRS
     ),

@@ -267,6 +267,10 @@ class BackendSpec(_Strict):
     """Whose tokenizer an adapter uses."""
     quantization: Literal["none", "8bit", "4bit"] = "none"
     """Load weights in 8 or 4 bits."""
+    head_labels: Texts = ()
+    """What the outputs of classifiers are called, in their order."""
+    context_length: PositiveInt | None = None
+    """Longest input in tokens; more than the folder says only for T5 and its like."""
 
 
 class JudgeSpec(_Strict):
@@ -338,6 +342,8 @@ class RunSpec(_Strict):
     """The arms of the comparison."""
     baseline: str | None = None
     """Name of the arm that the others are compared with; left out: the first whole model."""
+    base_as: Literal["auto", "lm", "none"] = "auto"
+    """What the base of a classifier without a head of its own is asked as; none: the commonest label alone."""
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
     """Test files and benchmarks."""
     train_data: str | None = None

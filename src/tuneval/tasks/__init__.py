@@ -40,7 +40,9 @@ TASKS = {
     "multilabel": "tuneval.tasks.multilabel:Multilabel",
     "preference": "tuneval.tasks.preference:Preference",
     "tool_call": "tuneval.tasks.tool_call:ToolCall",
+    "regression": "tuneval.tasks.regression:Regression",
     "language_model": "tuneval.tasks.language_model:LanguageModel",
+    "tag": "tuneval.tasks.tag:Tag",
     "judge": "tuneval.tasks.judge:Judge",
 }
 
