@@ -1,6 +1,6 @@
 """Tune the TinyStories model to write what a request says as JSON: LoRA, and fully.
 
-225 real requests of SNIPS are learned, 113 are kept for the test; both are written as files. Nothing is
+226 real requests of SNIPS are learned, 112 are kept for the test; both are written as files. Nothing is
 downloaded: model and requests lie in the project's shared data folder.
 
     python examples/snips/train.py
