@@ -19,6 +19,7 @@ from tuneval.data.select import few_shot
 from tuneval.engine import BACKENDS, Backend
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
+from tuneval.pipeline.folder import answers_home
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import BackendSpec, CasesSpec, MetricsSpec, RunSpec
 from tuneval.tasks import Task
@@ -214,5 +215,7 @@ def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
     chosen = {name: value for name, value in options.items() if name in accepted or takes_any}
     if models is not None:
         chosen["models"] = models
+    if "memory" in accepted:
+        chosen["memory"] = answers_home().with_name("canaries")
     backend: Backend = kind(record(**chosen)) if record else kind(**chosen)
     return backend

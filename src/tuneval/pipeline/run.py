@@ -38,11 +38,14 @@ from tuneval.pipeline.folder import (
     write_result,
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
+from tuneval.pipeline.judging.begin import check as check_judge
 from tuneval.pipeline.prompts import Prompts, Show, look_at_prompts, show_of
+from tuneval.pipeline.serving import fit
 from tuneval.pipeline.wording_trial import AskVariants, Trial, Trialled, begin_trial
 from tuneval.plan.gates import parse_conditions, refuse_unknown
 from tuneval.plan.resolve import Plan, resolve
 from tuneval.plan.spec import RunSpec
+from tuneval.plan.variants import SERVED
 from tuneval.runs.gate import gates_of, hold
 from tuneval.tasks import Task
 from tuneval.types import (
@@ -88,7 +91,7 @@ def run(
     """
     started = time.monotonic()
     progress = progress or NoProgress()
-    plan = with_perturbed_twins(resolve(spec, in_memory=models))
+    plan, server = met_at_server(with_perturbed_twins(resolve(spec, in_memory=models)))
     spec = plan.spec
     asked, chosen = tasks_and_metrics(plan)
     refuse_gates(plan, chosen)
@@ -104,7 +107,7 @@ def run(
     with only_owner_of(folder):
         if announce:
             announce(plan, None, folder)
-        backend = make_backend(spec, models)
+        backend = server or make_backend(spec, models)
         journal = Journal(answers_home())
         try:
             plan, seen = look_at_prompts(plan, asked, show_of(backend))
@@ -171,6 +174,16 @@ def run(
         result = hold(seen.join(result), gates_of(result), spec.output.fail_on)
         write_result(folder, result, spec.output.reports)
     return result
+
+
+def met_at_server(plan: Plan) -> tuple[Plan, Backend | None]:
+    """Fit the plan to a server, which is met before anything is asked of it; None without one."""
+    if plan.spec.backend.kind not in SERVED:
+        return plan, None
+    if plan.spec.judge is not None:
+        check_judge(plan)  # what is wrong without any server is said first
+    server = make_backend(plan.spec, None)
+    return fit(plan, server), server
 
 
 def assess_all(

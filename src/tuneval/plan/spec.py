@@ -181,13 +181,24 @@ class StatisticsSpec(_Strict):
     decided_margin_points: float | None = Field(default=None, gt=0)
 
 
+def _tokenizers(value: Any) -> Any:
+    """One folder is that of every variant's tokenizer; a mapping names variants."""
+    return {"*": value} if isinstance(value, str) else value
+
+
 class BackendSpec(_Strict):
-    """What runs the models, and on what."""
+    """What runs the models, and on what.
+
+    ``tokenizers``: behind a server, variant name -> folder of its tokenizer ("*": every other).
+    """
 
     kind: str = "hf"
     base_url: ServerUrl | None = None
     timeout_seconds: PositiveFloat = 120.0
     give_up_seconds: PositiveFloat = 600.0
+    tokenizers: Annotated[Mapping[str, str], BeforeValidator(_tokenizers)] = Field(
+        default_factory=dict
+    )
     device: str = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     batch_size: Literal["auto"] | PositiveInt = "auto"
@@ -446,4 +457,8 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
         }
     )
     output = spec.output.model_copy(update={"dir": path_of(spec.output.dir)})
-    return spec.model_copy(update={"variants": variants, "cases": cases, "output": output})
+    tokenizers = {name: str(place(folder)) for name, folder in spec.backend.tokenizers.items()}
+    backend = spec.backend.model_copy(update={"tokenizers": tokenizers})
+    return spec.model_copy(
+        update={"variants": variants, "cases": cases, "output": output, "backend": backend}
+    )
