@@ -77,6 +77,7 @@ def choice(tokens: list[str], text: str, offsets: list[int] | None = None) -> di
         pytest.param(["a", " \ufffd", "\ufffd", " c", " d"], [0, 1, 3, 4, 6], "a \u00e9 c", 4, id="parts, drifting"),
         pytest.param(["<s>", "\ufffd", "\ufffd", "\ufffd", " c", " d"], [0, 3, 4, 5, 6, 8], "\u4eac c", 5, id="parts first"),
         pytest.param(["a", "\ufffd", "\ufffd", " d"], [0, 1, 2, 3], "a\u00e9", 3, id="parts last"),
+        pytest.param(["<s>", "a", "", "", "", "8", " d"], [0, 3, 4, 4, 4, 4, 5], "a\ufffd8", 6, id="parts not spelled"),
     ],
 )  # fmt: skip
 def test_the_tokens_of_a_text_are_told_from_what_follows(

@@ -249,7 +249,7 @@ def _compared(
     tail = [one for one in echoed if one.start >= len(probe)]
     found = []
     for mine, its in zip(drawn, tail, strict=False):
-        if mine.token != its.token:
+        if mine.token != its.token or echo.is_part(mine):
             break
         if mine.nats is not None and its.nats is not None:
             found.append((mine.token, mine.nats, its.nats))

@@ -64,9 +64,11 @@ def of_text(choice: Mapping[str, Any], text: str) -> list[Told] | None:
     told = told_tokens(choice)
     if told is None or not str(choice.get("text", "")).lstrip().startswith(text.lstrip()[:1]):
         return None
-    starts = _starts_by_spelling(told, text)
-    if starts is None:
-        starts = _starts_by_offset(choice, told, text)
+    starts = (
+        _starts_by_spelling(told, text)
+        or _starts_by_offset(choice, told)
+        or _starts_beside_parts(told, text)
+    )
     if starts is None:
         raise ValueError("the echoed tokens do not spell the text")
     return [
@@ -111,25 +113,20 @@ def _starts_by_spelling(told: Sequence[Told], text: str) -> list[int] | None:
     return starts
 
 
-def _starts_by_offset(
-    choice: Mapping[str, Any], told: Sequence[Told], text: str
-) -> list[int] | None:
-    """Where tokens do not spell the text, as where one character is several of them: the server's
-    own offsets, as long as they are places in what it echoed."""
+def _starts_by_offset(choice: Mapping[str, Any], told: Sequence[Told]) -> list[int] | None:
+    """The server's own offsets, where they say more than how long the tokens before are spelled.
+
+    Some servers add those lengths up, a start token's and that of a part of a character among them:
+    such offsets are no places in the text.
+    """
     offsets = (choice.get("logprobs") or {}).get("text_offset")
     if not isinstance(offsets, list) or len(offsets) != len(told):
         return None
     if any(isinstance(one, bool) or not isinstance(one, int) for one in offsets):
         return None
-    if any(a > b for a, b in itertools.pairwise(offsets)):
-        return None
-    # Some add the lengths of tokens up, a part of a character counting as one: then they drift.
-    is_drifting = any(_PARTIAL in one.token for one in told) and all(
-        b - a == len(one.token) for a, b, one in zip(offsets, offsets[1:], told, strict=False)
-    )
-    if is_drifting:
-        return _starts_beside_parts(told, text)
-    return list(offsets)
+    steps = [b - a for a, b in itertools.pairwise(offsets)]
+    is_sum = all(step == len(one.token) for step, one in zip(steps, told, strict=False))
+    return None if is_sum or min(steps, default=0) < 0 else list(offsets)
 
 
 def _starts_beside_parts(told: Sequence[Told], text: str) -> list[int] | None:
@@ -149,18 +146,21 @@ def _walk(told: Sequence[Told], text: str) -> list[int] | None:
         starts.append(place)
         if place >= len(text):
             continue
-        if _PARTIAL not in one.token:
+        if not is_part(one):
             if not text.startswith(one.token, place):
                 return None
             place += len(one.token)
-            continue
-        after = next((t.token for t in told[number + 1 :] if _PARTIAL not in t.token), None)
-        end = len(text) if after is None else text.find(after, place)
-        if end < 0:  # what follows is drawn already
-            end = len(text)
-        is_last_part = number + 1 == len(told) or _PARTIAL not in told[number + 1].token
-        place = end if is_last_part else place
+        elif number + 1 == len(told):
+            return None  # does it end the text, or was it drawn after it?
+        elif not is_part(told[number + 1]):
+            end = text.find(told[number + 1].token, place)
+            place = end if end >= 0 else len(text)  # what follows is drawn already
     return starts if place >= len(text) else None
+
+
+def is_part(one: Told) -> bool:
+    """Whether a token holds a part of a character only: some spell it so, and some not at all."""
+    return not one.token or _PARTIAL in one.token
 
 
 def _with_best(nats: Any, top: Any) -> tuple[float | None, float | None]:
