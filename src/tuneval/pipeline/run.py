@@ -180,10 +180,15 @@ def met_at_server(plan: Plan) -> tuple[Plan, Backend | None]:
     """Fit the plan to a server, which is met before anything is asked of it; None without one."""
     if plan.spec.backend.kind not in SERVED:
         return plan, None
+    server = make_backend(plan.spec, None)
+    return fitted(plan, server), server
+
+
+def fitted(plan: Plan, server: Backend) -> Plan:
+    """The plan with what it leaves open to a server."""
     if plan.spec.judge is not None:
         check_judge(plan)  # what is wrong without any server is said first
-    server = make_backend(plan.spec, None)
-    return fit(plan, server), server
+    return fit(plan, server)
 
 
 def assess_all(
