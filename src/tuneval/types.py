@@ -17,6 +17,11 @@ SCHEMA_VERSION = 1
 """Version of ``result.json``; raised whenever a reader of the old form would misread the new one."""
 
 VariantKind = Literal["base", "adapter", "full", "judge"]
+Head = Literal["causal", "seq2seq", "classification", "tokens"]
+"""What a variant's answers come from: a language model from left to right, one with an encoder before it,
+a head over labels of a whole text (or over one number), a head over the tags of its words."""
+READS_TEXTS: frozenset[Head] = frozenset(("classification", "tokens"))
+"""Heads that are no language models: they read the bare texts of a case, not a prompt."""
 Decision = Literal["better", "worse", "equivalent", "undecided"]
 PROMPT_FORMAT = "~prompt format"
 """Key in the inputs of a twin that is asked in another prompt format; its value is one of
@@ -126,6 +131,7 @@ class Variant:
     ``model`` is a local folder or a hub id (for an adapter: that of its base). Adapters of one
     ``recipe`` differ in their ``training_seed`` alone and are reported as one row. Those of one
     ``training_run`` are its checkpoints, in order of ``step`` (steps or epochs, as their folders count).
+    ``head`` is what its folder holds, of an adapter: what it was trained for.
     """
 
     name: str
@@ -140,6 +146,7 @@ class Variant:
     trust_remote_code: bool = False
     training_run: str | None = None
     step: int | None = None
+    head: Head = "causal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +192,8 @@ class Request:
     template, and where the tokenizer has none the plain template (contents joined; see
     ``engine/hf/text/render.py``). Exactly one of ``continuation`` and ``decoding`` is set. An empty text
     prompt means: score from the beginning-of-sequence token on. ``with_token_logprobs`` asks for
-    the log-probability of every scored token.
+    the log-probability of every scored token. ``texts``: the bare texts of the case (one, or a pair), which
+    a head that is no language model reads instead of ``prompt``.
     """
 
     id: str
@@ -194,6 +202,7 @@ class Request:
     continuation: str | None = None
     decoding: Decoding | None = None
     with_token_logprobs: bool = False
+    texts: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert (self.continuation is None) != (self.decoding is None), self.id

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tuneval.engine.answer import answer
 from tuneval.engine.journal import Journal
 from tuneval.engine.scripted import ScriptedBackend
 from tuneval.errors import BackendError
-from tuneval.types import Completion, Decoding, Request, Response, Variant
+from tuneval.types import Completion, Decoding, Head, Request, Response, Variant
 
 BASE = Variant("base", "base", "small")
 
@@ -62,6 +63,26 @@ def test_the_same_content_is_asked_once(tmp_path: Path) -> None:
     assert [request.id for _, request in backend.asked] == ["r0", "r1"]
     assert [answers[f"r{n}"].loglikelihood for n in (0, 2, 3)] == [answers["r0"].loglikelihood] * 3
     assert [answers[one].request_id for one in answers] == ["r0", "r1", "r2", "r3"]
+
+
+@pytest.mark.parametrize(
+    ("head", "n_new"), [("causal", 0), ("seq2seq", 0), ("classification", 2), ("tokens", 2)]
+)
+def test_bare_texts_count_where_a_head_reads_them(head: Head, n_new: int, tmp_path: Path) -> None:
+    variant = replace(BASE, head=head)
+    plain = likelihoods("a", "b")
+    with_texts = [replace(request, texts=("one", "two")) for request in plain]
+    with Journal(tmp_path) as journal:
+        answer(ScriptedBackend({"": "a"}), variant, plain, journal)
+    again = ScriptedBackend({"": "a"})
+    with Journal(tmp_path) as journal:
+        answer(again, variant, with_texts, journal)
+    assert len(again.asked) == n_new
+    reworded = [replace(request, prompt="y") for request in with_texts]
+    with Journal(tmp_path) as journal:
+        answer(again, variant, reworded, journal)
+    # Another wording is another question to a language model, and none to a head over texts.
+    assert len(again.asked) == 2
 
 
 def test_the_second_time_nothing_is_asked(tmp_path: Path) -> None:

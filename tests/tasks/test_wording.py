@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tuneval.errors import ConfigError
-from tuneval.tasks.wording import Wording, fill, joiner, question_of, render
+from tuneval.tasks.wording import Wording, fill, joiner, question_of, render, texts_of
 from tuneval.types import COLUMN_NAMES, OWN, Case, Message
 
 USER, ASSISTANT, SYSTEM = (
@@ -81,6 +81,27 @@ def test_fill_refuses(template: str, inputs: dict[str, object], message: str | N
 )
 def test_default_wording(inputs: dict[str, object], expected: str) -> None:
     assert question_of(Case("c", inputs), "Label:") == expected
+
+
+@pytest.mark.parametrize(
+    ("inputs", "texts"),
+    [
+        ({"text": "a"}, ("a",)),
+        ({"context": "premise", "text": "hypothesis"}, ("premise", "hypothesis")),
+        ({"context": "passage", "question": "q"}, ("q", "passage")),
+        ({"question": "q"}, ("q",)),
+        ({"instruction": "i", "input": "x"}, ("i\nx",)),
+        ({"article": "long"}, ("long",)),
+        ({"prompt": "exact "}, ("exact ",)),
+        (
+            {"messages": (Message("system", "s"), Message("user", "u"), Message("assistant", "a"))},
+            ("u",),
+        ),
+        ({"other": "o"}, ()),
+    ],
+)
+def test_bare_texts(inputs: dict[str, object], texts: tuple[str, ...]) -> None:
+    assert texts_of(Case("c", inputs)) == texts
 
 
 def test_without_a_known_column_a_template_is_asked_for() -> None:

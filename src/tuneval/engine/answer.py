@@ -9,7 +9,7 @@ from dataclasses import replace
 from tuneval.engine import Backend
 from tuneval.engine.journal import Journal, key_of
 from tuneval.errors import BackendError
-from tuneval.types import NoProgress, Progress, Request, Response, Variant
+from tuneval.types import READS_TEXTS, NoProgress, Progress, Request, Response, Variant
 
 
 def answer(
@@ -40,6 +40,7 @@ def answer(
     BackendError
         The backend answered a request twice, not at all, or with something else than was asked.
     """
+    requests = [_as_read(request, variant) for request in requests]
     ids = [request.id for request in requests]
     assert len(set(ids)) == len(ids), "request ids must be unique"
     progress = progress or NoProgress()
@@ -61,6 +62,14 @@ def answer(
         journal.flush()
         progress.end()
     return {one: replace(answers[one], variant=variant.name) for one in ids}
+
+
+def _as_read(request: Request, variant: Variant) -> Request:
+    """The request with nothing in it that the variant's head does not read, so that no answer is asked
+    again for what cannot change it."""
+    if not request.texts or variant.head in READS_TEXTS:
+        return request
+    return replace(request, texts=())
 
 
 def _by_content(requests: Sequence[Request]) -> dict[str, list[Request]]:

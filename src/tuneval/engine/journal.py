@@ -41,7 +41,9 @@ _DEFAULTS = {one.name: one.default for one in fields(Response)}
 def content_of(request: Request) -> dict[str, Any]:
     """Return what is asked, without the ids that say for whom."""
     prompt: Any = request.prompt
-    if not isinstance(prompt, str):
+    if request.texts:  # read instead of the prompt
+        prompt = {"texts": list(request.texts)}
+    elif not isinstance(prompt, str):
         prompt = [[turn.role, turn.content] for turn in prompt]
     return {
         "prompt": prompt,

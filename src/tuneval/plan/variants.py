@@ -125,6 +125,7 @@ def variants_of(
                 kind=kind,
                 model=str(one.model),
                 training_log=None if kind == "base" else one.training_log,
+                head=folder.head or "causal",
                 **shared,  # type: ignore[arg-type]
             )
         ]
@@ -156,6 +157,7 @@ def variants_of(
                 recipe=one.name if len(one.adapter) > 1 else None,
                 training_seed=seed,
                 training_log=one.training_log,
+                head=folder.adapter_head or base_folder.head or "causal",
                 **{**shared, "revision": base.revision},  # type: ignore[arg-type]
             )
         )

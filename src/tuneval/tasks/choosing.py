@@ -14,7 +14,7 @@ from tuneval.tasks import options
 from tuneval.tasks.likelihood import NORMALIZATIONS, choice_scores, softmax
 from tuneval.tasks.parse import problem_of, unparsed
 from tuneval.tasks.thinking import INSIDE, Thinking, one_of_thinking, without_thinking
-from tuneval.tasks.wording import Examples, Wording, joiner, usual_stop
+from tuneval.tasks.wording import Examples, Wording, joiner, texts_of, usual_stop
 from tuneval.types import Case, Decoding, Prediction, Request, Response
 
 
@@ -85,16 +85,23 @@ class Choosing:
 
     def ask(self, case: Case, wording: Wording, words: Sequence[str]) -> tuple[Request, ...]:
         """One request per answer (``pmi``: a second one without the prompt), or one completion."""
+        texts = texts_of(case)
         if self.is_drawn:
             prompt = wording.prompt_to_complete(case)
-            return (Request(f"{case.id}#0", case.id, prompt, decoding=self.decoding),)
+            return (Request(f"{case.id}#0", case.id, prompt, decoding=self.decoding, texts=texts),)
         prompt = wording.prompt(case)
         asked = [(prompt, wording.continuation(case, one)) for one in words]
         if self.normalize == "pmi":
             lead = "" if isinstance(prompt, str) else joiner(prompt[-1].content)
             asked += [("", lead + one) for _, one in asked]
         return tuple(
-            Request(f"{case.id}#{n}", case.id, one, continuation=continuation)
+            Request(
+                f"{case.id}#{n}",
+                case.id,
+                one,
+                continuation=continuation,
+                texts=texts if n < len(words) else (),
+            )
             for n, (one, continuation) in enumerate(asked)
         )
 

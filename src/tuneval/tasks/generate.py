@@ -13,6 +13,7 @@ from tuneval.tasks.wording import (
     build_wording,
     first_reference,
     question_of,
+    texts_of,
     usual_stop,
 )
 from tuneval.types import Case, Prediction, Request, Response
@@ -78,7 +79,8 @@ class Generate:
     def ask(self, case: Case) -> tuple[Request, ...]:
         """One request, whatever the number of completions."""
         prompt = self.wording.prompt_to_complete(case)
-        return (Request(f"{case.id}#0", case.id, prompt, decoding=self.decoding),)
+        texts = texts_of(case)
+        return (Request(f"{case.id}#0", case.id, prompt, decoding=self.decoding, texts=texts),)
 
     def read(self, case: Case, responses: Sequence[Response]) -> Prediction:
         """Take the first completion as the text; an empty one is an empty text, not a problem."""

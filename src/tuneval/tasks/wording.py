@@ -131,6 +131,30 @@ def question_of(case: Case, cue: str = "") -> str:
     )
 
 
+def texts_of(case: Case) -> tuple[str, ...]:
+    """The bare texts of a case, for a head that is no language model: one, or a pair in its usual order.
+
+    A question stands before its passage, as in the scripts of GLUE and SQuAD; of two texts whose relation
+    is asked, the first column is the first. Of turns, the user's own words.
+    """
+    given = case.inputs
+    passage = (str(given["context"]),) if given.get("context") else ()
+    if "instruction" in given:
+        parts = (str(given[key]) for key in ("instruction", "input") if given.get(key))
+        return ("\n".join(parts),)
+    if "question" in given:
+        return (str(given["question"]), *passage)
+    if "text" in given:
+        return (*passage, str(given["text"]))
+    for key in ("article", "prompt"):
+        if isinstance(given.get(key), str):
+            return (str(given[key]),)
+    turns = given.get("messages")
+    if isinstance(turns, tuple):
+        return ("\n".join(turn.content for turn in turns if turn.role == "user"),)
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Wording:
     """How the cases of one task become prompts.

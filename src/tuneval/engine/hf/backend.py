@@ -10,11 +10,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
+from tuneval import registry
 from tuneval.engine.hf import facts
 from tuneval.engine.hf.options import HFOptions
 from tuneval.engine.hf.passes.generation import Drawn, Job, generate
 from tuneval.engine.hf.passes.loglikelihood import score
 from tuneval.engine.hf.passes.padded import WindowScore
+from tuneval.engine.hf.passes.speaker import Pass, Speaker
 from tuneval.engine.hf.resident import Resident
 from tuneval.engine.hf.text.render import Prompt, Scoring, Window
 from tuneval.engine.hf.text.shown import shown
@@ -24,6 +26,8 @@ from tuneval.engine.hf.weights.loading import resolve_device
 from tuneval.engine.hf.weights.network import Network
 from tuneval.types import Completion, Request, Response, ShownPrompt, Variant, VariantFacts
 
+PASSES: Mapping[str, str] = {}
+"""Head -> the pass that answers for it; a causal language model's are joined below."""
 _SCORED_TOKENS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 _DRAWN_TOKENS = {"cpu": 65536, "cuda": 1 << 20, "mps": 65536}
 _MAX_ROWS = 128
@@ -108,6 +112,9 @@ class HFBackend:
         self.prepare([variant])
         voice = self._voices[variant]
         weights = self._resident.weights(variant, voice)
+        if voice.head in PASSES:
+            yield from self._by_head(weights, voice, variant, requests, known)
+            return
         scored = [request for request in requests if request.continuation is not None]
         drawn = [request for request in requests if request.decoding is not None]
         # The adapter is switched on per batch: between two answers the caller may ask another
@@ -145,6 +152,31 @@ class HFBackend:
         if variant not in self._unproved:
             self._unproved[variant] = self._reader.read(variant)
         return self._unproved[variant]
+
+    def _by_head(
+        self,
+        weights: Weights,
+        voice: Voice,
+        variant: Variant,
+        requests: Sequence[Request],
+        known: Collection[str],
+    ) -> Iterator[Response]:
+        """Answer as a variant whose head has a pass of its own."""
+        answer: Pass = registry.load(PASSES, voice.head, room="passes")
+        budget, max_rows = self._limits(_SCORED_TOKENS)
+
+        def run(network: Network) -> Iterator[Response]:
+            speaker = Speaker(
+                variant.name,
+                network,
+                voice.renderer,
+                facts.end_tokens_of(weights, voice),
+                token_budget=budget,
+                max_rows=max_rows,
+            )
+            return answer(speaker, requests, known)
+
+        yield from self._switched(weights, voice, run)
 
     def _scoring(
         self, weights: Weights, voice: Voice, variant: Variant, requests: Sequence[Request]

@@ -78,7 +78,13 @@ class Resident:
             model = model.to(self._device)
         model.eval()
         return Weights(
-            model, None, device=self._device, name=variant.name, bits=voice.bits, peft=peft
+            model,
+            None,
+            device=self._device,
+            name=variant.name,
+            bits=voice.bits,
+            peft=peft,
+            head=voice.head,
         )
 
     def _load(self, folder: ModelFolder, variant: Variant, voice: Voice) -> Weights:
@@ -96,6 +102,7 @@ class Resident:
             trust_remote_code=variant.trust_remote_code,
             bits=bits,
             placement=placement.place(needed, self._device, free, bits=bits),
+            head=voice.head,
         )
 
     def prove(self, weights: Weights, voice: Voice) -> None:

@@ -20,7 +20,7 @@ from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
 from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, quantization_of
 from tuneval.engine.hf.weights.loading import resolve_dtype
 from tuneval.errors import AdapterError, VariantError
-from tuneval.types import Variant, VariantFacts
+from tuneval.types import Head, Variant, VariantFacts
 
 Key = tuple[str, ...]
 """What variants with the same weights share."""
@@ -44,6 +44,7 @@ class Voice:
     bits: str | None = None
     facts: VariantFacts | None = None
     parts: Mapping[str, object] = field(default_factory=dict)
+    head: Head = "causal"
 
 
 class Reader:
@@ -86,7 +87,7 @@ class Reader:
         key: Key = (
             ("object", str(id(held.inner(module_of(given)))))
             if given is not None
-            else (str(_given(model).path), dtype, str(variant.trust_remote_code))
+            else (str(_given(model).path), dtype, str(variant.trust_remote_code), variant.head)
         )
         renderer = Renderer(
             spoken.tokenizer,
@@ -100,7 +101,15 @@ class Reader:
             ),
         )
         return Voice(
-            key, model, adapter, spoken, renderer, (*warnings, *spoken.warnings), dtype, bits
+            key,
+            model,
+            adapter,
+            spoken,
+            renderer,
+            (*warnings, *spoken.warnings),
+            dtype,
+            bits,
+            head=variant.head,
         )
 
     def _adapter(self, variant: Variant, given: Any) -> tuple[ModelFolder | None, tuple[str, ...]]:
@@ -110,13 +119,13 @@ class Reader:
             return adapter, ()
         if adapter is None and held.is_peft(module_of(given)):
             adapter = held.describe(module_of(given), variant.name)
-            return adapter, _refuse_other_kinds(adapter)
+            return adapter, ()
         if given is None and (adapter is None or not adapter.has_adapter):
             raise AdapterError(
                 f'adapter "{variant.adapter or variant.name}": there is no '
                 f"{ADAPTER_CONFIG}. For a whole model use --full."
             )
-        return adapter, () if adapter is None else _refuse_other_kinds(adapter)
+        return adapter, ()
 
     def _bits(self, model: ModelFolder | None, given: Any) -> str | None:
         """In how many bits a model is, or will be, held."""
@@ -182,13 +191,3 @@ def _given(folder: ModelFolder | None) -> ModelFolder:
 def module_of(given: Any) -> Any:
     """The model of what was given in memory, a tokenizer beside it or not."""
     return given[0] if isinstance(given, tuple) else given
-
-
-def _refuse_other_kinds(adapter: ModelFolder) -> tuple[str, ...]:
-    task = adapter.adapter_settings.get("task_type")
-    if task not in (None, "CAUSAL_LM"):
-        raise AdapterError(
-            f'adapter "{adapter.given}" was trained for task type "{task}"; only adapters of causal '
-            'language models ("CAUSAL_LM") can be compared here.'
-        )
-    return ()

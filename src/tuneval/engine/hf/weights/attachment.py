@@ -19,6 +19,15 @@ from tuneval.engine.hf.weights.held import adapter_path
 from tuneval.engine.hf.weights.network import Network
 from tuneval.engine.hf.weights.placement import in_words
 from tuneval.errors import AdapterError, BackendUnavailable, gather
+from tuneval.types import Head
+
+WRAPPERS: Mapping[Head, str] = {
+    "causal": "PeftModelForCausalLM",
+    "seq2seq": "PeftModelForSeq2SeqLM",
+    "classification": "PeftModelForSequenceClassification",
+    "tokens": "PeftModelForTokenClassification",
+}
+"""Head -> PEFT's class around its model."""
 
 
 class Weights:
@@ -36,11 +45,13 @@ class Weights:
         name: str,
         bits: str | None = None,
         peft: Any = None,
+        head: Head = "causal",
     ) -> None:
         self.folder = folder
         self.name = name
         self.device = device
         self.model = model
+        self.head = head
         self.network = Network(model, device=device, bits=bits)
         # Packed weights hold fewer numbers than the model has.
         self.n_parameters = (
@@ -132,7 +143,8 @@ class Weights:
                 f'adapter "{adapter.given}": "{self.name}" was given in memory with an adapter of '
                 "its own, so no other is attached to it.\nGive the base as a folder."
             )
-        from peft import PeftConfig, PeftModelForCausalLM
+        import peft
+        from peft import PeftConfig
 
         config = PeftConfig.from_pretrained(str(adapter.path))
         config.inference_mode = True
@@ -150,7 +162,8 @@ class Weights:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # what PEFT warns of is fatal below
                 if self._peft is None:
-                    self._peft = PeftModelForCausalLM(self.model, config, adapter_name=name)
+                    wrap = getattr(peft, WRAPPERS[self.head])
+                    self._peft = wrap(self.model, config, adapter_name=name)
                     self._peft_type = kind
                 else:
                     self._peft.add_adapter(name, config)

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from tuneval.engine.hf.weights.heads import head_of_adapter, head_of_model
 from tuneval.engine.hf.weights.kind import (
     about_missing_head,
     check_adapter_kind,
@@ -28,6 +29,7 @@ from tuneval.engine.hf.weights.kind import (
 )
 from tuneval.engine.hf.weights.location import entries, find_folder
 from tuneval.errors import VariantError
+from tuneval.types import Head
 
 Shape = tuple[int, ...]
 
@@ -102,6 +104,10 @@ class ModelFolder:
         Settings of ``generation_config.json`` by which its answers would not be greedy.
     notes : tuple of str
         What lies beside what counts and is not read.
+    head : Head or None
+        What the whole model's answers come from; None of an encoder without a trained head.
+    adapter_head : Head or None
+        What the adapter was trained for; None where it does not say, so that it is its base's.
     """
 
     path: Path
@@ -129,6 +135,8 @@ class ModelFolder:
     has_own_code: bool = False
     drawing: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    head: Head | None = "causal"
+    adapter_head: Head | None = None
 
     @property
     def n_layers(self) -> int | None:
@@ -227,6 +235,8 @@ def describe(
         drawing=MappingProxyType(_drawing(_read_json(path / "generation_config.json"))),
         has_own_code=bool(own_code),
         notes=tuple(notes),
+        head=head_of_model(config, tensors),
+        adapter_head=head_of_adapter(adapter_config, adapter_tensors) if has_adapter else None,
     )
 
 

@@ -14,49 +14,32 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from tuneval.engine.hf.weights.heads import OF_TASK, head_of_model, is_encoder
 from tuneval.errors import AdapterError, VariantError
+from tuneval.types import Head
 
-_ENCODERS = {
-    "bert",
-    "big_bird",
-    "camembert",
-    "data2vec-text",
-    "deberta",
-    "deberta-v2",
-    "distilbert",
-    "electra",
-    "ernie",
-    "megatron-bert",
-    "modernbert",
-    "rembert",
-    "roberta",
-    "roberta-prelayernorm",
-    "roc_bert",
-    "roformer",
-    "xlm-roberta",
-    "xlm-roberta-xl",
-    "xmod",
-}
-"""Kinds that read in both directions unless their settings say is_decoder."""
+ANSWERED: frozenset[Head] = frozenset(("causal",))
+"""Heads that the hf backend has a pass for: ``engine/hf/passes``."""
 _HEADS = re.compile(
     r".*(ForSequenceClassification|ForTokenClassification|ForQuestionAnswering|ForMultipleChoice"
     r"|RewardModel|ForRewardModel|ForImageClassification)"
 )
-_OTHER_TASKS = {"SEQ_CLS", "TOKEN_CLS", "QUESTION_ANS", "FEATURE_EXTRACTION"}
 
 
 def check_is_language_model(config: Mapping[str, Any], given: str) -> None:
     """Raise VariantError where the settings of a whole model say that it is something else."""
     architecture = str(next(iter(config.get("architectures") or ()), ""))
     kind = config.get("model_type")
+    head = head_of_model(config)
+    if head in ANSWERED and head != "causal":
+        return
     if _HEADS.fullmatch(architecture):
         raise VariantError(
             f'"{given}" is a {architecture}: its answers come from a head over labels, and here models are '
             "asked by text.\nWrite its predictions to a file and compare those: "
             "tuneval score --references FILE --predictions NAME=FILE"
         )
-    is_encoder = kind in _ENCODERS or architecture.endswith("ForMaskedLM")
-    if is_encoder and not config.get("is_decoder"):
+    if is_encoder(config):
         raise VariantError(
             f'"{given}" is an encoder ({architecture or kind}): it reads in both directions, so that it '
             "would see the very label that it is asked for.\nGive a language model that reads from left "
@@ -85,7 +68,7 @@ def check_adapter_kind(settings: Mapping[str, Any], version: object, given: str)
     ``version``: that of the PEFT which saved it, where the adapter says so.
     """
     task, kind = settings.get("task_type"), settings.get("peft_type")
-    if task in _OTHER_TASKS:
+    if task is not None and OF_TASK.get(str(task)) not in ANSWERED:
         raise AdapterError(
             f'adapter "{given}" was trained for {task}, not for text (CAUSAL_LM): its answers come from a '
             "head of its own.\nWrite its predictions to a file and compare those: "

@@ -23,7 +23,15 @@ from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, is_pickle
 from tuneval.engine.hf.weights.placement import Placement
 from tuneval.errors import BackendUnavailable, VariantError, gather
+from tuneval.types import Head
 
+CLASSES: Mapping[Head, str] = {
+    "causal": "AutoModelForCausalLM",
+    "seq2seq": "AutoModelForSeq2SeqLM",
+    "classification": "AutoModelForSequenceClassification",
+    "tokens": "AutoModelForTokenClassification",
+}
+"""Head -> the class of transformers that loads it."""
 SMALL_MODEL = 50_000_000
 """Below this many parameters a second CPU thread costs more than it brings (measured)."""
 
@@ -70,6 +78,7 @@ def load_weights(
     trust_remote_code: bool = False,
     bits: str | None = None,
     placement: Placement = Placement(),  # noqa: B008 - frozen
+    head: Head = "causal",
 ) -> Weights:
     """Load a whole model, every tensor of it from its files.
 
@@ -79,6 +88,8 @@ def load_weights(
         "8-bit" or "4-bit": hold it so, by bitsandbytes, unless it is stored quantised.
     placement : Placement
         On which devices.
+    head : Head
+        As what.
 
     Raises
     ------
@@ -96,13 +107,14 @@ def load_weights(
             undo.callback(shutil.rmtree, offloaded, ignore_errors=True)
             options |= {"max_memory": placement.max_memory, "offload_folder": offloaded}
         path = undo.enter_context(_without_adapter(folder))
-        model, info = _read_model(folder, path, dtype, trust_remote_code, options)
+        options["trust_remote_code"] = trust_remote_code
+        model, info = _read_model(folder, path, dtype, head, options)
         _refuse_random(folder, info)
         if placement.device_map is None and bits is None:
             model = model.to(device)
         model.eval()
         model.requires_grad_(False)
-        weights = Weights(model, folder, device=device, name=folder.given, bits=bits)
+        weights = Weights(model, folder, device=device, name=folder.given, bits=bits, head=head)
         weakref.finalize(weights, undo.pop_all().close)
     return weights
 
@@ -125,23 +137,23 @@ def _read_model(
     folder: ModelFolder,
     path: Path,
     dtype: str,
-    trust_remote_code: bool,
+    head: Head,
     options: Mapping[str, Any],
 ) -> tuple[Any, Mapping[str, Any]]:
     """The model of a folder, read at ``path``, and what transformers says of its tensors."""
-    from transformers import AutoModelForCausalLM
+    import transformers
 
+    kind = getattr(transformers, CLASSES[head])
     has_pickles = any(is_pickle(file) for file in folder.weight_files)
     try:
         with _without_bars(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            model, info = AutoModelForCausalLM.from_pretrained(
+            model, info = kind.from_pretrained(
                 str(path),
                 dtype=getattr(torch, dtype),
                 use_safetensors=not has_pickles,
                 weights_only=True,
                 local_files_only=True,
-                trust_remote_code=trust_remote_code,
                 output_loading_info=True,
                 **options,
             )
