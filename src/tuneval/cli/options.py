@@ -207,6 +207,10 @@ def _words(
     threads: Annotated[
         str, _option(MACHINE, "CPU threads (auto: 1 for small models)", metavar="auto|N", rare=True)
     ] = "auto",
+    workers: Annotated[
+        str | None,
+        _option(MACHINE, "processes: one a GPU, or a core", metavar="auto|N", rare=True),
+    ] = None,
     offline: Annotated[bool, _option(MACHINE, "never ask the hub", "--offline")] = False,
     allow_base_mismatch: Annotated[
         bool,
@@ -334,6 +338,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
                 "dtype",
                 "batch_size",
                 "threads",
+                "workers",
                 "offline",
                 "allow_base_mismatch",
                 "allow_pickle_weights",

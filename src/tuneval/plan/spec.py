@@ -189,7 +189,7 @@ def _tokenizers(value: Any) -> Any:
 class BackendSpec(_Strict):
     """What runs the models, and on what.
 
-    ``tokenizers``: behind a server, variant name -> folder of its tokenizer ("*": every other).
+    ``workers``: processes that answer together; None: this one alone. ``tokenizers``: behind a server, variant name -> folder of its tokenizer ("*": every other).
     """
 
     kind: str = "hf"
@@ -203,6 +203,8 @@ class BackendSpec(_Strict):
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     batch_size: Literal["auto"] | PositiveInt = "auto"
     threads: Literal["auto"] | PositiveInt = "auto"
+    workers: Literal["auto"] | PositiveInt | None = None
+    allow_unlike_cards: bool = False
     offline: bool = False
     allow_base_mismatch: bool = False
     allow_pickle_weights: bool = False
