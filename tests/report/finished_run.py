@@ -7,7 +7,7 @@ import dataclasses
 import math
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tuneval.types import (
@@ -507,12 +507,18 @@ def _curves() -> tuple[LearningCurve, ...]:
 
 def five_arms(result: RunResult) -> RunResult:
     """The same run with three recipes of one adapter each: five arms with names of 12 letters."""
-    names = ("lora-rank-04", "lora-rank-16", "lora-rank-64")
-    seeds = dict(zip(names, ("lora-0", "lora-1", "lora-2"), strict=True))
+    return many_arms(result, ("lora-rank-04", "lora-rank-16", "lora-rank-64"))
+
+
+def many_arms(result: RunResult, names: Sequence[str]) -> RunResult:
+    """The same run with a recipe of one adapter each, whose answers are those of three in turn."""
+    seeds = {name: f"lora-{place % 3}" for place, name in enumerate(names)}
     base, full = result.variants[0], result.variants[-1]
     adapters = tuple(
         dataclasses.replace(v, name=name, recipe=name, training_seed=None)
-        for v, name in zip(result.variants[1:4], names, strict=True)
+        for name in names
+        for v in result.variants
+        if v.name == seeds[name]
     )
 
     def spread(records: Sequence[Any], *fields: str) -> tuple[Any, ...]:
@@ -530,7 +536,12 @@ def five_arms(result: RunResult) -> RunResult:
         dataclasses.replace(score, training_seeds=(), standard_deviation=None)
         for score in spread(result.scores, "variant")
     )
-    back = {old: new for new, old in seeds.items()}
+    back = {old: new for new, old in reversed(seeds.items())}
+
+    def own(values: Mapping[str, Any]) -> dict[str, Any]:
+        every = ("base", *names, "full")
+        return {name: values[seeds.get(name, name)] for name in every}
+
     return dataclasses.replace(
         result,
         variants=(base, *adapters, full),
@@ -539,8 +550,9 @@ def five_arms(result: RunResult) -> RunResult:
         ),
         scores=scores,
         comparisons=spread(result.comparisons, "baseline", "candidate"),
-        predictions={back.get(name, name): value for name, value in result.predictions.items()},
-        case_scores={back.get(name, name): value for name, value in result.case_scores.items()},
+        predictions=own(result.predictions),
+        case_scores=own(result.case_scores),
+        prompt_places=own(result.prompt_places),
         confusions=(),
         per_class=(),
         flips=(),

@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from report.finished_run import finished_run, five_arms, with_benchmark
-from tuneval.report import console, html, markdown
+from tuneval.report import console, html, markdown, wording
 from tuneval.report.escape import display_width
+from tuneval.report.view import View
 from tuneval.types import RunResult
 
 RUN = finished_run(60)
@@ -117,3 +118,26 @@ def test_escapes_hostile_names() -> None:
 
 def test_without_preface() -> None:
     assert "test.jsonl" not in console.render(RUN, preface=False)
+
+
+@pytest.mark.parametrize("shape", ["usual", "five arms"])
+def test_every_pair_that_fits_has_its_difference(shape: str) -> None:
+    text = console.render(SHAPES[shape])
+    found = [c for c in SHAPES[shape].comparisons if c.metric == "accuracy" and c.slice == "all"]
+    pairs = [c for c in found if c.baseline != c.candidate]
+    shown = [wording.starred(c) for c in pairs if c.baseline != "lora-rank-64"]  # no room at 80
+    assert len(shown) >= 3
+    words = text.split("\n\n")[1]
+    assert all(words.count(one) >= shown.count(one) for one in shown)
+
+
+def test_two_names_of_one_number_stand_once() -> None:
+    twin = [replace(s, metric="recall_macro") for s in RUN.scores if s.metric == "f1_macro"]
+    same = [replace(s, metric="balanced_accuracy") for s in twin]
+    run = replace(RUN, scores=(*RUN.scores, *twin, *same))
+    text = console.render(run)
+    assert "balanced accuracy" in text and "recall macro" not in text
+    apart = [replace(s, value=s.value / 2) for s in same]
+    assert "recall_macro" in View.of(replace(RUN, scores=(*RUN.scores, *twin, *apart))).metrics(
+        "test"
+    )

@@ -11,6 +11,10 @@ import pytest
 from tuneval.report import escape
 
 ORDINARY = ["", "plain text", "größer, 漢字, Ελλ, 🙂", "a-b_c", "50% of 3.5"]
+JOINED = ["क्\u200dष", "می\u200cخواهم", "👩\u200d👩\u200d👧", "👩🏽\u200d🚀", "❤️\u200d🔥"]
+"""Letters and emoji that a joiner makes: it is part of how they are written."""
+HIDING = ["pay\u200dpal", "а\u200cb", "\u200dक", "क\u200d", "1\u200d2", "👩 \u200d👩"]
+"""Here it could only hide something."""
 
 
 @pytest.mark.parametrize(
@@ -29,6 +33,17 @@ ORDINARY = ["", "plain text", "größer, 漢字, Ελλ, 🙂", "a-b_c", "50% of
 )
 def test_terminal(text: str, shown: str) -> None:
     assert escape.terminal(text) == shown
+
+
+@pytest.mark.parametrize("text", JOINED, ids=ascii)
+def test_joiners_that_are_written_stay(text: str) -> None:
+    assert escape.terminal(text) == text
+
+
+@pytest.mark.parametrize("text", HIDING, ids=ascii)
+def test_joiners_that_hide_are_shown(text: str) -> None:
+    shown = escape.terminal(text)
+    assert "\u200c" not in shown and "\u200d" not in shown
 
 
 @pytest.mark.parametrize(

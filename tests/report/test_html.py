@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import json
 import re
 import time
 from html.parser import HTMLParser
@@ -14,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from report.finished_run import HOSTILE_TEXTS, finished_run, five_arms, with_benchmark
+from report.finished_run import HOSTILE_TEXTS, finished_run, five_arms, many_arms, with_benchmark
 from tuneval.report import html
-from tuneval.types import RunResult
+from tuneval.report.case_data import unpacked
+from tuneval.types import Finding, RunResult
 
 RUN = finished_run(40)
 PAGE = html.render(RUN)
@@ -95,11 +95,9 @@ def test_policy_allows_exactly_this_script_and_style() -> None:
 
 
 def _data(page: str) -> dict[str, Any]:
-    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    found = re.search(r'<script type="application/gzip" id="data">([\w+/=]*)</script>', page)
     assert found
-    assert not set("<>&\u2028\u2029") & set(found[1])
-    content: dict[str, Any] = json.loads(found[1])
-    return content
+    return unpacked(found[1])
 
 
 def test_hostile_texts_are_data_only() -> None:
@@ -118,22 +116,37 @@ def test_answers_survive_packing() -> None:
             if prediction.label is not None:
                 assert data["labels"][packed[0]] == prediction.label
             assert (packed[1] if len(packed) > 1 else None) == score
-    fixed = [data["cases"][i][0] for i in data["pairs"][0]["fixed"]]
-    assert fixed == list(RUN.flips[0].fixed)
+    assert data["pairs"] == [[flips.baseline, flips.candidate] for flips in RUN.flips]
+
+
+def test_prompts_survive_packing() -> None:
+    data = _data(PAGE)
+    texts = [case[1] for case in data["cases"]]
+    for name, places in data["asked"].items():
+        for text, place, original in zip(texts, places, RUN.prompt_places[name], strict=True):
+            shape, whole, continuation, *cut = [*data["prompts"][place], None, None, None][:5]
+            if shape is not None:
+                before, after = data["shapes"][shape]
+                whole = before + text + after
+            prompt = RUN.prompts[original or 0]
+            assert (whole, continuation) == (prompt.text, prompt.continuation)
+            assert (cut[0] or 0, cut[1]) == (prompt.n_cut, prompt.cut_at)
+    assert len(data["shapes"]) == 2
 
 
 def test_every_chart_has_title_and_numbers() -> None:
     charts = re.findall(r"<figure>.*?</figure>", PAGE, re.DOTALL)
     assert len(charts) >= 10
     for chart in charts:
-        assert re.search(r'role="img".*?<title>\S', chart, re.DOTALL)
+        assert re.search(r'role="(img|group)" view.*?<title>\S', chart, re.DOTALL)
         assert "<details>" in chart
 
 
 def test_flips_link_into_the_browser() -> None:
     flips = RUN.flips[0]
-    assert f'href="#cases?show=fixed&amp;pair=0"><b>{len(flips.fixed)}</b>' in PAGE
-    assert f'href="#cases?show=broken&amp;pair=0"><b>{len(flips.broken)}</b>' in PAGE
+    pair = "from=base&amp;to=lora-0"
+    assert f'href="#cases?show=fixed&amp;{pair}"><b>{len(flips.fixed)}</b>' in PAGE
+    assert f'href="#cases?show=broken&amp;{pair}"><b>{len(flips.broken)}</b>' in PAGE
 
 
 def test_private_holds_no_text_of_any_case() -> None:
@@ -180,12 +193,12 @@ def test_many_cases_stay_small_and_quick() -> None:
     begin = time.perf_counter()
     page = html.render(result)
     assert time.perf_counter() - begin < 10
-    assert len(page.encode()) < 5e6
+    assert len(page.encode()) < 2e6
 
 
 def _palettes() -> dict[str, dict[str, str]]:
     css = (files("tuneval.report") / "templates" / "summary.css").read_text("utf-8")
-    blocks = re.findall(r"\{([^{}]*--paper[^{}]*)\}", css)
+    blocks = re.findall(r"\{([^{}]*--paper:[^{}]*)\}", css)
     light, dark, forced = (dict(re.findall(r"--([\w-]+): (#\w{6})", block)) for block in blocks)
     assert dark == forced
     return {"light": light, "dark": dark}
@@ -255,3 +268,38 @@ def test_warnings_are_said_without_any_pair() -> None:
     assert (
         "8 of 400 cases occur in the training file." in html.render(alone).split("All metrics")[0]
     )
+
+
+def test_many_arms_stand_below_one_another_the_best_first() -> None:
+    names = [f"lora-{place}" for place in "abcdef"]
+    run = many_arms(RUN, names)
+    scores = {"lora-a": 0.7, "lora-b": 0.95, "lora-c": 0.9, "lora-d": 0.94}
+    verdicts = (
+        dataclasses.replace(RUN.verdicts[0], candidate="lora-b", headline="BETTER"),
+        dataclasses.replace(RUN.verdicts[0], candidate="lora-a", headline="WORSE"),
+    )
+    ranking = Finding(
+        "ranking", "", "test", "accuracy", "note", "Best: lora-b.",
+        columns={"candidate": "text", "against": "text", "p adjusted": "number"},
+        rows=(("lora-d", "lora-b", 0.4), ("lora-c", "lora-b", 0.001)),
+    )  # fmt: skip
+    run = dataclasses.replace(
+        run,
+        verdicts=verdicts,
+        findings=(ranking,),
+        scores=tuple(
+            dataclasses.replace(s, value=scores.get(s.variant, 0.5))
+            if s.metric == "accuracy"
+            else s
+            for s in run.scores
+        ),
+    )
+    page = html.render(run)
+    table = page[page.index('<table class="standing">') :]
+    table = re.sub(r"<[^>]*>", " ", table[: table.index("</table>")])
+    places = [table.rindex(name) for name in ("lora-b", "lora-d", "lora-c", "lora-a", "base")]
+    assert places == sorted(places)
+    rows = {name: table[at : at + 60] for name, at in zip("bdca", places, strict=False)}
+    assert "best" in rows["b"] and "not told apart" in rows["d"] and "best" not in rows["c"]
+    assert "better" in table and "worse" in table
+    assert 'class="cards"' not in page

@@ -21,6 +21,10 @@ def report(
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="file to write", metavar="FILE")
     ] = None,
+    marks: Annotated[
+        str | None,
+        typer.Option(help="judgements saved by the HTML report's page", metavar="FILE"),
+    ] = None,
     fail_on: FailOn = None,
 ) -> int:
     """tuneval report tuneval-runs/test-3f9c21 --to html -o report.html
@@ -33,9 +37,12 @@ def report(
     from tuneval.cli.ending import ending, fail_on_words
     from tuneval.report import REPORTS
     from tuneval.runs.gate import gates_of, hold
+    from tuneval.runs.marks import read_marks, with_marks
     from tuneval.runs.shelf import RUNS, last_run
 
     result = RunResult.load(run or last_run(Path(RUNS)))
+    if marks is not None:
+        result = RunResult.of(with_marks(result, read_marks(Path(marks), result)))
     words = fail_on_words(fail_on)
     if words:
         result = RunResult.of(hold(result, gates_of(result), words))

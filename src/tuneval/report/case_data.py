@@ -1,29 +1,43 @@
-"""Cases and answers packed for the report's case browser: short keys, indexes instead of texts."""
+"""Cases and answers packed for the report's case browser: short keys, indexes instead of texts,
+compressed; a browser unpacks them by itself (``templates/js/data.js``)."""
 
 from __future__ import annotations
 
+import base64
+import gzip
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuneval.report import wording
-from tuneval.report.escape import embedded_json
+from tuneval.report import findings, wording
+from tuneval.report.escape import well_formed
 from tuneval.report.view import View
 from tuneval.types import COLUMN_NAMES, OWN, Case, Prediction, RunResult
 
-MOST_TEXT_BYTES = 20 * 2**20
+MOST_TEXT_BYTES = 48 * 2**20
 SHOWN_PROBABILITIES = 3
+
+
+ANSWER_WAS_CUT = 1
+PROMPT_WAS_CUT = 2
+MOST_TOKEN_LOSSES = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class CaseData:
-    """JSON for the page, safe inside a ``script`` element, and how much of the run it holds."""
+    """JSON under gzip in base64, harmless inside a ``script`` element, and how much of the run it holds."""
 
-    json: str
+    packed: str
     n_kept: int
     n_all: int
+
+
+def unpacked(packed: str) -> dict[str, Any]:
+    """What ``CaseData.packed`` holds."""
+    content: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(packed)))
+    return content
 
 
 def pack(
@@ -44,29 +58,29 @@ def pack(
             kinds.append(case.perturbation)
         rows.append(_case(case, number, label_index, groups, kinds))
     view = View.of(result)
-    head, prompts, places = _prompts(result, kept)
+    shapes, prompts, places = _prompts(result, kept, [case for _, case in cases])
     content = {
-        "head": head,
+        "run": result.run_id,
+        "all": len(cases),
+        "shapes": shapes,
         "prompts": prompts,
         "asked": places,
         "labels": labels,
         "sets": [case_set.name for case_set in result.case_sets],
+        "metrics": [
+            wording.metric_title(result.primary_metrics.get(s.name, "")) for s in result.case_sets
+        ],
         "graded": _graded(result),
+        "lower": _lower_is_better(result),
         "groups": groups,
         "kinds": kinds,
         "arms": [
             {"name": arm.name, "css": css[arm.name], "variants": [v.name for v in arm.variants]}
             for arm in view.arms
         ],
-        "pairs": [
-            {
-                "baseline": flips.baseline,
-                "candidate": flips.candidate,
-                "fixed": [position[case] for case in flips.fixed if case in position],
-                "broken": [position[case] for case in flips.broken if case in position],
-            }
-            for flips in result.flips
-        ],
+        "pairs": [[flips.baseline, flips.candidate] for flips in result.flips],
+        "named": _named(result, position),
+        "origins": [position.get(cases[index][1].origin or "") for index in kept],
         "cases": rows,
         "answers": {
             variant.name: _answers(result, variant.name, kept, label_index)
@@ -76,34 +90,67 @@ def pack(
         },
     }
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return CaseData(embedded_json(text), len(kept), len(cases))
+    # No time inside: the same run gives the same page.
+    small = gzip.compress(well_formed(text).encode(), compresslevel=6, mtime=0)
+    return CaseData(base64.b64encode(small).decode(), len(kept), len(cases))
+
+
+def _named(result: RunResult, position: Mapping[str, int]) -> list[list[Any]]:
+    """[title, cases] of every finding whose table names cases: leaked ones, for instance."""
+    found: dict[str, dict[int, None]] = {}
+    for finding in result.findings:
+        if "case" not in finding.columns:
+            continue
+        column = list(finding.columns).index("case")
+        cases = found.setdefault(findings.title(finding.kind), {})
+        for row in finding.rows:
+            if str(row[column]) in position:
+                cases[position[str(row[column])]] = None
+    return [[title, list(cases)] for title, cases in found.items() if cases]
 
 
 def _prompts(
-    result: RunResult, kept: Sequence[int]
-) -> tuple[str, list[list[Any]], dict[str, list[int | None]]]:
-    """What all prompts begin with, the rest of each distinct one, and its place by variant.
+    result: RunResult, kept: Sequence[int], cases: Sequence[Case]
+) -> tuple[list[tuple[str, str]], list[list[Any]], dict[str, list[int | None]]]:
+    """What stands around the text of a case in its prompts, each distinct prompt, its place by variant.
 
-    A prompt is [text, continuation, tokens cut, place of the cut].
+    A prompt is [shape, text, continuation, tokens cut, place of the cut]: where it holds the case's own
+    text once, the number of the shape around it and no text; else no shape and the whole text.
     """
-    used = {
-        variant: [places[index] if index < len(places) else None for index in kept]
+    asking: dict[int, set[str]] = {}
+    for places in result.prompt_places.values():
+        for index in kept:
+            if index < len(places) and (place := places[index]) is not None:
+                asking.setdefault(place, set()).add(wording.main_text(cases[index]))
+    numbers = {place: number for number, place in enumerate(sorted(asking))}
+    shapes: dict[tuple[str, str], int] = {}
+    rows = []
+    for place in numbers:
+        one = result.prompts[place]
+        own = next(iter(asking[place]), "")
+        before, found, after = one.text.partition(own) if own else ("", "", "")
+        is_shaped = bool(found) and own not in after and len(asking[place]) == 1
+        shape = shapes.setdefault((before, after), len(shapes)) if is_shaped else None
+        text = None if is_shaped else one.text
+        rows.append(_trimmed([shape, text, one.continuation, one.n_cut or None, one.cut_at]))
+    asked = {
+        variant: [
+            numbers[place] if index < len(places) and (place := places[index]) is not None else None
+            for index in kept
+        ]
         for variant, places in result.prompt_places.items()
     }
-    numbers = sorted({place for places in used.values() for place in places if place is not None})
-    renumbered: dict[int | None, int | None] = {old: new for new, old in enumerate(numbers)}
-    shown = [result.prompts[number] for number in numbers]
-    head = _beginning([one.text for one in shown])
-    rows = [
-        _trimmed([one.text[len(head) :], one.continuation, one.n_cut or None, one.cut_at])
-        for one in shown
-    ]
-    places = {name: [renumbered.get(one) for one in own] for name, own in used.items()}
-    return head, rows, places
+    return list(shapes), rows, asked
+
+
+def _lower_is_better(result: RunResult) -> list[bool]:
+    """For each case set, whether less of its primary metric is better."""
+    lower = {(s.case_set, s.metric) for s in result.scores if not s.higher_is_better}
+    return [(s.name, result.primary_metrics.get(s.name)) in lower for s in result.case_sets]
 
 
 def _beginning(texts: Sequence[str]) -> str:
-    """What all of several texts begin with: examples and system text need to be held once."""
+    """What all of several texts begin with; it weighs nothing beside them."""
     if len(texts) < 2:
         return ""
     least, most = min(texts), max(texts)
@@ -117,16 +164,12 @@ def _graded(result: RunResult) -> list[bool]:
     for case_set in result.case_sets:
         end = start + len(case_set.cases)
         values = {score for scores in result.case_scores.values() for score in scores[start:end]}
-        metric = result.primary_metrics.get(case_set.name)
-        is_loss = any(
-            score.case_set == case_set.name
-            and score.metric == metric
-            and not score.higher_is_better
-            for score in result.scores
-        )
-        found.append(is_loss or not values <= {0, 1, None})
+        found.append(not values <= {0, 1, None})
         start = end
-    return found
+    return [
+        is_graded or is_loss
+        for is_graded, is_loss in zip(found, _lower_is_better(result), strict=True)
+    ]
 
 
 def _case(
@@ -174,7 +217,8 @@ def _answers(
 
 
 def _answer(prediction: Prediction, score: float | None, labels: Mapping[str, int]) -> list[Any]:
-    """[shown, score, probabilities, problem, text, loss]: label as its index, per mille."""
+    """[shown, score, probabilities, problem, text, loss, cuts, losses of its tokens]: label as its
+    index, per mille; cuts are ANSWER_WAS_CUT + PROMPT_WAS_CUT."""
     text = prediction.text
     if text is None and prediction.completions:
         text = prediction.completions[0]
@@ -186,8 +230,21 @@ def _answer(prediction: Prediction, score: float | None, labels: Mapping[str, in
         prediction.problem,
         text if text != shown else None,
         None if prediction.label_probabilities else _rounded(prediction.nll),
+        _cuts(prediction) or None,
+        _token_losses(prediction),
     ]
     return _trimmed(row)
+
+
+def _cuts(prediction: Prediction) -> int:
+    cut = ANSWER_WAS_CUT if "length" in prediction.finish_reasons else 0
+    return cut + (PROMPT_WAS_CUT if prediction.is_truncated else 0)
+
+
+def _token_losses(prediction: Prediction) -> list[float | int | None] | None:
+    if not prediction.token_logprobs:
+        return None
+    return [_rounded(-value) for value in prediction.token_logprobs[:MOST_TOKEN_LOSSES]]
 
 
 def _probabilities(

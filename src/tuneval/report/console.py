@@ -93,7 +93,7 @@ def _table(view: View, width: int, room: int) -> list[str]:
     rows = _side_by_side(view, room - 2, width)
     if rows is None:
         rows = _one_below_another(view, room - 2, width)
-    return [*rows, *_footnote(view)]
+    return [*rows, *_footnote(view, has_intervals=any("[" in row for row in rows))]
 
 
 def _side_by_side(view: View, room: int, width: int) -> list[str] | None:
@@ -131,8 +131,7 @@ def _rows(
             _value(view.score(case_set, metric, arm, name), is_bracketed and arm in bracketed)
             for arm in view.arms
         ]
-        filled = [*last, *[""] * len(pairs)][: len(pairs)]
-        return [escape.terminal(title), *cells, *map(escape.terminal, filled)]
+        return [escape.terminal(title), *cells, *map(escape.terminal, last)]
 
     def differences(case_set: str, metric: str) -> list[str]:
         return [_difference(view, case_set, metric, pair) for pair in pairs]
@@ -149,7 +148,7 @@ def _rows(
             case_set,
             metric,
             name,
-            [view.slice_note(case_set, name)],
+            [view.slice_note(case_set, name)] if pairs else [],
         )
         for name in (*view.perturbations(case_set), *view.lowest_groups(case_set))
     ]
@@ -166,40 +165,68 @@ def _rows(
 
 
 def _one_below_another(view: View, room: int, width: int) -> list[str]:
-    """One line per arm, one column per metric."""
+    """One line per arm: its primary score, what it is ahead of each arm that it was compared with, and
+    as many further metrics as fit."""
     case_set = view.result.case_sets[0].name
-    metrics = view.metrics(case_set)
-    base = view.base
-    against = f" vs {escape.terminal(base.name)}" if base else ""
-    header = ["", *(escape.terminal(wording.metric_title(metric)) for metric in metrics[:3])]
-    if base and metrics:
-        header.insert(2, escape.terminal(f"{wording.metric_title(metrics[0])}{against}"))
-    rows = []
-    for arm in view.arms:
-        cells = [escape.terminal(arm.title)]
-        for index, metric in enumerate(metrics[:3]):
-            cells.append(_value(view.score(case_set, metric, arm), index == 0))
-            if base and index == 0:
-                cells.append(_difference(view, case_set, metric, (base.name, arm.name)))
-        rows.append(cells)
-    while True:
-        lines = _columns(header, rows[:room], width)
-        if lines is not None:
-            return lines
-        if len(header) <= 2:
-            return [escape.fit("  ".join(row), width) for row in [header, *rows[:room]]]
-        header, rows = header[:-1], [row[:-1] for row in rows]
+    metrics = view.metrics(case_set)[:3]
+    names = [arm.name for arm in view.arms]
+    compared = {pair for pair in view.pairs(case_set) if {*pair} <= {*names}}
+    others = [name for name in names if any(baseline == name for baseline, _ in compared)]
+
+    def table(n_others: int, n_metrics: int, bracketed: bool) -> list[str] | None:
+        header = ["", *map(wording.metric_title, metrics[:1])]
+        header += [f"vs {name}" for name in others[:n_others]]
+        header += map(wording.metric_title, metrics[1:n_metrics])
+        rows = []
+        for arm in view.arms:
+            cells = [_value(view.score(case_set, metrics[0], arm), bracketed)] if metrics else []
+            cells += [
+                _difference(view, case_set, metrics[0], (name, arm.name))
+                for name in others[:n_others]
+            ]
+            cells += [_value(view.score(case_set, m, arm), False) for m in metrics[1:n_metrics]]
+            rows.append([escape.terminal(arm.title), *cells])
+        return _columns(list(map(escape.terminal, header)), rows[:room], width)
+
+    for n_others in range(len(others), -1, -1):
+        for bracketed in (True, False):
+            for n_metrics in range(len(metrics), 0, -1):
+                lines = table(n_others, n_metrics, bracketed)
+                if lines is not None:
+                    return lines
+    return [escape.fit(escape.terminal(arm.title), width) for arm in view.arms[:room]]
 
 
 def _columns(header: list[str], rows: Sequence[list[str]], width: int) -> list[str] | None:
-    """Columns as wide as their widest cell; None where they do not fit."""
-    table = [header, *rows]
-    widths = [max(escape.display_width(row[i]) for row in table) for i in range(len(header))]
-    if sum(widths) + _GAP * (len(widths) - 1) > width:
+    """Columns as wide as their widest cell; None where they do not fit.
+
+    The last cell of a row that has fewer reaches over the columns that are left.
+    """
+    n = len(header)
+    whole = [row for row in [header, *rows] if len(row) == n]
+    partial = [row for row in rows if len(row) < n]
+    widths = [
+        max(
+            escape.display_width(row[i])
+            for row in [*whole, *(one for one in partial if len(one) - 1 > i)]
+        )
+        for i in range(n)
+    ]
+    needed = [sum(widths) + _GAP * (n - 1)]
+    needed += [
+        sum(widths[: len(row) - 1]) + _GAP * (len(row) - 1) + escape.display_width(row[-1])
+        for row in partial
+    ]
+    if max(needed) > width:
         return None
-    spare = (width - sum(widths)) // max(1, len(widths) - 1)
-    gap = " " * min(4, max(_GAP, spare))
-    return [gap.join(_left(cell, w) for cell, w in zip(row, widths, strict=True)) for row in table]
+    gap = " " * min(4, max(_GAP, _GAP + (width - max(needed)) // max(1, n - 1)))
+    return [
+        gap.join(
+            cell if i == len(row) - 1 and len(row) < n else _left(cell, widths[i])
+            for i, cell in enumerate(row)
+        )
+        for row in [header, *rows]
+    ]
 
 
 def _first_pair(view: View, case_set: str) -> tuple[str, str] | None:
@@ -229,10 +256,10 @@ def _difference(view: View, case_set: str, metric: str, pair: tuple[str, str] | 
     return wording.starred(found)
 
 
-def _footnote(view: View) -> list[str]:
+def _footnote(view: View, *, has_intervals: bool) -> list[str]:
     parts = wording.star_legend(view.result.comparisons)
     shown = [s for s in view.result.scores if s.slice == OVERALL and s.interval is not None]
-    if shown and shown[0].interval:
+    if has_intervals and shown and shown[0].interval:
         parts.append(f"[{shown[0].interval.confidence:.0%} interval]")
     if any(len(arm.variants) > 1 for arm in view.arms):
         parts.append("+- sd over seeds")

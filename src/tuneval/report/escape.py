@@ -23,10 +23,13 @@ _AUTOLINK = re.compile(r"@|#(?=\w)|(?<=[a-z]):(?=//)|(?<=www)(?=\.)", re.IGNOREC
 def terminal(text: str) -> str:
     r"""Show control characters, escape sequences and bidi marks as visible text on one line.
 
+    Joiners stay where they make letters of Indic and Arabic scripts or one emoji of several; between
+    Latin, Greek and Cyrillic letters they could only hide something.
+
     >>> terminal("a\x1b[31mb")
     'a\\x1b[31mb'
     """
-    return _HIDDEN.sub(lambda match: _visible(match.group()), text)
+    return _HIDDEN.sub(lambda match: _shown(match, text), text)
 
 
 def csv_cell(text: str) -> str:
@@ -74,7 +77,11 @@ def well_formed(text: str) -> str:
 def display_width(text: str) -> int:
     """Columns that ``text`` takes in a terminal: wide characters two, combining marks none."""
     return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        0
+        if unicodedata.combining(c) or c in _JOINERS
+        else 2
+        if unicodedata.east_asian_width(c) in "WF"
+        else 1
         for c in text
     )
 
@@ -89,6 +96,30 @@ def fit(text: str, width: int) -> str:
             break
         kept += character
     return f"{kept}.."
+
+
+_JOINERS = "\u200c\u200d"
+_UNJOINED = ("LATIN", "GREEK", "CYRILLIC")
+
+
+def _shown(match: re.Match[str], text: str) -> str:
+    character, place = match.group(), match.start()
+    if (
+        character in _JOINERS
+        and place
+        and _joins(text[place - 1])
+        and _joins(text[place + 1 :][:1])
+    ):
+        return character
+    return _visible(character)
+
+
+def _joins(character: str) -> bool:
+    """Can a joiner beside it be part of how it is written?"""
+    category = unicodedata.category(character) if character else ""
+    if category.startswith("L"):
+        return not unicodedata.name(character, "").startswith(_UNJOINED)
+    return category.startswith("M") or category in {"So", "Sk"}
 
 
 def _visible(character: str) -> str:

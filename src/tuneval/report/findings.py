@@ -74,6 +74,10 @@ _TITLES = {
         "Checkpoints of one training",
         "The score at every step. All intervals hold at once, so that the best may be picked by looking.",
     ),
+    "marks": (
+        "Marked by a person",
+        "Cases judged by hand in this page, and read back from a file.",
+    ),
     "judge": ("The judge", "Who compared the answers, and whether its word can be relied on."),
 }
 
@@ -126,8 +130,13 @@ def blocks(result: RunResult, css: Mapping[str, str]) -> list[Block]:
     ]
 
 
+def title(kind: str) -> str:
+    """What a reader calls a check."""
+    return _TITLES[kind][0] if kind in _TITLES else kind.capitalize()
+
+
 def _block(kind: str, findings: Sequence[Finding], css: Mapping[str, str]) -> Block:
-    title, lead = _TITLES.get(kind, (kind.capitalize(), ""))
+    lead = _TITLES[kind][1] if kind in _TITLES else ""
     order = list(wording.SIGNS)
     several_sets = len({one.case_set for one in findings}) > 1
     lines = [
@@ -143,7 +152,7 @@ def _block(kind: str, findings: Sequence[Finding], css: Mapping[str, str]) -> Bl
     n_open = sum(line.sign in OPEN_SIGNS for line in said)
     n_shown = len(said) if len(said) <= MOST_LINES else max(n_open, 1)
     return Block(
-        title,
+        title(kind),
         lead,
         tuple(said[:n_shown]),
         tuple(said[n_shown:]),

@@ -10,9 +10,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.resources import files
+from urllib.parse import urlencode
 
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
@@ -25,11 +26,14 @@ from tuneval.report.charts.marks import css_classes, icon
 from tuneval.report.charts.robustness import robustness
 from tuneval.report.charts.scale import Scale, value_scale
 from tuneval.report.charts.strip import strip
-from tuneval.report.charts.svg import Chart
-from tuneval.report.view import View, chosen, originals
-from tuneval.types import CaseSet, Flips, PerClass, RunResult, VariantFacts
+from tuneval.report.charts.svg import CaseLink, Chart
+from tuneval.report.view import Arm, View, chosen, originals, worst_first
+from tuneval.types import CaseSet, Finding, Flips, PerClass, RunResult, Score, VariantFacts
 
+MOST_CARDS = 5
 MOST_FLIP_TABLES = 3
+SCRIPTS = ("page", "data", "select", "diff", "pictures", "rows", "marks", "rest", "browser")
+"""Parts of the page's script, in ``templates/js/``; they share one scope."""
 MOST_MESSAGES = 10
 MOST_PRINTED_FLIPS = 40
 MOST_PRINTED_CHARACTERS = 300
@@ -59,7 +63,7 @@ def render(
         Above this much case text the page keeps flips, failures and an even choice of the rest.
     """
     page = Page(result, private)
-    script = _text("report.js")
+    script = _script()
     style = _text("summary.css") + _text("report.css")
     has_cases = not private and any(case_set.cases for case_set in result.case_sets)
     cases = case_data.pack(result, page.css, most_text_bytes=most_text_bytes) if has_cases else None
@@ -69,7 +73,6 @@ def render(
         .render(
             page=page,
             cases=cases,
-            cases_json=Markup(cases.json) if cases else "",
             script=Markup(script),
             style=Markup(style),
             script_hash=_csp_hash(script),
@@ -100,9 +103,30 @@ class ConfusionBlock:
     most: int = MOST_CONFUSIONS
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One arm in the list of many: its score, what was said of it, its place among the tuned ones."""
+
+    arm: Arm
+    score: Score | None
+    headline: str
+    n_warnings: int
+    place: str = ""
+
+
+def _place(name: str, best: str, ranking: Finding) -> str:
+    """ "best", "not told apart from the best", or nothing."""
+    if name == best:
+        return "best"
+    p = next((row[-1] for row in ranking.rows if {row[0], row[1]} == {name, best}), None)
+    is_behind = isinstance(p, float) and p < wording.SIGNIFICANT
+    return "" if is_behind else "not told apart from the best"
+
+
 class Page:
     """What the templates ask for."""
 
+    most_cards = MOST_CARDS
     sign_tones = _SIGN_TONES
     sign_words = _SIGN_WORDS
     same_command = wording.SAME_COMMAND
@@ -160,9 +184,55 @@ class Page:
         """The others, for a table."""
         return self.result.flips[MOST_FLIP_TABLES:]
 
-    def pair_number(self, flips: Flips) -> int:
-        """Number of the pair in the case browser."""
-        return self.result.flips.index(flips)
+    def flip_link(self, flips: Flips, show: str) -> str:
+        """Address of the changed cases of a pair in the case browser."""
+        words = {"show": show, "from": flips.baseline, "to": flips.candidate}
+        return _case_link(words | self._set_word(flips.case_set))
+
+    def case_link(self, case_id: str) -> str:
+        """Address of one case in the case browser; empty where the page holds none of that name."""
+        is_here = not self.private and case_id in self._case_ids
+        return _case_link({"kind": "", "open": case_id}) if is_here else ""
+
+    @cached_property
+    def _case_ids(self) -> frozenset[str]:
+        return frozenset(case.id for one in self.result.case_sets for case in one.cases)
+
+    def _link(self, case_set: str) -> CaseLink | None:
+        if self.private:
+            return None
+        return lambda words: _case_link({**words, **self._set_word(case_set)})
+
+    def _set_word(self, case_set: str) -> dict[str, str]:
+        return {"set": case_set} if len(self.result.case_sets) > 1 else {}
+
+    @cached_property
+    def standing(self) -> list[Standing]:
+        """All arms by their primary score, the best first; what has none last."""
+        view, main = self.view, self.result.case_sets[0].name
+        ranking = next((one for one in self.result.findings if one.kind == "ranking"), None)
+        verdicts = {one.candidate: one for one in reversed(self.result.verdicts)}
+        rows = []
+        for arm in view.arms:
+            said = verdicts.get(arm.name)
+            rows.append(
+                Standing(
+                    arm,
+                    view.score(main, view.primary(main), arm),
+                    said.headline if said else "",
+                    len(said.warnings) if said else 0,
+                )
+            )
+        rows.sort(key=lambda row: worst_first(row.score), reverse=True)
+        rows.sort(key=lambda row: row.score is None or math.isnan(row.score.value))
+        tuned = [row for row in rows if row.arm.kind != "base" and row.score]
+        if ranking is None or not tuned:
+            return rows
+        best = tuned[0].arm.name
+        return [
+            replace(row, place=_place(row.arm.name, best, ranking)) if row in tuned else row
+            for row in rows
+        ]
 
     @property
     def n_flips(self) -> int:
@@ -201,8 +271,10 @@ class Page:
             if not tables:
                 continue
             has_unparsed = any(row[-1] for table in tables for row in table.counts)
+            link = self._link(case_set.name)
             drawn = [
-                (t, confusion(t, self._css(t.variant), has_unparsed=has_unparsed)) for t in tables
+                (t, confusion(t, self._css(t.variant), has_unparsed=has_unparsed, link=link))
+                for t in tables
             ]
             blocks.append(
                 ConfusionBlock(
@@ -226,7 +298,7 @@ class Page:
         found = [
             (
                 self._gap(case_set.name, names),
-                forest(self.view, case_set.name, key, self.css),
+                forest(self.view, case_set.name, key, self.css, self._link(case_set.name)),
             )
             for case_set in self.result.case_sets
             for key, names in self.view.groups(case_set.name).items()
@@ -237,7 +309,7 @@ class Page:
     def bars(self) -> list[Chart]:
         """Changed inputs, one chart per case set."""
         return [
-            robustness(self.view, case_set.name, self.css)
+            robustness(self.view, case_set.name, self.css, self._link(case_set.name))
             for case_set in self.result.case_sets
             if self.view.perturbations(case_set.name)
         ]
@@ -378,6 +450,16 @@ def _finalize(value: object) -> object:
 
 def _text(name: str) -> str:
     return (files("tuneval.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+@cache
+def _script() -> str:
+    parts = "\n".join(_text(f"js/{name}.js") for name in SCRIPTS)
+    return f'(() => {{\n"use strict";\n{parts}}})();\n'
+
+
+def _case_link(words: Mapping[str, str]) -> str:
+    return f"#cases?{urlencode(words)}"
 
 
 def _csp_hash(text: str) -> str:

@@ -92,14 +92,23 @@ class View:
         return self._comparisons.get((case_set, metric, slice_, *pair))
 
     def metrics(self, case_set: str) -> list[str]:
-        """Metrics of a case set, its primary one first."""
+        """Metrics of a case set, its primary one first; of two names of one number the first."""
         found = dict.fromkeys(
             score.metric
             for score in self.result.scores
             if score.case_set == case_set and score.slice == OVERALL
         )
         primary = self.primary(case_set)
+        for kept, other in wording.SAME_NUMBERS:
+            if {kept, other} <= found.keys() and self._are_equal(case_set, kept, other):
+                del found[kept if other == primary else other]
         return sorted(found, key=lambda metric: metric != primary)
+
+    def _are_equal(self, case_set: str, one: str, other: str) -> bool:
+        pairs = [
+            (self.score(case_set, one, arm), self.score(case_set, other, arm)) for arm in self.arms
+        ]
+        return all(a is not None and b is not None and a.value == b.value for a, b in pairs)
 
     def primary(self, case_set: str) -> str:
         """Primary metric of a case set."""

@@ -40,6 +40,9 @@ _TITLES = {
     "squad_em": "SQuAD exact match",
     "squad_f1": "SQuAD F1",
 }
+SAME_NUMBERS = (("balanced_accuracy", "recall_macro"),)
+"""Two names of one number, wherever every label has a case."""
+
 # What the field usually sees; context for the reader, never a pass or a fail.
 _READING_AIDS = {
     "accuracy": "fine-tuned models usually reach 80 to 95",

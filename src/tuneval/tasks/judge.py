@@ -64,6 +64,11 @@ def judge_cases(
     return judged, len(cases) - len(judged)
 
 
+def judged_id(case_id: str) -> str:
+    """Id of a case in the second lap; that of the first lap is taken."""
+    return f"{case_id} (judged)"
+
+
 def conversation(case: Case) -> str:
     """Return what the variants were asked, as one text."""
     messages = case.inputs.get("messages")

@@ -17,10 +17,10 @@ from tuneval.assess.measure import Predictions, is_missing
 from tuneval.comparison import Settings
 from tuneval.engine.journal import key_of
 from tuneval.errors import MetricError
-from tuneval.pipeline.judging.questions import Questions, judged_id
+from tuneval.pipeline.judging.questions import Questions
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import JudgeSpec
-from tuneval.tasks.judge import disagreements
+from tuneval.tasks.judge import disagreements, judged_id
 from tuneval.types import (
     CaseSet,
     Finding,

@@ -13,7 +13,7 @@ import numpy as np
 from tuneval.assess.measure import Predictions, is_missing
 from tuneval.metrics.additive import Floats
 from tuneval.plan.resolve import Plan
-from tuneval.tasks.judge import judge_cases
+from tuneval.tasks.judge import judge_cases, judged_id
 from tuneval.types import Case, CaseSet, Prediction
 
 REFERENCE = "reference"
@@ -72,8 +72,3 @@ class Questions:
             for name, own in texts.items()
         }
         return cls(cases.name, judged, opponent, of_variant, lengths)
-
-
-def judged_id(case_id: str) -> str:
-    """Id of a case in the second lap; that of the first lap is taken."""
-    return f"{case_id} (judged)"

@@ -6,25 +6,32 @@ from markupsafe import Markup
 
 from tuneval.report import escape
 from tuneval.report.charts import svg
-from tuneval.report.charts.svg import Chart
+from tuneval.report.charts.svg import CaseLink, Chart
 from tuneval.types import Confusion
 
 MOST_NUMBERED_LABELS = 12
-
-
 MOST_CONFUSIONS = 15
-
-
 DARK_ABOVE = 0.5
+UNREAD = "unread"
 
 
-def confusion(table: Confusion, css: str, *, has_unparsed: bool) -> Chart:
+def confusion(
+    table: Confusion, css: str, *, has_unparsed: bool, link: CaseLink | None = None
+) -> Chart:
     """Heat map of reference (rows) by predicted label; numbers up to twelve labels.
 
     ``has_unparsed``: draw the column of unreadable answers, so that maps side by side are alike.
+    ``link``: a mistaken cell leads to its cases and says what it is.
     """
+
+    def address(expected: str, given: str) -> str:
+        answered = "unread" if given == UNREAD else given
+        words = {"label": expected, "got": answered, "by": table.variant}
+        return link(words) if link else ""
+
     n = len(table.labels)
-    columns = [*map(escape.terminal, table.labels), *(["unread"] if has_unparsed else [])]
+    given = [*table.labels, *([UNREAD] if has_unparsed else [])]
+    columns = list(map(escape.terminal, given))
     is_numbered = n <= MOST_NUMBERED_LABELS
     cell = 34 if is_numbered else max(4.0, round(330 / n, 1))
     left, top = (92, 74) if is_numbered else (14, 14)
@@ -45,12 +52,12 @@ def confusion(table: Confusion, css: str, *, has_unparsed: bool) -> Chart:
                     )
                 )
             if row[j]:
-                parts.append(
-                    Markup(
-                        '<rect class="cell {} {}" x="{}" y="{}" width="{}" height="{}" '
-                        'fill-opacity="{}"/>'
-                    ).format(kind, css, x, y, side, side, _opacity(share))
-                )
+                shape = Markup(
+                    '<rect class="cell {} {}" x="{}" y="{}" width="{}" height="{}" fill-opacity="{}"/>'
+                ).format(kind, css, x, y, side, side, _opacity(share))
+                words = f"{table.labels[i]} taken for {given[j]}: {row[j]}"
+                href = address(table.labels[i], given[j]) if i != j else ""
+                parts.append(svg.linked(href, escape.terminal(words), shape))
             if is_numbered and row[j]:
                 ink = "on-fill" if share > DARK_ABOVE else "off-fill"
                 parts.append(svg.text(f"count {ink}", x + side / 2, y + side / 2 + 4, str(row[j])))
@@ -81,9 +88,10 @@ def confusion(table: Confusion, css: str, *, has_unparsed: bool) -> Chart:
         title += f"; most often {worst[0][0]} is taken for {worst[0][1]} ({worst[0][2]})"
     return Chart(
         title,
-        svg.drawing(width, height, title, parts),
+        svg.drawing(width, height, title, parts, has_links=link is not None),
         ("reference", "predicted", "cases"),
         tuple((a, b, str(k)) for a, b, k in worst[: MOST_CONFUSIONS * 2]),
+        tuple(address(a, b) for a, b, _ in worst[: MOST_CONFUSIONS * 2]) if link else (),
     )
 
 
@@ -95,7 +103,7 @@ def _opacity(share: float) -> float:
 
 def frequent_confusions(table: Confusion) -> list[tuple[str, str, int]]:
     """(reference, predicted, count) of what went wrong, most frequent first."""
-    columns = [*table.labels, "unread"]
+    columns = [*table.labels, UNREAD]
     found = [
         (table.labels[i], columns[j], count)
         for i, row in enumerate(table.counts)

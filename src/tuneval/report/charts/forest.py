@@ -9,12 +9,18 @@ from tuneval.report import escape, wording
 from tuneval.report.charts import svg
 from tuneval.report.charts.marks import interval_mark
 from tuneval.report.charts.scale import vertical_grid, zoomed
-from tuneval.report.charts.svg import Chart
+from tuneval.report.charts.svg import CaseLink, Chart
 from tuneval.report.view import Arm, View, worst_first
 from tuneval.types import Score
 
 
-def forest(view: View, case_set: str, attribute: str, css: Mapping[str, str]) -> Chart:
+def forest(
+    view: View,
+    case_set: str,
+    attribute: str,
+    css: Mapping[str, str],
+    link: CaseLink | None = None,
+) -> Chart:
     """Groups of one attribute, one line per group, one mark with interval per arm."""
     metric = view.primary(case_set)
     table = [
@@ -28,7 +34,7 @@ def forest(view: View, case_set: str, attribute: str, css: Mapping[str, str]) ->
     per_row = 12 * len(view.arms) + 14
     height = per_row * len(table) + 34
     parts = vertical_grid(scale, 8, height - 26, scores[0].unit if scores else "share")
-    numbers = []
+    numbers, links = [], []
     for index, (name, row) in enumerate(table):
         top = 8 + index * per_row
         middle = top + per_row / 2
@@ -47,12 +53,14 @@ def forest(view: View, case_set: str, attribute: str, css: Mapping[str, str]) ->
             numbers.append(
                 (value, arm.title, wording.number(score.value, score.unit), bounds, str(n_cases))
             )
+            links += [link({"group": name})] if link else []
     title = _forest_title(view, table, attribute)
     return Chart(
         title,
         svg.drawing(440, height, title, parts),
         (attribute, "variant", wording.metric_title(metric), "interval", "cases"),
         tuple(numbers),
+        tuple(links),
     )
 
 

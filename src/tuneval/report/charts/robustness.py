@@ -10,13 +10,15 @@ from markupsafe import Markup
 from tuneval.report import escape, wording
 from tuneval.report.charts import svg
 from tuneval.report.charts.scale import tick_label, value_scale
-from tuneval.report.charts.svg import Chart
+from tuneval.report.charts.svg import CaseLink, Chart
 from tuneval.report.view import Arm, View, worst_first
 
 BRITTLE_BELOW = 0.9
 
 
-def robustness(view: View, case_set: str, css: Mapping[str, str]) -> Chart:
+def robustness(
+    view: View, case_set: str, css: Mapping[str, str], link: CaseLink | None = None
+) -> Chart:
     """Bars per perturbation and arm; a line marks the clean score, a dashed one 90% of it."""
     metric = view.primary(case_set)
     names = view.perturbations(case_set)
@@ -31,7 +33,7 @@ def robustness(view: View, case_set: str, css: Mapping[str, str]) -> Chart:
     for tick in scale.ticks():
         parts.append(svg.line("grid", 44, scale(tick), width, scale(tick)))
         parts.append(svg.text("tick end", 38, scale(tick) + 4, tick_label(tick, unit)))
-    numbers = []
+    numbers, links = [], []
     for index, name in enumerate(names):
         left = 56 + index * group
         middle = left + (group - gap) / 2 - 3
@@ -68,12 +70,14 @@ def robustness(view: View, case_set: str, css: Mapping[str, str]) -> Chart:
                     wording.interval(score.interval, unit),
                 )
             )
+            links += [link({"kind": name})] if link else []
     title = _robustness_title(view, case_set, names)
     return Chart(
         title,
         svg.drawing(width, 254, title, parts),
         ("input", "variant", "clean", "changed", "interval"),
         tuple(numbers),
+        tuple(links),
     )
 
 
