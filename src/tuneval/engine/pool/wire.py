@@ -25,18 +25,20 @@ def read(text: bytes) -> dict[str, Any]:
 
 
 def requests_to_plain(requests: Sequence[Request]) -> dict[str, Any]:
-    """Requests, each prompt once."""
+    """Requests, each prompt once; of the rest, what does not stand at its default."""
     prompts: dict[Any, int] = {}
     rows = [
         [
-            one.id,
-            one.case_id,
-            prompts.setdefault(one.prompt, len(prompts)),
-            one.continuation,
-            None if one.decoding is None else asdict(one.decoding),
-            one.with_token_logprobs,
+            prompts.setdefault(request.prompt, len(prompts)),
+            {
+                one.name: getattr(request, one.name)
+                for one in fields(request)
+                if one.name not in ("prompt", "decoding")
+                and getattr(request, one.name) != one.default
+            },
+            None if request.decoding is None else asdict(request.decoding),
         ]
-        for one in requests
+        for request in requests
     ]
     texts = [
         one if isinstance(one, str) else [[turn.role, turn.content] for turn in one]
@@ -52,13 +54,20 @@ def requests_of(plain: Mapping[str, Any]) -> list[Request]:
         for one in plain["prompts"]
     ]
     return [
-        Request(id_, case_id, prompts[place], continuation, _decoding_of(decoding), with_logprobs)
-        for id_, case_id, place, continuation, decoding, with_logprobs in plain["rows"]
+        Request(prompt=prompts[place], decoding=_decoding_of(decoding), **_with_tuples(rest))
+        for place, rest, decoding in plain["rows"]
     ]
 
 
 def _decoding_of(plain: Mapping[str, Any] | None) -> Decoding | None:
-    return None if plain is None else Decoding(**{**plain, "stop": tuple(plain["stop"])})
+    return None if plain is None else Decoding(**_with_tuples(plain))
+
+
+def _with_tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has lists where our records have tuples."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in plain.items()
+    }
 
 
 def response_to_plain(response: Response) -> dict[str, Any]:
@@ -67,7 +76,7 @@ def response_to_plain(response: Response) -> dict[str, Any]:
     plain = {
         one.name: getattr(response, one.name)
         for one in fields(response)
-        if getattr(response, one.name) is not getattr(defaults, one.name)
+        if _differs(getattr(response, one.name), getattr(defaults, one.name))
     }
     if "completions" in plain:
         plain["completions"] = [[c.text, c.n_tokens, c.finish_reason] for c in plain["completions"]]
@@ -79,9 +88,12 @@ def response_of(plain: Mapping[str, Any]) -> Response:
     found = {"request_id": "", "variant": "", **plain}
     if "completions" in found:
         found["completions"] = tuple(Completion(*one) for one in found["completions"])
-    if found.get("token_logprobs") is not None:
-        found["token_logprobs"] = tuple(found["token_logprobs"])
-    return Response(**found)
+    return Response(**_with_tuples(found))
+
+
+def _differs(value: object, default: object) -> bool:
+    """-0.0 equals 0.0 and is another answer, bit for bit."""
+    return value != default or str(value) != str(default)
 
 
 def variant_of(plain: Mapping[str, Any]) -> Variant:
@@ -91,4 +103,4 @@ def variant_of(plain: Mapping[str, Any]) -> Variant:
 
 def facts_of(plain: Mapping[str, Any]) -> VariantFacts:
     """The facts that were made plain by ``asdict``."""
-    return VariantFacts(**{**plain, "warnings": tuple(plain["warnings"])})
+    return VariantFacts(**_with_tuples(plain))
