@@ -32,6 +32,11 @@ SUBJECTS = (
 )
 
 
+ODD_ANSWERS = (
+    "", "#### 1,234.", "#### $5", "it is 5.", "...", "$$", "#### 5 or #### 6", "a 7 b -", "#### -3", "1 000",
+)  # fmt: skip
+
+
 def rows_of(path: Path) -> list[dict[str, Any]]:
     opener = gzip.open if path.suffix == ".gz" else open
     with opener(path, "rt", encoding="utf-8") as lines:
@@ -104,9 +109,63 @@ def tasks(data: Path, work: Path) -> Iterator[tuple[str, Any, int]]:
     }
     for shots in (0, 3):
         yield "sst2", local("glue/sst2/default.yaml", files), shots
+    rows = rows_of(data / "gsm8k" / "test_half.jsonl.gz")
+    files = {split: write(work / f"gsm8k.{split}.jsonl", own) for split, own in gsm8k(rows).items()}
+    for shots in (0, 5, 8):
+        yield "gsm8k", local("gsm8k/gsm8k.yaml", files), shots
     rows = hellaswag_rows(data)
     files = {split: write(work / f"hs.{split}.jsonl", rows) for split in ("train", "validation")}
     yield "hellaswag", local("hellaswag/hellaswag.yaml", files), 0
+
+
+def gsm8k(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The training split is not among the rows: every third problem is an example instead."""
+    return {
+        "train": [row for row in rows if row["idx"] % 3 == 0],
+        "test": [row for row in rows if row["idx"] % 3],
+    }
+
+
+def gsm8k_readings(data: Path) -> dict[str, list[str]]:
+    """What lm-eval's two filters make of released solutions, as they are and with the reference's mark, and
+    of odd answers: "strict flexible" as 0 and 1 -> digests of answer and reference."""
+    import lm_eval.tasks as catalogue
+    from lm_eval.api.metrics import exact_match_fn
+    from lm_eval.filters.extraction import RegexFilter
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    path = Path(catalogue.__file__).parent / "gsm8k/gsm8k.yaml"
+    config = load_yaml(path, resolve_func=False)
+    options = {
+        k: v for k, v in config["metric_list"][0].items() if k.startswith(("regexes", "ignore"))
+    }
+    filters = [
+        RegexFilter(**{k: v for k, v in one["filter"][0].items() if k != "function"})
+        for one in config["filter_list"]
+    ]
+
+    def reading(answer: str, reference: str) -> str:
+        read = [one.apply([[answer]], [{}])[0][0] for one in filters]
+        right = [
+            exact_match_fn(predictions=[one], references=[reference], **options)["exact_match"]
+            for one in read
+        ]
+        return " ".join(str(int(one)) for one in right)
+
+    found: dict[str, list[str]] = {}
+    references = {r["idx"]: r["answer"] for r in rows_of(data / "gsm8k" / "test_half.jsonl.gz")}
+    for row in rows_of(data / "gsm8k" / "model_solutions_half.jsonl.gz"):
+        reference = references[row["idx"]]
+        for system in ("6b_finetuning", "175b_verification"):
+            solution = row[system]["solution"]
+            for answer in (solution, solution.replace("A: ", "#### ")):
+                found.setdefault(reading(answer, reference), []).append(
+                    digest(answer, reference)[:16]
+                )
+    for answer in ODD_ANSWERS:
+        for reference in ("#### 5", "x\n#### -3", "#### 1234", "7"):
+            found.setdefault(reading(answer, reference), []).append(digest(answer, reference)[:16])
+    return {key: sorted(set(own)) for key, own in sorted(found.items())}
 
 
 def evaluate(task: Any, shots: int, model: Any, limit: int | None) -> dict[str, Any]:
@@ -119,7 +178,9 @@ def evaluate(task: Any, shots: int, model: Any, limit: int | None) -> dict[str, 
     )
     (name,) = found["samples"]
     rows = []
-    for one in sorted(found["samples"][name], key=lambda one: one["doc_id"]):
+    # A document stands there once for each filter.
+    samples = {one["doc_id"]: one for one in found["samples"][name]}
+    for _, one in sorted(samples.items()):
         answers = [
             reply[0] if isinstance(reply[0], list | tuple) else reply for reply in one["resps"]
         ]
@@ -127,8 +188,13 @@ def evaluate(task: Any, shots: int, model: Any, limit: int | None) -> dict[str, 
             {
                 "doc_id": one["doc_id"],
                 "doc": one["doc"] if name == "hellaswag" else None,
-                "requests": [list(args) for args in one["arguments"]],
-                "loglikelihoods": [float(answer[0]) for answer in answers],
+                "requests": [
+                    [args[0], args[1] if isinstance(args[1], str) else ""]
+                    for args in one["arguments"]
+                ],
+                "loglikelihoods": [float(answer[0]) for answer in answers]
+                if task.OUTPUT_TYPE != "generate_until"
+                else [],
             }
         )
     scores = {
@@ -157,6 +223,8 @@ def texts(data: Path, limit: int) -> dict[str, list[str]]:
         every.get(f"mmlu:{row['subject']}", []).append(
             "\n".join((row["question"], *row["choices"]))
         )
+    gsm8k_rows = gsm8k(rows_of(data / "gsm8k" / "test_half.jsonl.gz"))["test"]
+    every["gsm8k"] = [row["question"] for row in gsm8k_rows]
     every["squad:v2"] = [row["question"] for row in squad_rows(data)]
     for name, file, field in (
         ("sst2", "sst2/validation.jsonl.gz", "sentence"),
@@ -225,6 +293,7 @@ def main() -> int:
                 "and what each row is known by: its text, \\x1f",
                 "rows": texts(given.data, limit),
                 "prompts": found,
+                "gsm8k_readings": gsm8k_readings(given.data),
             }
             given.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             return 0

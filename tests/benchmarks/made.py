@@ -65,7 +65,15 @@ COMMENTED = [
     {"id": n, "code_tokens": ["f", "(", ")"], "docstring_tokens": ["Does", f"{n}", "."]}
     for n in range(3)
 ]
+PROBLEMS_OF_SCHOOL = [
+    {"question": f"{n} and {n}?", "answer": f"{n}+{n}=<<{n}+{n}={2 * n}>>{2 * n}\n#### {2 * n}"}
+    for n in range(12)
+]
 FILES: dict[str, Rows] = {
+    "gsm8k/main/test-00000-of-00001.parquet": PROBLEMS_OF_SCHOOL,
+    "gsm8k/main/train-00000-of-00001.parquet": [
+        {**one, "question": f"Old {one['question']}"} for one in PROBLEMS_OF_SCHOOL
+    ],
     "mmlu/all/test-00000-of-00001.parquet": MMLU,
     "mmlu/all/dev-00000-of-00001.parquet": MMLU,
     "sst2/sst2/validation-00000-of-00001.parquet": SENTENCES,

@@ -166,6 +166,8 @@ def test_perfect_predictions_reach_the_best_value(name, make):
     cases = made_cases(
         ["candidate"] * 3
         if name in JUDGED
+        else ["the cat sat on #### 1", "a b c d #### 22", "one two three #### 4"]
+        if name.startswith("gsm8k")
         else ["the cat sat on the mat", "a b c d e", "one two three four"]
         if name in TEXT_NAMES
         else LABELS

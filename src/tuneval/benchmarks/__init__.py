@@ -12,9 +12,9 @@ from typing import Any, Literal, Protocol
 
 from tuneval.types import Case, CaseSet
 
-Shots = Literal["first", "drawn", "chosen"]
+Shots = Literal["first", "drawn", "drawn_without_spare", "chosen"]
 """How few-shot examples are found: ``first`` of the pool (of the case's own stratum), ``drawn`` anew
-for each case as lm-eval draws them, or ``chosen`` once for all cases (`tuneval.data.select.few_shot`)."""
+for each case as lm-eval draws them (for a task that names a test split: ``drawn_without_spare``), or ``chosen`` once for all cases (`tuneval.data.select.few_shot`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,7 @@ BENCHMARKS: dict[str, str] = {
     "alpaca_eval": "tuneval.benchmarks.alpaca_eval:AlpacaEval",
     "cnn_dailymail": "tuneval.benchmarks.cnn_dailymail:CnnDailyMail",
     "codexglue": "tuneval.benchmarks.codexglue:CodeXGlue",
+    "gsm8k": "tuneval.benchmarks.gsm8k:Gsm8k",
     "humaneval": "tuneval.benchmarks.humaneval:HumanEval",
     "mbpp": "tuneval.benchmarks.mbpp:Mbpp",
     "mmlu": "tuneval.benchmarks.mmlu:Mmlu",

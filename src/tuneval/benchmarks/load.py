@@ -165,7 +165,7 @@ def _examples(
 ) -> Sequence[Case] | Callable[[Case], Sequence[Case]]:
     if facts.shots == "first":
         return _first_of_stratum(facts, pool, cases, k)
-    if facts.shots == "drawn":
+    if facts.shots.startswith("drawn"):
         return _drawn_for_each(facts, pool, cases, k)
     return choose_examples(pool, k, selection_seed, labels=facts.labels, test=cases)
 
@@ -192,8 +192,8 @@ def _drawn_for_each(
 ) -> Callable[[Case], Sequence[Case]]:
     """The draws of lm-eval's default sampler, document after document over the whole split.
 
-    It draws one more than it shows, to have a spare should the document itself be drawn, which cannot
-    happen where the pool is another split.
+    Of a task without a test split it draws one more than it shows, to have a spare should the document
+    itself be drawn, which cannot happen where the pool is another split.
 
     References
     ----------
@@ -204,7 +204,8 @@ def _drawn_for_each(
             f'benchmark "{facts.name}": {k} examples are wanted, and {facts.pool} has {len(pool)}.'
         )
     rng = random.Random(LM_EVAL_SEED)
-    drawn = {case.id: rng.sample(range(len(pool)), k + 1)[:k] for case in cases}
+    n = k if facts.shots == "drawn_without_spare" else k + 1
+    drawn = {case.id: rng.sample(range(len(pool)), n)[:k] for case in cases}
     return lambda case: [pool[place] for place in drawn[case.origin or case.id]]
 
 

@@ -73,6 +73,8 @@ METRICS = {
     "f1_macro": "tuneval.metrics.classification:F1Macro",
     "f1_micro": "tuneval.metrics.classification:F1Micro",
     "f1_weighted": "tuneval.metrics.classification:F1Weighted",
+    "gsm8k_flexible": "tuneval.metrics.gsm8k:Gsm8kFlexible",
+    "gsm8k_strict": "tuneval.metrics.gsm8k:Gsm8kStrict",
     "final_number": "tuneval.metrics.final_number:FinalNumber",
     "log_loss": "tuneval.metrics.calibration:LogLoss",
     "loss": "tuneval.metrics.perplexity:Loss",
