@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ pytest.importorskip("httpx2", reason="the server extra is not installed")
 from engine import fake_server
 from engine.fake_server import logprob, reply, saying, serving, tokens_of
 from engine.test_openai_server import CHAT, SMALL, ask, connected
+from tuneval.engine import openai_server
 from tuneval.engine.answer import answer
 from tuneval.engine.journal import Journal
 from tuneval.engine.openai_server import OpenAIServer
@@ -172,6 +174,23 @@ def test_answers_of_a_swapped_model_are_not_reused(tmp_path: Path) -> None:
     assert len(list((tmp_path / "answers").glob("*/variant.json"))) == 2
 
 
+def test_a_server_without_an_echo_is_known_again_by_what_it_writes(tmp_path: Path) -> None:
+    def met(fake: fake_server.Fake) -> str:
+        backend = OpenAIServer(base_url=fake.url, memory=tmp_path)
+        try:
+            backend.shown(SMALL, [CHAT])
+            return backend.fingerprint(SMALL)
+        finally:
+            backend.close()
+
+    with serving(letters={"bill": -0.5}, refuses=("texts",)) as fake:
+        first = met(fake)
+        fake.letters = {"bill": -0.7}
+        assert met(fake) == first, "the same words, at another probability"
+        fake.version = "retrained"
+        assert met(fake) != first
+
+
 def test_noise_of_a_server_keeps_its_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,6 +342,29 @@ def test_a_server_that_goes_away_ends_the_run_and_keeps_what_was_answered(tmp_pa
     assert "the same command goes on" in str(caught.value)
     stored = [line for path in tmp_path.glob("*/*.jsonl") for line in path.read_text().splitlines()]
     assert len(stored) == 4
+
+
+@pytest.mark.fault
+def test_a_server_that_is_gone_without_a_word_is_noticed_before_it_would_be_silent_for_too_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its connections stay open, and no new one is taken."""
+    monkeypatch.setattr(openai_server, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(openai_server, "GONE_SECONDS", 0.2)
+    is_over = threading.Event()
+
+    def keep_silent(handler: Any) -> None:
+        handler.server.socket.close()  # nobody listens any more
+        is_over.wait(60)
+        handler.close_connection = True
+
+    with serving() as fake, connected(fake, timeout_seconds=60.0) as (backend, _):
+        backend.shown(SMALL, [CHAT])
+        backend.prepare([SMALL])
+        fake.always = keep_silent
+        with pytest.raises(BackendUnavailable, match="nobody takes a connection"):
+            ask(backend, CHAT)
+        is_over.set()
 
 
 DEEP = b'{"choices": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"

@@ -16,19 +16,20 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from tuneval import registry
 from tuneval.engine import address
 from tuneval.engine.hf.text.render import Scoring
 from tuneval.engine.hf.text.shown import shown as shown_by
 from tuneval.engine.hf.text.tokenizer import ChatTemplate
-from tuneval.engine.retry import Refused, RetryPolicy
+from tuneval.engine.retry import GONE_SECONDS, Refused, RetryPolicy
 from tuneval.engine.server import abilities, canary, echo, scoring
 from tuneval.engine.server.abilities import Abilities
+from tuneval.engine.server.callers import Callers
 from tuneval.engine.server.connection import Connection, choices_of, counted, served_name
 from tuneval.engine.server.rendered import Reading, Readings, sendable
 from tuneval.errors import BackendUnavailable, ConfigError, VariantError
@@ -44,11 +45,14 @@ from tuneval.types import (
 )
 
 DEFAULT_CONCURRENCY = 8
+LOOK_SECONDS = 5.0
+"""So long nothing may come before we look whether the server is there."""
 TOP_LOGPROBS = 20
 """As many first tokens as servers tell at most."""
 N_TOGETHER = 16
 """Continuations of one prompt that are echoed in one call."""
 
+Found = TypeVar("Found")
 Kind = Literal["text", "messages", "scored text", "scored messages"]
 
 
@@ -179,7 +183,7 @@ class OpenAIServer:
         """Answer in the order in which the server is done; each request exactly once."""
         requests = [request for request in requests if request.id not in known]
         self.retry.begin()
-        pool = ThreadPoolExecutor(self._concurrency, thread_name_prefix="tuneval-server")
+        pool = Callers(self._concurrency)
         try:
             reading = self._reading(variant)
             can = self._known[variant].abilities if variant in self._known else Abilities()
@@ -191,7 +195,7 @@ class OpenAIServer:
                 pool.submit(self._group, variant, group)
                 for group in _groups(requests, N_TOGETHER if can.takes_several else 1)
             ]
-            for done in as_completed(jobs):
+            for done in self._as_completed(jobs):
                 yield from done.result()
         except Refused as refused:
             self.retry.stop()
@@ -200,7 +204,7 @@ class OpenAIServer:
             self.retry.stop()
             raise
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.stop()
 
     def shown(self, variant: Variant, requests: Sequence[Request]) -> list[ShownPrompt]:
         """What is sent: as the variant reads it where its tokenizer is given; else a text as it is,
@@ -315,7 +319,7 @@ class OpenAIServer:
 
     def _score_ids(
         self,
-        pool: ThreadPoolExecutor,
+        pool: Callers,
         variant: Variant,
         requests: Sequence[Request],
         reading: Reading,
@@ -341,7 +345,7 @@ class OpenAIServer:
             pool.submit(scoring.ask, self._connection, variant, call)
             for call in scoring.plan(owners)
         ]
-        for done in as_completed(calls):
+        for done in self._as_completed(calls):
             for key, numbers in done.result().items():
                 told[key] = numbers
                 for number in owners.get(key, ()):
@@ -354,6 +358,29 @@ class OpenAIServer:
                             [told[one] for one in keys[number]],
                             (time.monotonic() - started) / len(requests),
                         )
+
+    def _as_completed(self, jobs: Sequence[Future[Found]]) -> Iterator[Future[Found]]:
+        """Jobs as they are done. While nothing comes, a server may be gone without a word, as where
+        its machine lost power: then no connection is taken any more, however long we listen.
+
+        Raises
+        ------
+        Refused
+            No connection was taken for ``GONE_SECONDS``.
+        """
+        waiting = set(jobs)
+        gone_since: float | None = None
+        while waiting:
+            done, waiting = wait(waiting, LOOK_SECONDS, FIRST_COMPLETED)
+            yield from done
+            if done or self._connection.is_there():
+                gone_since = None
+                continue
+            now = time.monotonic()
+            gone_since = now if gone_since is None else gone_since
+            if now - gone_since >= GONE_SECONDS:
+                reason = f"nobody takes a connection for {now - gone_since:.0f} s"
+                raise Refused("fatal", reason, is_gone=True)
 
     # ---- one request -----------------------------------------------------------------------------
 

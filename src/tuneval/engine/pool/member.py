@@ -70,7 +70,7 @@ class Member:
         finally:
             os.close(outlet)
         if seat.cores:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, AttributeError):  # no such call on macOS
                 os.sched_setaffinity(self._process.pid, seat.cores)
         self._threads = [
             threading.Thread(target=act, daemon=True) for act in (self._listen, self._talk)

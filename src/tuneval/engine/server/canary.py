@@ -72,9 +72,17 @@ class Canary:
         return sum(abs(a - b) for a, b in zip(numbers, others, strict=True)) / len(numbers)
 
     def is_of_same_model(self, other: Canary) -> bool:
-        """Whether another run's canary may be of the same model: noise of a server included."""
+        """Whether another run's canary may be of the same model: noise of a server included.
+
+        Echoes are many numbers and move little. A hosted server that tells the first token alone, or
+        none, is known again by what it wrote as well: its numbers move more, and asking everything
+        again has a price.
+        """
         gap = self.gap(other)
-        return self.texts == other.texts if gap is None else gap <= SAME_MEAN
+        is_near = gap is not None and gap <= SAME_MEAN
+        if self.has_echo and other.has_echo:
+            return is_near
+        return is_near or self.texts == other.texts
 
     def is_twin_of(self, other: Canary) -> bool:
         """Whether two names, asked one after the other, answer alike."""
@@ -82,7 +90,7 @@ class Canary:
 
     def as_plain(self) -> dict[str, Any]:
         """For a file."""
-        return {"texts": self.texts, "nats": self.nats}
+        return {"texts": self.texts, "nats": self.nats, "has_echo": self.has_echo}
 
 
 def by_texts(connection: Connection, variant: Variant) -> Canary:
@@ -190,7 +198,9 @@ class Memory:
         path = self.folder / f"{_hash(place)}.json"
         met = _read(path)
         for one in met:
-            earlier = Canary(tuple(one["texts"]), tuple(map(tuple, one["nats"])))
+            earlier = Canary(
+                tuple(one["texts"]), tuple(map(tuple, one["nats"])), has_echo=bool(one["has_echo"])
+            )
             if len(earlier.nats) == len(canary.nats) and canary.is_of_same_model(earlier):
                 return str(one["id"])
         met.append({"id": own, **canary.as_plain()})
@@ -206,7 +216,7 @@ def _read(path: Path) -> list[dict[str, Any]]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):  # nothing is lost: what cannot be found again is asked again
         return []
-    keys = {"id", "texts", "nats"}
+    keys = {"id", "texts", "nats", "has_echo"}
     is_ours = isinstance(content, list) and all(
         isinstance(one, dict) and set(one) >= keys for one in content
     )

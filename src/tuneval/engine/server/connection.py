@@ -99,6 +99,16 @@ class Connection:
             return {}
         return {str(one["id"]): one for one in listed if isinstance(one, Mapping) and "id" in one}
 
+    def is_there(self) -> bool:
+        """Whether somebody takes a connection; what is busy need not answer."""
+        try:
+            self._client.request("GET", self._root + "/models", timeout=CONNECT_SECONDS)
+        except (self._http.ConnectError, self._http.ConnectTimeout):
+            return False
+        except self._http.HTTPError:
+            return True
+        return True
+
     def check_name(self, variant: Variant, body: Mapping[str, Any]) -> str:
         """Refuse another model than was asked; a dated name of the same model is the same."""
         asked, echoed = served_name(variant), body.get("model")
