@@ -1,6 +1,6 @@
 """Is the wording found that a fine-tune was trained on? The table of docs/prompt.md.
 
-    python evidence/wording.py --shared ../shared [--only trec6] [--steps 120]
+    python evidence/wording.py --shared ../shared [--only trec6] [--steps 250]
 
 Trains one LoRA adapter per data set and wording on real rows (the demo's own rows for the demo), then
 lets tuneval compare it with its base on 48 test rows, asked in the default wording (in
@@ -28,6 +28,7 @@ import torch  # noqa: E402 - examples/ must be on the path first
 from training import Pair, Recipe, encode, load, train, with_lora  # noqa: E402
 
 import tuneval  # noqa: E402
+from tuneval.pipeline.wording_trial import ALIKE, BEST  # noqa: E402
 
 DEFAULT = "{text}\nLabel:"
 WORDINGS = (
@@ -44,7 +45,9 @@ SETS = {
     "clinc150": ("intent", "val", "Request: {text}\nIntent:"),
     "demo": ("label", "test", "Message: {text}\nTopic:"),
 }
-N_TEST = 48
+N_TEST, HELD_OUT = 40, 80
+"""Margins and rules of the trial were set on the 80 rows before."""
+BATCH = 16
 Row = dict[str, str]
 
 
@@ -78,36 +81,39 @@ def pair(template: str, row: Row) -> Pair:
 
 def tune(name: str, template: str, steps: int, shared: Path, folder: Path) -> None:
     model, tokenizer = load(base_of(name, shared))
-    model = with_lora(model, rank=16, targets="all-linear", training_seed=0)
-    rows = rows_of(name, "train", shared)[: steps * 32]
+    model = with_lora(model, rank=16, targets="all-linear", training_seed=0, dropout=0.0)
+    rows = rows_of(name, "train", shared)[: steps * BATCH]
     encoded = []
     for row in rows:
         try:
             encoded.append(encode(tokenizer, pair(template, row)))
         except ValueError:  # a byte that joins its neighbour's token
             continue
-    recipe = Recipe(learning_rate=3e-3, epochs=1, steps=steps, evaluations=4)
+    recipe = Recipe(learning_rate=3e-3, epochs=1, batch_size=BATCH, steps=steps, evaluations=4)
     train(model, tokenizer, encoded, [], recipe, folder)
 
 
 def found_by(name: str, asked: str, adapter: Path, test: Path, shared: Path) -> dict[str, object]:
-    """The finding of a comparison that asks so."""
+    """The finding of a comparison that asks so; answers are one token long, only the trial counts."""
     result = tuneval.compare(
         str(base_of(name, shared)),
         adapters=[str(adapter)],
-        data=[str(test)],
+        data=str(test),
+        task="generate",
+        options={"max_tokens": 1},
         template=asked,
         output={"dir": str(adapter / "runs"), "reports": []},
         statistics={"resamples": 200},
         backend={"device": "cpu", "threads": 1},
     )
     (one,) = (finding for finding in result.findings if finding.kind == "wording")
+    rows = [(str(row[0]).strip('"').replace("\\n", "\n"), row[1], row[3]) for row in one.rows]
     return {
         "level": one.level,
         "sentence": one.sentence,
-        "best": str(one.rows[-1][0]).strip('"').replace("\\n", "\n") if one.rows else asked,
-        "tuned": [row[1] for row in one.rows],
-        "base": [row[2] for row in one.rows],
+        "best": next((text for text, _, what in rows if what == BEST), None),
+        "best_nats": next((nats for _, nats, what in rows if what == BEST), None),
+        "alike": [text for text, _, what in rows if what == ALIKE],
         "nats": one.rows[0][1] if one.rows else one.values["nats"],
         "wordings": one.values["wordings"],
     }
@@ -118,6 +124,17 @@ def is_same(one: str, other: str) -> bool:
     return one.rstrip("\n") == other.rstrip("\n") and one.endswith(":") == other.endswith(":")
 
 
+def outcome(template: str, found: dict) -> str:
+    """How the trained wording stands in a finding of a run that asked otherwise."""
+    if found["wordings"] == 1:  # the references are certain already: no other can be better
+        return "all alike"
+    if found["best"] is not None and is_same(found["best"], template):
+        return "named"
+    if any(is_same(one, template) for one in found["alike"]):
+        return "in the set"
+    return "not found"
+
+
 def measure(name: str, template: str, options: argparse.Namespace) -> dict[str, object]:
     began = time.process_time()
     adapter = options.keep / f"{name}-{(*WORDINGS, SETS[name][2]).index(template)}"
@@ -125,7 +142,7 @@ def measure(name: str, template: str, options: argparse.Namespace) -> dict[str, 
         tune(name, template, options.steps, options.shared, adapter)
     with tempfile.TemporaryDirectory() as place:
         test = Path(place) / "test.jsonl"
-        rows = rows_of(name, SETS[name][1], options.shared)[:N_TEST]
+        rows = rows_of(name, SETS[name][1], options.shared)[HELD_OUT : HELD_OUT + N_TEST]
         test.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         asked = "{text}\nAnswer:" if template == DEFAULT else DEFAULT
         elsewhere = found_by(name, asked, adapter, test, options.shared)
@@ -136,7 +153,7 @@ def measure(name: str, template: str, options: argparse.Namespace) -> dict[str, 
         "asked": asked,
         "elsewhere": elsewhere,
         "as_trained": trained,
-        "is_found": is_same(str(elsewhere["best"]), template),
+        "outcome": outcome(template, elsewhere),
         "seconds": time.process_time() - began,
     }
 
@@ -147,7 +164,7 @@ def main() -> None:
         "--shared", type=Path, default=Path(os.environ.get("TUNEVAL_SHARED", "../shared"))
     )
     parser.add_argument("--only", choices=list(SETS))
-    parser.add_argument("--steps", type=int, default=120)
+    parser.add_argument("--steps", type=int, default=250)
     parser.add_argument("--rows", type=Path, default=Path("wording_rows.jsonl"), help="kept here")
     parser.add_argument(
         "--keep", type=Path, default=Path("wording_adapters"), help="as are adapters"
@@ -175,19 +192,19 @@ def main() -> None:
 def table(rows: list[dict]) -> str:
     """The table of the page."""
     lines = [
-        "| data | trained as | nats as trained, as asked | found where it is asked otherwise | nats | "
-        "asked as trained |",
-        "|---|---|---|---|---|---|",
+        "| data | trained as | nats as trained, as asked | asked otherwise: | best | nats | trained wording | "
+        "set | asked as trained |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         there, trained = row["elsewhere"], row["as_trained"]
-        best = f"`{json.dumps(there['best'])[1:-1]}`"
-        found = f"{there['level']}: {'as trained' if row['is_found'] else best}"
-        nats = f"{there['tuned'][-1]:.2f}" if there["tuned"] else ""
+        best, nats = "", ""
+        if there["best"] is not None:
+            best, nats = f"`{json.dumps(there['best'])[1:-1]}`", f"{there['best_nats']:.2f}"
         lines.append(
             f"| {row['set']} | `{json.dumps(row['trained'])[1:-1]}` | "
-            f"{trained['nats']:.2f}, {there['nats']:.2f} | {found if nats else 'none'} | {nats} | "
-            f"{trained['level'] if trained['tuned'] else 'none'} |"
+            f"{trained['nats']:.2f}, {there['nats']:.2f} | {there['level']} | {best} | {nats} | "
+            f"{row['outcome']} | {len(there['alike'])} | {trained['level']} |"
         )
     return "\n".join(lines)
 

@@ -6,9 +6,10 @@ nothing from the package.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,10 +48,26 @@ StatisticKind = Literal["proportion", "mean", "corpus", "ranks"]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat."""
+    """One turn of a chat.
+
+    Attributes
+    ----------
+    more : str
+        What else a chat template may read of the turn (``tool_calls``, ``tool_call_id``, ``name``), as
+        JSON; "" where there is nothing.
+    fields : tuple of (int, int)
+        Where the case's own texts stand in ``content``, in order: what may be shortened. Empty: all
+        of it is one text.
+    """
 
     role: str
     content: str
+    more: str = ""
+    fields: tuple[tuple[int, int], ...] = field(default=(), compare=False, repr=False)
+
+    def as_turn(self) -> dict[str, Any]:
+        """The turn as chat templates and servers take it."""
+        return {"role": self.role, "content": self.content, **json.loads(self.more or "{}")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,7 +69,17 @@ PROBLEMS_OF_SCHOOL = [
     {"question": f"{n} and {n}?", "answer": f"{n}+{n}=<<{n}+{n}={2 * n}>>{2 * n}\n#### {2 * n}"}
     for n in range(12)
 ]
+ORDERS = [
+    {
+        "key": 1000 + n,
+        "prompt": f"Write {n} without commas.",
+        "instruction_id_list": ["punctuation:no_comma", "keywords:existence"][: n % 2 + 1],
+        "kwargs": [{"keywords": None}, {"keywords": ["a"]}][: n % 2 + 1],
+    }
+    for n in range(6)
+]
 FILES: dict[str, Rows] = {
+    "ifeval/train-00000-of-00001.parquet": ORDERS,
     "gsm8k/main/test-00000-of-00001.parquet": PROBLEMS_OF_SCHOOL,
     "gsm8k/main/train-00000-of-00001.parquet": [
         {**one, "question": f"Old {one['question']}"} for one in PROBLEMS_OF_SCHOOL

@@ -127,9 +127,13 @@ def test_an_answer_that_is_no_choice(answer: object) -> None:
         ([{"content": "q"}], 'turn 1 of "messages" has no "role" (found "content")'),
         ([{"role": "user"}], 'turn 1 of "messages" has no "content" (found "role")'),
         (
-            [{"role": "assistant", "content": None, "tool_calls": [{"name": "look"}]}],
-            'turn 1 of "messages" (assistant) calls a tool and says nothing: such turns are not '
-            "rendered",
+            [{"role": "user", "content": "q"},
+             {"role": "assistant", "content": None, "tool_calls": [{"name": "look"}]}],
+            "the assistant's answer calls a tool and says nothing: no text to compare",
+        ),
+        (
+            [{"role": "assistant", "content": None, "tool_calls": "look"}],
+            'turn 1 of "messages": "tool_calls" is text, expected a list of objects',
         ),
         ([{"role": "user", "content": [{"type": "image"}]}],
          'turn 1 of "messages" holds something other than text'),

@@ -31,6 +31,10 @@ def a(n: int) -> str:
     return f"It is {COLOURS[n % 4]} since day {n}."
 
 
+def long(n: int) -> str:
+    return " ".join(f"Door {k} of house {n} leads to yard {k * n}." for k in range(9))
+
+
 def kind(n: int) -> str:
     return ("calm", "cross")[n % 2]
 
@@ -357,6 +361,34 @@ READ: dict[str, tuple[Make, str, str, dict[str, str]]] = {
         "complete_code",
         {"input": "prompt", "reference": "test"},
     ),
+    "one answer under two names": (
+        lambda n: {"instruction": q(n), "output": a(n), "target": a(n)},
+        "instruction", "generate", {"input": "instruction", "reference": "output"},
+    ),
+    "one class under two names": (
+        lambda n: {"text": p(n), "label": kind(n), "answer": kind(n)},
+        "labelled text", "classify", {"input": "text", "reference": "label"},
+    ),
+    "a question and why its answer is right": (
+        lambda n: {"question": q(n), "answer": COLOURS[n % 4], "rationale": long(n)},
+        "question and answer", "classify", {"input": "question", "reference": "answer"},
+    ),
+    "a chat and what it was made from": (
+        lambda n: {"messages": [{"role": "user", "content": q(n)},
+                                {"role": "assistant", "content": a(n)}], "page_source": long(n)},
+        "messages", "generate", {"input": "messages", "reference": "messages"},
+    ),
+    "question, choices, answer as a list of one": (
+        lambda n: {"question": q(n), "choices": choices(n), "answer": ["ABCD"[n % 4]]},
+        "multiple choice", "multiple_choice",
+        {"choices": "choices", "input": "question", "reference": "answer"},
+    ),
+    "a chat and its tools": (
+        lambda n: {"messages": [{"role": "user", "content": q(n)},
+                                {"role": "assistant", "content": a(n)}],
+                   "tools": [{"name": "find", "parameters": {"type": "object"}}]},
+        "messages", "generate", {"input": "messages", "reference": "messages"},
+    ),
     "text, JSON as label": (
         lambda n: {"text": q(n), "label": f'{{"colour": "{COLOURS[n % 2]}"}}'},
         "labelled text", "generate", {"input": "text", "reference": "label"},
@@ -451,13 +483,13 @@ ASKED: dict[str, tuple[Make, str]] = {
         lambda n: {"context": p(n), "document": p(n + 1), "question": q(n), "answer": a(n)},
         'rows: "document" holds text that is not asked about; the question may be "question" alone '
         'or with "document".\nSay --input question to leave it out, or put it into the prompt: '
-        "--prompt '{document}\\n\\n{question}\\nAnswer:'.",
+        "--prompt '{document}\\n\\n{context}\\n\\n{question}\\nAnswer:'.",
     ),
     "two passages of one rank": (
         lambda n: {"passage": p(n), "story": p(n + 1), "query": q(n), "answer": a(n)},
         'rows: "story" holds text that is not asked about; the question may be "query" alone or '
         'with "story".\nSay --input query to leave it out, or put it into the prompt: --prompt '
-        "'{story}\\n\\n{query}\\nAnswer:'.",
+        "'{story}\\n\\n{passage}\\n\\n{query}\\nAnswer:'.",
     ),
     "two references with blanks in their names": (
         lambda n: {"Question": q(n), "Ground Truth": a(n), "Best Answer": p(n)},
@@ -541,6 +573,24 @@ ASKED: dict[str, tuple[Make, str]] = {
         'alone or with "distractor1".\nSay --input question to leave it out, or put it into the '
         "prompt: --prompt '{distractor1}\\n\\n{question}\\nAnswer:'.",
     ),
+    "a question and a long text of an unknown name": (
+        lambda n: {"question": q(n), "answer": a(n), "scene": long(n)},
+        'rows: "scene" holds text that is not asked about; the question may be "question" alone or '
+        "with \"scene\".\nSay --input question to leave it out, or put it into the prompt: --prompt "
+        "'{scene}\\n\\n{question}\\nAnswer:'.",
+    ),
+    "choices and a long text of an unknown name": (
+        lambda n: {"question": q(n), "choices": choices(n), "answer": n % 4, "Case File": long(n)},
+        'rows: "Case File" holds text that is not asked about; the question may be "question" alone '
+        'or with "Case File".\nSay --input question to leave it out, or put it into the prompt: '
+        "--prompt '{Case File}\\n\\n{question}\\n{choices}\\nAnswer:'.",
+    ),
+    "two languages in one object": (
+        lambda n: {"translation": {"en": p(n), "de": f"Tor {n}"}},
+        'rows: its columns "translation" are no layout that is known.\n"translation" holds objects: '
+        "write what stands in them into columns of its own.\n"
+        "Name the columns: --input COLUMN --reference COLUMN.",
+    ),
     "two languages": (
         lambda n: {"en": p(n), "de": f"Tor {n}"},
         'rows: its columns "en", "de" are no layout that is known.\n'
@@ -589,6 +639,32 @@ def test_what_the_question_proposes_works(name: str) -> None:
     left = message.partition('"')[2].partition('"')[0]
     value = rows[0][left]
     assert (value if isinstance(value, str) else value[0]) in turn.content  # type: ignore[union-attr]
+
+
+def test_columns_that_hold_the_same_are_said_to() -> None:
+    make, *_ = READ["one answer under two names"]
+    notes = read([make(n) for n in range(N)]).notes
+    assert '"output", "target" hold the same: "output" is read.' in notes
+    assert not any(note.startswith("Not read") for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "told"),
+    [
+        ("B", ("1",), "1 row offers a choice twice (first: row 1, \"oak\"), never the right one."),
+        ("C", ("2", "0"), "1 row offers a choice twice (first: row 1, \"oak\"); in 1 of them it is "
+         "the right one, and each of its doubles counts as right."),
+        ("oak", ("0", "2"), "1 row offers a choice twice (first: row 1, \"oak\"); in 1 of them it is "
+         "the right one, and each of its doubles counts as right."),
+    ],
+)  # fmt: skip
+def test_a_choice_that_stands_twice(answer: str, right: tuple[str, ...], told: str) -> None:
+    twice = {"question": "Which tree?", "choices": ["oak", "elm", " oak"], "answer": answer}
+    other = "elm" if answer == "oak" else "B"
+    rows = [twice, *({**twice, "choices": ["oak", "elm", "ash"], "answer": other},) * 5]
+    found = read(rows)
+    assert found.cases[0].references == right
+    assert told in found.notes
 
 
 INDICES = {name: row for name, row in READ.items() if row[2] == "multiple_choice"}

@@ -45,6 +45,7 @@ PROMPT = ("p", "q")
         ({"q": PROMPT, "answer": GOLD, "generated_text": ([{"generated_text": "one"}], [{"generated_text": "two"}])}, "answer", "generated_text"),
         ({"doc": ({}, {}), "target": GOLD, "resps": ([["one"]], [["two"]]), "filtered_resps": (["one"], ["two"])}, "target", "filtered_resps"),
         ({"q": PROMPT, "answer": GOLD, "outputs": ([{"text": "one"}], [{"text": "two"}])}, "answer", "outputs"),
+        ({"custom_id": ("1", "2"), "answer": GOLD, "response": ({"status_code": 200, "body": {"choices": [{"message": {"role": "assistant", "content": "one"}}]}}, {"body": {"choices": [{"message": {"content": "two"}}]}})}, "answer", "response"),
         ({"q": PROMPT, "ideal": GOLD, "response": ([{"role": "user", "content": "x"}, {"role": "assistant", "content": "one"}], [{"role": "assistant", "content": "two"}])}, "ideal", "response"),
     ],
 )  # fmt: skip
@@ -115,6 +116,38 @@ def test_two_columns_that_may_be_expected_or_answered(tmp_path: Path) -> None:
     file = write(tmp_path, "own.jsonl", rows(prompt=PROMPT, output=GOLD, completion=SAID))
     with pytest.raises(DataError, match="which was expected, and which was answered"):
         read_references(file)
+
+
+def test_an_object_of_rows_under_their_ids(tmp_path: Path) -> None:
+    """OpenCompass: one object, a number for each row."""
+    file = tmp_path / "said.json"
+    file.write_text(
+        json.dumps(
+            {"0": {"gold": "red", "prediction": "one"}, "1": {"gold": "blue", "prediction": "two"}}
+        )
+    )
+    cases = read_references(str(file))
+    assert [case.references for case in cases.cases] == [("red",), ("blue",)]
+    assert tuple(read_predictions(str(file), cases).texts.values()) == SAID
+
+
+def test_answers_of_a_batch_go_by_their_own_ids(tmp_path: Path) -> None:
+    cases = read_references(write(tmp_path, "refs.jsonl", rows(id=("a", "b"), answer=GOLD)))
+    said = [
+        {"id": "x1", "custom_id": "b", "response": "two"},
+        {"id": "x2", "custom_id": "a", "response": "one"},
+    ]
+    file = write(tmp_path, "batch.jsonl", said)
+    assert tuple(read_predictions(file, cases).texts.values()) == SAID
+
+
+def test_two_columns_that_may_be_expected(tmp_path: Path) -> None:
+    file = write(tmp_path, "own.jsonl", rows(prompt=PROMPT, answer=SAID, target=GOLD))
+    with pytest.raises(DataError, match='"answer", "target" may each hold what was expected'):
+        read_references(file)
+    assert len(read_references(f"{file}:target").cases) == len(GOLD)
+    coded = write(tmp_path, "coded.jsonl", rows(label=GOLD, gold=GOLD))
+    assert read_references(coded).columns["reference"] == "gold"
 
 
 def test_json_is_no_label(tmp_path: Path) -> None:

@@ -83,9 +83,9 @@ FAULTS: dict[str, tuple[Callable[[int], Row], str | Row, dict[str, Any], str]] =
         asked, {"question": "q", "choices": ["oak", ["elm"], "ash"], "answer": "A"}, {},
         'choice 2 of "choices" is a list, expected text',
     ),
-    "choice twice": (
-        asked, {"question": "q", "choices": ["oak", "elm", " oak"], "answer": "B"}, {},
-        'choices 1 and 3 of "choices" are both " oak"',
+    "one choice again and again": (
+        asked, {"question": "q", "choices": ["oak", "oak", " oak"], "answer": "B"}, {},
+        'all 3 choices of "choices" are "oak"',
     ),
     "one choice": (
         asked, {"question": "q", "choices": ["oak"], "answer": "A"}, {},
@@ -282,3 +282,26 @@ def test_labels_of_scored_outputs_are_spelled_one_way(tmp_path: Path) -> None:
     assert found.labels == ("late", "lost")
     assert [case.references for case in found.cases] == [("late",)] * 3 + [("lost",)] * 3
     assert 'Label "Late" is read as "late", spelled otherwise.' in found.notes
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"label": "Late."}, 'Labels "Late." and "late" look alike, letter by letter.'),
+        (
+            {"split": "train"},
+            '1 of 5 rows are of the training part by their "split", and all are read: ',
+        ),
+        (
+            {"Split": "TRAIN"},
+            '1 of 5 rows are of the training part by their "Split", and all are read: ',
+        ),
+        ({"split": "test"}, None),
+    ],
+)
+def test_what_is_read_and_still_suspicious(row: dict[str, Any], told: str | None) -> None:
+    column = next((name for name in row if name != "label"), "zone")
+    rows = [{"text": f"t{n}", "label": ("late", "lost")[n % 2], column: "test"} for n in range(4)]
+    notes = read([*rows, {**rows[0], "text": "t9", **row}]).notes
+    found = [note for note in notes if "training part" in note or "look alike" in note]
+    assert [note.startswith(told or "") for note in found] == [True] * (told is not None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Sequence
 
 from shared import shared_json
@@ -11,14 +13,22 @@ UNPARSED = "<unparsed>"
 
 
 def made_cases(references: Sequence[str | Sequence[str]], **inputs: Sequence[object]) -> list[Case]:
-    """One case for each reference (or tuple of references)."""
+    """One case for each reference (or tuple of references), with the instruction to use its words."""
+
+    def instruction(reference: str) -> str:
+        return json.dumps(["keywords:existence", {"keywords": [re.escape(reference)]}])
+
+    every = [(one,) if isinstance(one, str) else tuple(one) for one in references]
     return [
         Case(
             id=f"test.jsonl:{n}",
-            inputs={name: column[n - 1] for name, column in inputs.items()},
-            references=(one,) if isinstance(one, str) else tuple(one),
+            inputs={
+                "instructions": tuple(map(instruction, own[:1])),
+                **{name: column[n - 1] for name, column in inputs.items()},
+            },
+            references=own,
         )
-        for n, one in enumerate(references, 1)
+        for n, own in enumerate(every, 1)
     ]
 
 

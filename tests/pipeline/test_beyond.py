@@ -217,3 +217,17 @@ def test_guards_are_asked_whole_while_others_are_drawn(run_it: Run, tmp_path: Pa
     stories = next(one for one in result.scores if one.case_set == "stories")
     assert stories.n_cases == 40
     assert len(result.predictions["base"]) == 24 + 40
+
+
+def test_losses_that_became_nan_are_a_finding(
+    run_it: Run, setting: Setting, tmp_path: Path
+) -> None:
+    log = tmp_path / "a log of any name.json"
+    rows_ = [{"step": 20, "loss": 1.2}, {"step": 40, "loss": 1.1}, {"step": 60, "loss": "NaN"}]
+    log.write_text(json.dumps({"log_history": rows_}))
+    result = run_it(adapters=[str(setting.adapters[0])], full=[], training_log=str(log))
+    (found,) = of_kind(result, "training log")
+    assert (found.level, found.values["nan_from_step"]) == ("warning", 60)
+    assert found.sentence.startswith("The losses became NaN at step 60; ")
+    (verdict,) = result.verdicts
+    assert found.sentence in verdict.warnings

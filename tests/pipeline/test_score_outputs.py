@@ -84,6 +84,21 @@ def test_plain_lines_and_several_references(tmp_path: Path) -> None:
     assert result.headline == "SCORES ONLY"
 
 
+def test_classes_as_transformers_numbers_them(tmp_path: Path) -> None:
+    refs = lines(
+        tmp_path / "refs.jsonl", [{"id": n, "text": f"t{n}", "label": n % 2} for n in range(20)]
+    )
+    said = [
+        {"id": n, "label": f"LABEL_{n % 2 if n < 15 else 1 - n % 2}", "score": 0.9}
+        for n in range(20)
+    ]
+    result = score(
+        Expected(refs), {"m": lines(tmp_path / "said.jsonl", said)},
+        settings=FEW,
+    )  # fmt: skip
+    assert value(result, "m", "accuracy") == pytest.approx(0.75)
+
+
 def test_columns_of_one_file(tmp_path: Path) -> None:
     (tmp_path / "all.csv").write_text("gold,one,two\nyes,yes,no\nno,no,no\nyes,no,yes\nno,no,no\n")
     result = score(Expected("all.csv:gold"), ["one=all.csv:one", "two=all.csv:two"], settings=FEW)

@@ -8,6 +8,7 @@ import pytest
 
 from tuneval.tasks import build
 from tuneval.tasks.frames import Frame, Framing, cue_of
+from tuneval.tasks.wording import fill
 from tuneval.types import Case, Message
 
 TEXT = Case("a:1", {"text": "It broke {twice}."}, ("bug",))
@@ -102,6 +103,28 @@ def test_chat_template_and_system_turn_are_tried_where_there_is_one() -> None:
         Frame("", "", None),
         Frame("", "", "You are a helpful assistant."),
     ]
+
+
+def test_choices_are_part_of_the_template() -> None:
+    case = Case("a:1", {"question": "Which?", "choices": ("oak", "elm")}, ("1",))
+    for options, template in (
+        ({}, "{question}\n{choices}\nAnswer:"),
+        ({"scoring": "text"}, "Question: {question}\nAnswer:"),
+    ):
+        asked = build("multiple_choice", **options).wording  # type: ignore[attr-defined]
+        own = Framing.of(asked, [case])
+        assert own.template(own.start) == template
+        other = own.worded(Frame("Q: ", "\nA:"))
+        assert other.prompt(case)[-1].content == fill(
+            own.template(Frame("Q: ", "\nA:")), case.inputs
+        )  # type: ignore[union-attr]
+
+
+def test_the_words_before_of_one_join_the_words_after_of_another() -> None:
+    found = [Frame("Q: ", "\nLabel:"), Frame("", "\nTopic:"), Frame("", "\nTopic:", "Be brief.")]
+    joined = set(framing(TEXT).joined(found))
+    assert Frame("Q: ", "\nTopic:") in joined
+    assert Frame("Q: ", "\nTopic:", "Be brief.") not in joined
 
 
 def test_turns_of_the_cases_stay_their_own() -> None:

@@ -6,8 +6,15 @@ import pytest
 
 from tuneval import tasks
 from tuneval.errors import ConfigError
-from tuneval.tasks.thinking import BLOCKS, Said, one_of_thinking, without_thinking
-from tuneval.types import Case, Completion, Response
+from tuneval.tasks.thinking import (
+    BLOCKS,
+    Said,
+    Thinking,
+    answers_alone,
+    one_of_thinking,
+    without_thinking,
+)
+from tuneval.types import Case, CaseSet, Completion, Response
 
 CASE = Case("c:1", {"text": "Is it late?"}, ("yes",))
 
@@ -49,6 +56,25 @@ def test_it_is_kept_where_that_is_asked_or_the_references_think() -> None:
     assert without_thinking(text, mode="off") == Said("b", "closed")
     with pytest.raises(ConfigError, match=r'thinking "loud": choose one of cut, keep, off.'):
         one_of_thinking("loud")
+
+
+@pytest.mark.parametrize(
+    ("reference", "mode", "expected", "n_notes"),
+    [
+        ("<think>hm</think>\n\n7", "cut", "7", 1),
+        ("◁think▷hm◁/think▷7", "off", "7", 1),
+        ("<think>hm</think>\n\n7", "keep", "<think>hm</think>\n\n7", 0),
+        ("<think>hm", "cut", "<think>hm", 0),
+        ("<think>hm</think>", "cut", "<think>hm</think>", 0),
+        ("7", "cut", "7", 0),
+    ],
+)
+def test_references_are_compared_without_their_thoughts(
+    reference: str, mode: Thinking, expected: str, n_notes: int
+) -> None:
+    cases = CaseSet("c", "c.jsonl", "messages", "generate", (Case("c:1", {}, (reference,)),))
+    found = answers_alone(cases, mode)
+    assert (found.cases[0].references, len(found.notes)) == ((expected,), n_notes)
 
 
 @pytest.mark.parametrize(

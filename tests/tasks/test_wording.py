@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tuneval.errors import ConfigError
+from tuneval.tasks import build
 from tuneval.tasks.wording import Wording, fill, joiner, question_of, render, texts_of
 from tuneval.types import COLUMN_NAMES, OWN, Case, Message
 
@@ -215,3 +216,10 @@ def test_a_completion_begins_where_tokens_do(style: str, template: str, prompt: 
 
 def test_an_exact_prompt_is_not_touched() -> None:
     assert Wording(question).prompt_to_complete(EXACT) == "Topic:"
+
+
+def test_the_places_of_the_cases_own_texts_are_known() -> None:
+    case = Case("a:1", {"context": "One oak.", "question": " oak? ", "label": "elm"}, ("x",))
+    (turn,) = build("generate", template="{question} {context} oak").ask(case)[0].prompt
+    assert [turn.content[start:end] for start, end in turn.fields] == ["oak?", "One oak."]  # type: ignore[union-attr]
+    assert turn == Message("user", " oak?  One oak. oak")  # places change no identity

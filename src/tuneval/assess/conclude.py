@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
@@ -73,7 +73,7 @@ def conclude(about: About, compared: Compared, found: Found) -> RunResult:
         comparison.judge_training_log(log, variant, found.alpha / len(compared.logs))
         for variant, log in compared.logs.items()
     )
-    findings = (*rankings(comparisons, found, variants), *found.findings)
+    findings = (*rankings(comparisons, found, variants), *lost_losses(curves), *found.findings)
     verdicts, headline = decide(
         comparisons,
         variants,
@@ -140,6 +140,22 @@ def expected_warnings(
         f"tested for warnings were {', '.join(kinds)}, each with {100 * alpha:.1f}% for all arms and "
         "kinds together (Holm).",
     )
+
+
+def lost_losses(curves: Iterable[LearningCurve]) -> Iterator[Finding]:
+    """A warning for every training whose losses stopped being numbers: its weights may be none."""
+    for curve in curves:
+        step = curve.log.nan_from
+        if step is not None:
+            yield Finding(
+                kind="training log",
+                variant=curve.variant,
+                case_set="",
+                subject=curve.log.source,
+                level="warning",
+                sentence=curve.finding,
+                values={"nan_from_step": float(step)},
+            )
 
 
 def rankings(

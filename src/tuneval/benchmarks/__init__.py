@@ -141,6 +141,7 @@ BENCHMARKS: dict[str, str] = {
     "codexglue": "tuneval.benchmarks.codexglue:CodeXGlue",
     "gsm8k": "tuneval.benchmarks.gsm8k:Gsm8k",
     "humaneval": "tuneval.benchmarks.humaneval:HumanEval",
+    "ifeval": "tuneval.benchmarks.ifeval:IfEval",
     "mbpp": "tuneval.benchmarks.mbpp:Mbpp",
     "mmlu": "tuneval.benchmarks.mmlu:Mmlu",
     "squad": "tuneval.benchmarks.squad:Squad",

@@ -13,6 +13,7 @@ import json
 import re
 import string
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -85,7 +86,7 @@ def joined(table: Table, columns: Sequence[str]) -> Table:
 
 
 def choices_of(row: Fields, columns: Mapping[str, str]) -> Choices:
-    """The choices of a row. Raises RowFault where there are none, or two that are equal."""
+    """The choices of a row. Raises RowFault where there are none, or all are equal."""
     column = columns["choices"]
     raw, names = _texts_and_names(value_of(row, columns, "choices"), column)
     if len(raw) < 2:
@@ -98,10 +99,8 @@ def choices_of(row: Fields, columns: Mapping[str, str]) -> Choices:
     texts = tuple(str(value) for value in raw)
     if not names:
         texts, names = _without_prefix(texts)
-    first: dict[str, int] = {}
-    for n, text in enumerate(texts, 1):
-        if (before := first.setdefault(text.strip(), n)) != n:
-            raise RowFault(f"choices {before} and {n} of {quote(column)} are both {quote(text)}")
+    if len({text.strip() for text in texts}) == 1:
+        raise RowFault(f"all {len(texts)} choices of {quote(column)} are {quote(texts[0])}")
     return Choices(texts, tuple(str(value) for value in raw), names)
 
 
@@ -187,7 +186,7 @@ def _by_text(given: Choices, answer: object) -> int | None:
             return at
     for texts in (given.texts, given.raw):
         found = [n for n, choice in enumerate(texts) if choice.strip().casefold() == text]
-        if len(found) == 1:
+        if len({given.texts[n].strip() for n in found}) == 1:
             return found[0]
     return None
 
@@ -242,6 +241,47 @@ def settle(table: Table, columns: Mapping[str, str]) -> Settled:
     return Settled(_reader(rules.values()))
 
 
+def answer_of(row: Fields, columns: Mapping[str, str]) -> object:
+    """The answer of a row; a list of one is that one. Raises RowFault."""
+    column = columns["answer"]
+    value = row.get(column)
+    if isinstance(value, list | tuple) and len(value) == 1:
+        row = {**row, column: value[0]}
+    return scalar_of(row, columns, "answer")
+
+
+def equals_of(given: Choices, index: int) -> tuple[int, ...]:
+    """This choice, and then all others with the same words: nothing tells them apart."""
+    words = given.texts[index].strip()
+    others = [n for n, text in enumerate(given.texts) if n != index and text.strip() == words]
+    return (index, *others)
+
+
+def doubles_note(table: Table, columns: Mapping[str, str], settled: Settled) -> str | None:
+    """A sentence where rows offer the same choice twice: how many, and in how many it is right."""
+    doubled: list[tuple[int, str]] = []
+    n_right = 0
+    for place, given, answer in _asked(table.rows, columns):
+        counts = Counter(text.strip() for text in given.texts)
+        twice = next((text for text, n in counts.items() if n > 1), None)
+        if twice is None:
+            continue
+        doubled.append((place, twice))
+        try:
+            n_right += len(equals_of(given, settled.choose(given, answer))) > 1
+        except RowFault:
+            continue
+    if not doubled:
+        return None
+    place, text = doubled[0]
+    are = f"{len(doubled)} {table.unit}{'s offer' if len(doubled) > 1 else ' offers'}"
+    right = f"; in {n_right} of them it is the right one, and each of its doubles counts as right"
+    return (
+        f"{are} a choice twice (first: {table.unit} {place}, {quote(text)})"
+        f"{right if n_right else ', never the right one'}."
+    )
+
+
 _Asked = tuple[int, Choices, object]
 
 
@@ -249,7 +289,7 @@ def _asked(rows: Iterable[Row], columns: Mapping[str, str]) -> Iterable[_Asked]:
     """Place, choices and answer of every row that has them."""
     for place, fields in rows:
         try:
-            yield place, choices_of(fields, columns), scalar_of(fields, columns, "answer")
+            yield place, choices_of(fields, columns), answer_of(fields, columns)
         except RowFault:
             continue
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from tuneval.data import unread
 from tuneval.data.formats import Row, Table, listed, quote
 from tuneval.data.layouts import LAYOUTS, Layout, Match, match
-from tuneval.data.names import LABELS, has_name
+from tuneval.data.names import LABELS, REFERENCES, has_name
 from tuneval.data.values import columns_of, values_of
 from tuneval.errors import DataError
 
@@ -20,12 +20,13 @@ FEW = 5
 
 class Choice(NamedTuple):
     """``task`` is None where the references decide it; ``names``: raw label -> name, where another
-    column names the numbers."""
+    column names the numbers; ``twins``: columns that hold what the reference holds."""
 
     match: Match
     task: str | None
     names: Mapping[str, str] | None = None
     notes: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
 
 
 def choose(
@@ -58,7 +59,7 @@ def choose(
     if not found:
         raise DataError(_no_layout(table, usual, explicit))
     asked = _asked(table, found, task)
-    referenced = [m for m in asked if m.layout.reference]
+    referenced = _without_equals(table, [m for m in asked if m.layout.reference])
     if len(referenced) > 1 and asks:
         raise DataError(_two_readings(table, referenced))
     chosen = (referenced or asked)[0]
@@ -79,8 +80,12 @@ def choose(
     _refuse_rivals(table, chosen)
     if task == "auto":
         unread.refuse_reference_beside(table, chosen, explicit)
-    unread.refuse_question_beside(table, chosen, explicit, templated, grouped)
-    return Choice(chosen, None if task == "auto" else task, names, notes)
+    twins = _reference_twins(table, chosen, {*explicit.values(), *grouped})
+    unread.refuse_question_beside(table, chosen, explicit, {*templated}, {*grouped, *twins})
+    if twins:
+        same = f"{listed([chosen.reference, *twins])} hold the same: {quote(chosen.reference)} is read."
+        notes = (*notes, same)
+    return Choice(chosen, None if task == "auto" else task, names, notes, twins)
 
 
 def _usual_columns(rows: Sequence[Row]) -> list[str]:
@@ -195,6 +200,32 @@ def _refuse_unrepeated(table: Table, chosen: Match) -> None:
         )
 
 
+def _without_equals(table: Table, matches: Sequence[Match]) -> list[Match]:
+    """Readings of the same input whose references hold the same in every row are one."""
+    kept: list[Match] = []
+    for one in matches:
+        if not any(
+            one.reference != other.reference
+            and one.columns[one.layout.input] == other.columns[other.layout.input]
+            and not _differ(table, one.reference or "", other.reference or "")
+            for other in kept
+        ):
+            kept.append(one)
+    return kept
+
+
+def _reference_twins(table: Table, chosen: Match, named: Collection[str]) -> tuple[str, ...]:
+    """Columns that are called like a reference and hold what it holds."""
+    return tuple(
+        column
+        for column in columns_of(table.rows)
+        if column not in chosen.used
+        and column not in named
+        and has_name((*REFERENCES, *LABELS), column)
+        and not _differ(table, column, chosen.reference or "")
+    )
+
+
 def _without_twins(table: Table, chosen: Match) -> Match:
     """Rivals that hold the same in every row are none; those of neither input nor reference are
     columns that the reading leaves out."""
@@ -226,7 +257,12 @@ def _no_layout(table: Table, present: Sequence[str], explicit: Mapping[str, str]
     nearest = max(LAYOUTS, key=n_found)
     lines = [f"{table.file}: its columns {listed(present)} are no layout that is known."]
     lines[0] += unread.numbers_hint(table)
-    if n_found(nearest):
+    nested = [c for c in present if any(isinstance(row.fields.get(c), dict) for row in table.rows)]
+    if nested and not explicit:
+        lines.append(
+            f"{quote(nested[0])} holds objects: write what stands in them into columns of its own."
+        )
+    elif n_found(nearest):
         lines.append(f"The nearest is {nearest.name}, which needs {_needs(nearest)}.")
     if explicit.keys() & {"input", "reference"}:
         missing = next(k for k in ("input", "reference") if k not in explicit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 from collections.abc import Iterator, Mapping
 
@@ -167,13 +168,26 @@ def _turn(turn: object, where: str) -> Message:
         if not all(isinstance(part, str) for part in parts):
             raise RowFault(f"{where} holds something other than text")
         content = "".join(str(part) for part in parts)
-    if content is None and (turn.get("tool_calls") or turn.get("function_call")):
-        raise RowFault(
-            f"{where} ({role}) calls a tool and says nothing: such turns are not rendered"
-        )
+    more = _more(turn, where)
+    if content is None and "tool_calls" in more:
+        content = ""
     if not isinstance(content, str):
         raise RowFault(f'{where} has no "content" (found {listed(turn)})')
-    return Message(_ROLES.get(role.lower(), role.lower()), content)
+    as_text = json.dumps(more, ensure_ascii=False) if more else ""
+    return Message(_ROLES.get(role.lower(), role.lower()), content, as_text)
+
+
+def _more(turn: dict[str, object], where: str) -> dict[str, object]:
+    """What chat templates read of a turn beside its words: the tools it calls, or which one answered."""
+    calls = turn.get("tool_calls")
+    if not calls and turn.get("function_call"):  # the older form, of one call
+        calls = [{"type": "function", "function": turn["function_call"]}]
+    if not calls:
+        named = {key: turn.get(key) for key in ("tool_call_id", "name")}
+        return {key: value for key, value in named.items() if isinstance(value, str)}
+    if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
+        raise RowFault(f'{where}: "tool_calls" is {kind(calls)}, expected a list of objects')
+    return {"tool_calls": calls}
 
 
 def history_of(value: object, column: str) -> tuple[Message, ...]:

@@ -374,6 +374,10 @@ def _unwrap(path: Path, whole: object) -> Table:
     if not isinstance(whole, dict):
         raise DataError(f"{path.name}: holds {kind(whole)}, not a list of objects.")
     lists = [whole[key] for key in _WRAPPERS if _is_list_of_objects(whole.get(key))]
+    if not lists and len(whole) > 1 and all(isinstance(one, dict) for one in whole.values()):
+        # Rows under their ids; a row that has an id of its own keeps it.
+        lists = [[{"id": key, **row} for key, row in whole.items()]]
+        table.notes.append(f"{path.name} holds an object of rows, each under its id.")
     if not lists:
         return Table(path.name, str(path), "line", [Row(1, whole)])
     values = lists[0]

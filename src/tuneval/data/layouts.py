@@ -151,6 +151,8 @@ def _messages(row: Fields, columns: Mapping[str, str]) -> Reading:
         raise RowFault(
             f'the last turn is of "{last.role}", expected the assistant\'s answer', "messages"
         )
+    if last.more and not last.content.strip():
+        raise RowFault("the assistant's answer calls a tool and says nothing: no text to compare")
     if not any(turn.role == "user" for turn in before):
         raise RowFault("no turn of the user before the assistant's answer")
     return Reading({"messages": tuple(before)}, (last.content,))
@@ -267,19 +269,20 @@ def _preference(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 
 def _multiple_choice(table: Table, columns: Mapping[str, str]) -> Prepared:
-    index, note = choices.settle(table, columns)
+    settled = choices.settle(table, columns)
 
     def build(row: Fields, columns: Mapping[str, str]) -> Reading:
         given = choices.choices_of(row, columns)
-        right = index(given, scalar_of(row, columns, "answer"))
+        right = settled.choose(given, choices.answer_of(row, columns))
         inputs = {
             "question": text_of(row, columns, "question"),
             "choices": given.texts,
             **_around(row, columns),
         }
-        return Reading(inputs, (str(right),), _cluster(inputs))
+        return Reading(inputs, choices.equals_of(given, right), _cluster(inputs))
 
-    return Prepared(build, () if note is None else (note,))
+    notes = (settled.note, choices.doubles_note(table, columns, settled))
+    return Prepared(build, tuple(note for note in notes if note is not None))
 
 
 def _unprepared(row: Fields, columns: Mapping[str, str]) -> Reading:

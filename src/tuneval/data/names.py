@@ -75,13 +75,23 @@ OFFERED: Tiers = (
 HEADS: Tiers = (("title", "subject", "headline"),)
 """What stands over a text, and may belong to it."""
 ASIDES: Tiers = (
-    ("id", "_id", "uid", "uuid", "guid", "idx", "index", "key", "task_id", "url", "link", "date",
+    ("id", "_id", "uid", "uuid", "guid", "idx", "index", "key", "task_id", "custom_id", "url", "link", "date",
      "time", "timestamp", "created", "created_at", "updated_at", "split", "lang", "language",
      "author", "user", "username", "user_id", "writer", "file", "filename", "path", "hash",
      "licence", "license", "length", "n_tokens", "num_tokens", "token_count", "tokens", "word_count",
      "char_count", "line", "page", "offset", "year"),
 )  # fmt: skip
 """What a row says about itself: never part of a question."""
+
+AFTERWARDS: Tiers = (
+    ("explanation", "explanations", "rationale", "rationales", "reasoning", "reason", "justification",
+     "cot", "chain_of_thought", "thought", "thoughts", "thinking", "analysis", "steps", "solution",
+     "comment", "comments", "note", "notes", "feedback", "critique", "remark", "remarks", "hint",
+     "prediction", "predictions", "pred", "predicted", "generated", "generated_text", "generation",
+     "model_output", "model_answer", "model_response", "actual_output", "metadata", "meta", "info",
+     "rejected", "chosen", "full_text", "formatted", "rendered", "original", "raw", "embedding"),
+)  # fmt: skip
+"""What comes after a question: why an answer is right, what some model said, how a row was made."""
 
 _BETWEEN = re.compile(r"[\s_-]+")
 

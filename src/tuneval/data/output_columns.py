@@ -9,9 +9,11 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tuneval.data.fields import strings_in
 from tuneval.data.formats import Row, Table, listed, quote
-from tuneval.data.labels import as_text
-from tuneval.data.names import TEXTS
+from tuneval.data.labels import MAX_FOUND_LABELS, as_text
+from tuneval.data.names import ASIDES, TEXTS, has_name
+from tuneval.data.values import is_low, values_of
 from tuneval.errors import DataError
 from tuneval.registry import unknown
 from tuneval.types import Case, CaseSet
@@ -106,7 +108,31 @@ def reference_column(table: Table, asked: str | None) -> str:
             f"{table.file}: {listed(either)}: which was expected, and which was answered?\n"
             f"Name it: --references {table.file}:COLUMN"
         )
+    rivals = [name for name in known[1:] if _is_expected(name) and _differ(table, known[0], name)]
+    if rivals:
+        flags = " or ".join(f"--references {table.file}:{name}" for name in (known[0], rivals[0]))
+        raise DataError(
+            f"{table.file}: {listed([known[0], *rivals])} may each hold what was expected, and "
+            f"differ.\nSay {flags}."
+        )
     return known[0]
+
+
+def _is_expected(name: str) -> bool:
+    """A name that only what was expected bears."""
+    return _key(name) in REFERENCE_COLUMNS and _key(name) not in PREDICTION_COLUMNS
+
+
+def _differ(table: Table, one: str, other: str) -> bool:
+    """Do two columns hold something else, and not the same classes under other names?"""
+    columns = [values_of(table.rows, name) for name in (one, other)]
+    if all(is_low(values, MAX_FOUND_LABELS) for values in columns):
+        return len(set(zip(*columns, strict=True))) > max(len(set(values)) for values in columns)
+    return any(
+        not set(strings_in(row.fields.get(one))) & set(strings_in(row.fields.get(other)))
+        for row in table.rows
+        if all(any(strings_in(row.fields.get(name))) for name in (one, other))
+    )
 
 
 def prediction_column(
@@ -192,7 +218,7 @@ def _is_copy(
         return False
     known = {*cases.columns.values(), *cases.cases[0].inputs, name}
     return _key(name) == _key(cases.columns.get("reference", "")) or any(
-        other not in known for other in free
+        other not in known and not has_name(ASIDES, other) for other in free
     )
 
 
@@ -238,7 +264,9 @@ def text_of(value: Any) -> str | None:
     if isinstance(value, bool | int | float):
         return as_text(value)
     if isinstance(value, Mapping):
-        keys = ("generated_text", "text", "content", "message", "choices", "label")
+        keys = (
+            "generated_text", "text", "content", "message", "choices", "body", "output_text", "label"
+        )  # fmt: skip
         return next((text_of(value[key]) for key in keys if value.get(key) is not None), None)
     if not isinstance(value, list | tuple) or not value:
         return None

@@ -23,7 +23,7 @@ from tuneval.errors import DataError, gather
 from tuneval.registry import unknown
 from tuneval.types import Case, CaseSet
 
-ID_COLUMNS = ("id", "_id")
+ID_COLUMNS = ("custom_id", "id", "_id")
 SOMETIMES_IDS = ("doc_id",)
 """lm-evaluation-harness numbers cases so; elsewhere it names a document of several cases."""
 
@@ -285,7 +285,8 @@ def _joined(
 
 def _id_column(table: Table, asked: str | None) -> str | None:
     _refuse_unknown(table, asked)
-    present = list(table.rows[0].fields)
+    # A batch of OpenAI's has ids of its own beside those that it was asked with.
+    present = sorted(table.rows[0].fields, key=lambda name: name.casefold() != ID_COLUMNS[0])
     return asked or next(
         (
             name

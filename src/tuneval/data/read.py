@@ -153,7 +153,7 @@ def read(
                 unread.unread_note(
                     [draft.row for draft in drafts],
                     found.match,
-                    {*explicit.values(), *offered, *grouped},
+                    {*explicit.values(), *offered, *grouped, *found.twins},
                     templated,
                 )
             ),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from tuneval.data.fields import strings_in
 from tuneval.data.formats import Table, quote
 from tuneval.data.labels import LabelSet
 from tuneval.data.layouts import Draft
+from tuneval.data.names import folded
+from tuneval.data.values import columns_of, values_of
 
 LONG = 200_000
 """Characters from which an input is mentioned: beyond the context of nearly every model."""
+_SPLITS = ("split", "subset", "partition", "datasplit")
 _LOOK_ALIKE = str.maketrans(
     "асеорухіјѕһԁԛԝвкмнтαβεικνορτυχ",
     "aceopyxijshdqwbkmhtabeiknoptux",
@@ -29,9 +33,25 @@ def notes(table: Table, drafts: Sequence[Draft], known: LabelSet | None) -> Iter
             f"{cases} of {LONG:,} characters or more (first: {table.unit} {place}, {n:,}): what "
             "does not fit into a model's context is cut."
         )
+    yield from _several_splits(table)
     if known is not None:
         yield from _two_labels(table, drafts)
         yield from look_alikes(known.names)
+
+
+def _several_splits(table: Table) -> Iterable[str]:
+    """Rows of the training part in a file that holds several parts."""
+    for column in columns_of(table.rows):
+        if folded(column) not in _SPLITS:
+            continue
+        counts = Counter(str(value).casefold() for value in values_of(table.rows, column) if value)
+        n = sum(counts[name] for name in ("train", "training"))
+        if n and len(counts) > 1:
+            yield (
+                f"{n} of {len(table.rows)} {table.unit}s are of the training part by their "
+                f"{quote(column)}, and all are read: a score on what was trained on says little. Keep "
+                f"the other {table.unit}s in a file of their own, or see both with --group {column}."
+            )
 
 
 def _length(inputs: dict[str, object]) -> int:
@@ -73,4 +93,5 @@ def look_alikes(labels: Sequence[str]) -> Iterable[str]:
 
 
 def _looks(label: str) -> str:
-    return unicodedata.normalize("NFKC", label).casefold().translate(_LOOK_ALIKE)
+    bare = label.strip().rstrip(".,;:!") or label
+    return unicodedata.normalize("NFKC", bare).casefold().translate(_LOOK_ALIKE)

@@ -26,7 +26,8 @@ class Search(NamedTuple):
 
 
 def find(folder: str | Path) -> Search:
-    """Look for a log in ``folder``, in its newest ``checkpoint-*``, then in its parent.
+    """Look for a log in ``folder``, in its newest ``checkpoint-*``, then in its parent. A file is the
+    log itself, whatever it is called.
 
     Raises
     ------
@@ -34,6 +35,8 @@ def find(folder: str | Path) -> Search:
         A log is there but cannot be read.
     """
     folder = Path(folder)
+    if folder.is_file():
+        return Search(read(folder), (folder,))
     checkpoints = sorted(folder.glob("checkpoint-*"), key=_step_of)
     places = (folder, *checkpoints[-1:], folder.absolute().parent)
     for n, place in enumerate(places, 1):

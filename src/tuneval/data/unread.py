@@ -11,6 +11,7 @@ from tuneval.data.formats import Row, Table, listed, quote
 from tuneval.data.labels import MAX_FOUND_LABELS
 from tuneval.data.layouts import Match
 from tuneval.data.names import (
+    AFTERWARDS,
     ALONE,
     ASIDES,
     HEADS,
@@ -41,6 +42,9 @@ _HEADED = ("text", "article")
 """Inputs that a title may be part of; over a passage with its question it is none."""
 _ENOUGH = 20
 """Characters from which a text that stands in another one is there by no chance."""
+_FEW, _LONG, _TIMES = 5, 20, 2
+"""Rows, words of a text, and how often it is as long as all that is read, from which a column that
+nobody asked about may be part of the question."""
 _ANOTHER_TASK = "predicting a number is another task, which tuneval does not have"
 
 
@@ -160,8 +164,31 @@ def refuse_question_beside(
         values = values_of(table.rows, column)
         names = (*_ASKED, *HEADS) if chosen.layout.input in _HEADED else _ASKED
         is_text = has_name(names, column) and is_free_text(values) and not is_low(values, 20)
-        if is_text or has_name(OFFERED, column):
+        if is_text or has_name(OFFERED, column) or _outweighs(table.rows, column, chosen):
             raise DataError(_part_of_question(table, chosen, column))
+
+
+def _outweighs(rows: Sequence[Row], column: str, chosen: Match) -> bool:
+    """Does a column of any name hold a long text of each row's own, while what is asked is short?
+
+    A schema beside "List all users" is likely part of the question. A chat is whole by itself, and
+    what explains an answer, or was answered by some model, is no question.
+    """
+    if chosen.layout.input == "messages" or has_name((*ASIDES, *AFTERWARDS), column):
+        return False
+    texts = [value for row in rows if isinstance(value := row.fields.get(column), str)]
+    if 2 * len(texts) < len(rows) or 2 * len(set(texts)) < len(texts) or len(texts) < _FEW:
+        return False
+    long = _middle([len(text.split()) for text in texts])
+    read = [
+        sum(len(text.split()) for name in chosen.used for text in strings_in(row.fields.get(name)))
+        for row in rows
+    ]
+    return long >= _LONG and long >= _TIMES * _middle(read)
+
+
+def _middle(lengths: Sequence[int]) -> int:
+    return sorted(lengths)[len(lengths) // 2]
 
 
 def _left(table: Table, chosen: Match, named: Collection[str]) -> list[str]:
@@ -177,10 +204,18 @@ def _left(table: Table, chosen: Match, named: Collection[str]) -> list[str]:
 
 def _part_of_question(table: Table, chosen: Match, column: str) -> str:
     text = chosen.columns[chosen.layout.input]
+    passage = chosen.columns.get("context")
+    asked = "\\n".join(
+        f"{{{one}}}"
+        for key in (chosen.layout.input, "input", "choices")
+        if (one := chosen.columns.get(key)) is not None
+    )
+    parts = [f"{{{column}}}", *([f"{{{passage}}}"] if passage else []), asked]
+    template = "\\n\\n".join(parts) + "\\nAnswer:"
     return (
         f"{table.file}: {quote(column)} holds text that is not asked about; the question may be "
         f"{quote(text)} alone or with {quote(column)}.\nSay --input {quoted(text)} to leave it out, "
-        f"or put it into the prompt: --prompt '{{{column}}}\\n\\n{{{text}}}\\nAnswer:'."
+        f"or put it into the prompt: --prompt {quoted(template)}."
     )
 
 
@@ -219,4 +254,4 @@ def unread_note(
 
 
 def _is_text(value: object) -> bool:
-    return isinstance(value, str) or (isinstance(value, list) and any(map(_is_text, value)))
+    return any(strings_in(value))

@@ -44,7 +44,7 @@ def content_of(request: Request) -> dict[str, Any]:
     if request.texts:  # read instead of the prompt
         prompt = {"texts": list(request.texts)}
     elif not isinstance(prompt, str):
-        prompt = [[turn.role, turn.content] for turn in prompt]
+        prompt = [[turn.role, turn.content, *([turn.more] if turn.more else [])] for turn in prompt]
     return {
         "prompt": prompt,
         "continuation": request.continuation,

@@ -425,7 +425,7 @@ class OpenAIServer:
         elif isinstance(request.prompt, str):
             path, asked = "/completions", {"prompt": request.prompt, **words}
         else:
-            turns = [{"role": turn.role, "content": turn.content} for turn in request.prompt]
+            turns = [turn.as_turn() for turn in request.prompt]
             path, asked = "/chat/completions", {"messages": turns, **words, **self._switches()}
 
         def read(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -534,7 +534,7 @@ class OpenAIServer:
         one call, and the first of them its prompt tokens."""
         key = (served_name(variant), messages)
         asked = {
-            "messages": [{"role": turn.role, "content": turn.content} for turn in messages],
+            "messages": [turn.as_turn() for turn in messages],
             "max_tokens": 1,
             "temperature": 0,
             "logprobs": True,
@@ -657,7 +657,7 @@ def _of_tokens(request: Request, tokens: Sequence[echo.Told], n_head: int) -> di
 def _sent(prompt: str | tuple[Message, ...]) -> str:
     if isinstance(prompt, str):
         return prompt
-    turns = [{"role": turn.role, "content": turn.content} for turn in prompt]
+    turns = [turn.as_turn() for turn in prompt]
     return json.dumps(turns, ensure_ascii=False, indent=1)
 
 

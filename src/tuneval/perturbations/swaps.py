@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tuneval.errors import ConfigError, DataError, gather
 from tuneval.perturbations.text import LETTER, is_free, kept
-from tuneval.types import Case, Message
+from tuneval.types import Case
 
 DIRECTION = "~swap direction"
 """Key in the inputs of a twin: "right" where only words of the left column were replaced by those of
@@ -93,7 +93,8 @@ def _mapped(key: str, value: object, swap: Callable[[str], str]) -> object:
         return tuple(swap(one) for one in value)
     if key == "messages" and isinstance(value, tuple):
         return tuple(
-            one if one.role == "system" else Message(one.role, swap(one.content)) for one in value
+            one if one.role == "system" else replace(one, content=swap(one.content))
+            for one in value
         )
     return value
 

@@ -108,7 +108,9 @@ def _spellings(cases: CaseSet) -> Mapping[str, str]:
     """What may stand for a label: itself; in a benchmark its number, or the letter of a choice, too."""
     labels = cases.labels or ()
     if not cases.signature:
-        return {label: label for label in labels}
+        own = {label: label for label in labels}
+        # What transformers calls the class of a number that its config has no name for.
+        return {**{f"LABEL_{label}": label for label in labels if label.isdecimal()}, **own}
     if cases.task == "multiple_choice":
         n_choices = max(len(_choices(case)) for case in cases.cases)
         numbers = [str(n) for n in range(n_choices)]

@@ -126,7 +126,12 @@ def run(
                 return lap(case_sets, variants[::-1], tasks_, backend, journal, progress)
 
             (plan, asked, tried), seen = settle_wording(
-                trial, Trialled(plan, asked, ()), seen, facts, ask_more, show_of(backend)
+                trial,
+                Trialled(plan, asked, ()),
+                seen,
+                lambda: {one.name: template_of(backend, one) for one in plan.variants},
+                ask_more,
+                show_of(backend),
             )
             write_inputs(folder, plan, facts, chosen)
             plan, predictions = first_lap(plan, drawings, walk)
@@ -233,18 +238,25 @@ def tasks_and_metrics(plan: Plan) -> tuple[dict[str, Task], dict[str, tuple[Metr
     return asked, chosen
 
 
+def template_of(backend: Backend, variant: Variant) -> str | None:
+    """The hash of a variant's chat template; None where it has none, or the backend does not say."""
+    told = getattr(backend, "ingredients", None)
+    found = told(variant).get("chat template (hash)", "none") if told is not None else "none"
+    return None if found == "none" else str(found)
+
+
 def settle_wording(
     trial: Trial | None,
     run_: Trialled,
     seen: Prompts,
-    facts: Mapping[str, VariantFacts],
+    templates: Callable[[], Mapping[str, str | None]],
     ask: AskVariants,
     show: Show | None,
 ) -> tuple[Trialled, Prompts]:
     """Try other wordings; the prompts are seen again, for the trial may have chosen another one."""
     if trial is None:
         return run_, seen
-    plan, asked, findings = trial.look(run_.plan, facts, run_.asked, ask)
+    plan, asked, findings = trial.look(run_.plan, templates(), run_.asked, ask)
     plan, seen = look_at_prompts(plan, asked, show, is_tried=True)
     return Trialled(plan, asked, findings), seen
 

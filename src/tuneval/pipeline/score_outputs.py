@@ -31,7 +31,7 @@ from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import MetricsSpec, OutputSpec, RunSpec
 from tuneval.runs.gate import hold
 from tuneval.tasks import Task
-from tuneval.tasks.thinking import Thinking
+from tuneval.tasks.thinking import Thinking, answers_alone
 from tuneval.types import CaseSet, Finding, NoProgress, Progress, RunResult, Variant, VariantKind
 
 
@@ -104,6 +104,7 @@ def score(
     progress = progress or NoProgress()
     files = named_files(predictions, flag="--predictions")
     cases, spec, may_be_missing = _read(expected, metrics or MetricsSpec())
+    cases = answers_alone(cases, thinking)
     variants = variants_of(files, baseline)
     outputs = {
         one.name: read_predictions(

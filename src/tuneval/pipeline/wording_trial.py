@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from tuneval.assess.measure import Predictions
 from tuneval.checks.training_file import read_training
 from tuneval.comparison.beyond.wording_trial import (
+    COSTLY_SHARE,
     MARGIN_NATS,
     WordingTrial,
+    is_told_apart,
     nothing_better_sentence,
     trained_score,
     trial_sentence,
@@ -33,8 +35,9 @@ from tuneval.tasks import Task
 from tuneval.tasks.classify import Classify
 from tuneval.tasks.frames import Frame, Framing, cue_of
 from tuneval.tasks.generate import Generate
+from tuneval.tasks.multiple_choice import MultipleChoice
 from tuneval.tasks.reference_loss import ReferenceLoss
-from tuneval.types import Case, CaseSet, Finding, Variant, VariantFacts, arms
+from tuneval.types import Case, CaseSet, Finding, Variant, arms
 
 MOST_REFERENCES = 32
 FEWEST_REFERENCES = 16
@@ -42,7 +45,12 @@ SEARCHED_EVERY = 3
 """Each third reference is searched on, the others are tested on: an alarm rests on words that were
 chosen elsewhere."""
 
-MOST_ROUNDS = 3
+FEWEST_ROUNDS, MOST_ROUNDS = 2, 3
+MOST_JOINED = 3
+"""So many of the cheapest wordings lend each other their words before and after the text."""
+
+MOST_ALIKE = 48
+"""Wordings that may be the trained one as well are tested up to that many, the cheapest first."""
 TIE_NATS, TIE_SCORE = 0.02, 0.1
 """Of wordings that differ by less, the one that was tried first: likelier words stand first."""
 
@@ -51,6 +59,14 @@ LOGGED_TIMES, LOGGED_NATS = 2.0, 0.5
 were trained. A loss over whole texts is higher than one over answers: it hides, never alarms."""
 
 AskVariants = Callable[[Sequence[CaseSet], Sequence[Variant], Task], Mapping[str, Predictions]]
+_OTHER_TEMPLATE = " The base has another chat template, which was not tried."
+ASKED, BEST, ALIKE = "as asked here", "the best", "cannot be told from it"
+COLUMNS: Mapping[str, Literal["text", "nats"]] = {
+    "wording": "text",
+    "nats a reference": "nats",
+    "base": "nats",
+    "what it is": "text",
+}
 Costs = dict[Frame, NDArray[np.float64]]
 """Frame -> nats and tokens of each reference, shape (2, n); nan where there is no answer."""
 
@@ -60,7 +76,7 @@ class Arm:
     """A fine-tune under trial: the first of its training seeds stands for all.
 
     ``costs`` holds all wordings that were searched, the run's own first; ``best`` is the one that it
-    was most likely trained on.
+    was most likely trained on. ``untried`` names a template that was not tried, or is "".
     """
 
     name: str
@@ -68,6 +84,15 @@ class Arm:
     has_chat_template: bool
     costs: Costs
     best: Frame
+    untried: str = ""
+
+    def close(self) -> list[Frame]:
+        """Wordings that the search could not tell from the best, the cheapest first."""
+        if self.n_tried == 1:
+            return []
+        best = self.costs[self.best][0]
+        near = [f for f, costs in self.costs.items() if not is_told_apart(costs[0], best)]
+        return sorted(near, key=lambda frame: _mean(self.costs[frame]))[:MOST_ALIKE]
 
     @property
     def n_tried(self) -> int:
@@ -78,6 +103,12 @@ class Arm:
     def own(self) -> NDArray[np.float64]:
         """What references cost in the run's own wording."""
         return next(iter(self.costs.values()))
+
+    @property
+    def is_costly_here(self) -> bool:
+        """Are references cheaper by a tenth in some other wording?"""
+        own, least = _mean(self.own), _mean(self.costs[_cheapest(self.costs)])
+        return own - least >= max(MARGIN_NATS, COSTLY_SHARE * own)
 
     def promising(self) -> Iterator[Frame]:
         """Wordings that are cheaper by more than nothing."""
@@ -128,10 +159,10 @@ def _begin(plan: Plan, asked: Mapping[str, Task]) -> Trial | str:
         for cases, described in zip(plan.case_sets, plan.spec.cases, strict=True)
         if cases.is_decisive
         and described.benchmark is None
-        and isinstance(task := asked[cases.name], Classify | Generate)
+        and isinstance(task := asked[cases.name], Classify | Generate | MultipleChoice)
     ]
     if not subjects:
-        return "no test file asks for labels or free text"
+        return "no test file asks for labels, choices or free text"
     cases, described, task = subjects[0]
     if described.few_shot or plan.spec.prompting.few_shot:
         return "examples stand before every question, and fine-tunes were trained without"
@@ -151,7 +182,7 @@ class Trial:
     plan: Plan
     cases: CaseSet
     described: CasesSpec
-    task: Classify | Generate
+    task: Classify | Generate | MultipleChoice
     framing: Framing
     references: CaseSet
     are_tests: bool
@@ -173,25 +204,30 @@ class Trial:
     def look(
         self,
         plan: Plan,
-        facts: Mapping[str, VariantFacts],
+        templates: Mapping[str, str | None],
         asked: Mapping[str, Task],
         ask: AskVariants,
     ) -> Trialled:
-        """Search, test, and take the better wording where the run asks for that."""
+        """Search, test, and take the better wording where the run asks for that.
+
+        ``templates``: variant -> what tells its chat template from others, None where it has none.
+        """
         found: list[Arm] = []
         for name, members in arms(self.plan.variants).items():
             if name == self.plan.baseline:
                 continue
-            has_template = facts[members[0].name].prompt_format != "plain template"
+            own, base = (templates[one] for one in (members[0].name, self.plan.baseline))
+            has_template = own is not None
+            untried = _OTHER_TEMPLATE if own and base and own != base else ""
             known = [one.best for one in found]
             costs = self._search(members[0], known, ask, has_chat_template=has_template)
-            found.append(Arm(name, members[0], has_template, costs, _cheapest(costs)))
+            found.append(Arm(name, members[0], has_template, costs, _cheapest(costs), untried))
         found = self._judged_beside_the_base(found, ask)
         tested = self._test(found, ask)
         trials = [(arm, self._trial(arm, tested)) for arm in found]
         if self.plan.spec.prompting.trial == "take":
             return self._taken(plan, trials, tested, asked)
-        findings = tuple(self._finding(arm, trial) for arm, trial in trials)
+        findings = tuple(self._finding(arm, trial, tested) for arm, trial in trials)
         return Trialled(plan, dict(asked), findings)
 
     # ------------------------------------------------------------------------------ asking
@@ -209,13 +245,15 @@ class Trial:
         costs = self._costs([start], self._searched, variant, ask)
         more = [*known, *self._evident()]
         n_rounds = MOST_ROUNDS if _mean(costs[start]) >= MARGIN_NATS else 0
-        for _ in range(n_rounds):
+        for n in range(n_rounds):
             frames = [*more, *self._neighbours(best, has_chat_template=has_chat_template)]
+            cheapest = sorted(costs, key=lambda frame: _mean(costs[frame]))[:MOST_JOINED]
+            frames += self.framing.joined(cheapest)
             fresh = [one for one in dict.fromkeys(frames) if one not in costs]
             costs |= self._costs(fresh, self._searched, variant, ask)
             better = _cheapest(costs)
             is_enough = _mean(costs[start]) - _mean(costs[better]) >= MARGIN_NATS
-            if better == best or not is_enough:
+            if n + 1 >= FEWEST_ROUNDS and (better == best or not is_enough):
                 break
             best, more = better, []
         return costs
@@ -236,6 +274,8 @@ class Trial:
             }
             least = min(scores.values())
             best = next(frame for frame, one in scores.items() if one <= least + TIE_SCORE)
+            if best == start and arm.is_costly_here:
+                best = _cheapest(arm.costs)  # tested, and told as the base's own if it is
             judged.append(replace(arm, best=best))
         return judged
 
@@ -262,14 +302,20 @@ class Trial:
                 yield Frame(one.before, one.after, one.system, one.is_chat)
 
     def _test(self, found: Sequence[Arm], ask: AskVariants) -> dict[str, Costs]:
-        """Costs of the other references under every wording that was chosen: arm -> frame -> nats."""
+        """Costs of the other references under every wording that was chosen, and, for a fine-tune,
+        under those that may be the trained one as well: arm -> frame -> nats."""
         frames = list(dict.fromkeys([self.framing.start, *(one.best for one in found)]))
-        if len(frames) == 1:
-            return {}
         cases = tuple(case for n, case in enumerate(self.references.cases) if n % SEARCHED_EVERY)
+        tested: dict[str, Costs] = {}
         # The base was asked last, and its weights may be the ones that are there.
-        asked = [(self._base.name, self._base), *((one.name, one.variant) for one in found)]
-        return {name: self._costs(frames, cases, variant, ask) for name, variant in asked}
+        if len(frames) > 1:
+            tested[self._base.name] = self._costs(frames, cases, self._base, ask)
+        for one in found:
+            close = one.close()
+            if len(frames) > 1 or close:
+                asked = list(dict.fromkeys([*frames, *close]))
+                tested[one.name] = self._costs(asked, cases, one.variant, ask)
+        return tested
 
     def _costs(
         self, frames: Sequence[Frame], cases: Sequence[Case], variant: Variant, ask: AskVariants
@@ -316,7 +362,25 @@ class Trial:
         kept = four[:, np.isfinite(four).all(axis=0)]
         return WordingTrial(*kept) if kept.shape[1] > 1 else None
 
-    def _finding(self, arm: Arm, trial: WordingTrial | None) -> Finding:
+    def _alike(self, arm: Arm, best: Frame, tested: Mapping[str, Costs]) -> dict[Frame, float]:
+        """Wordings that the test cannot tell from the best, beside it and the run's own: nats. What
+        reads alike is one."""
+        costs = tested.get(arm.name, {})
+        alike: dict[Frame, float] = {}
+        seen = [costs[frame] for frame in (best, self.framing.start) if frame in costs]
+        for frame, own in costs.items():
+            is_seen = any(np.array_equal(own, other, equal_nan=True) for other in seen)
+            if not is_seen and not is_told_apart(own[0], costs[best][0]):
+                alike[frame] = _mean(own)
+                seen.append(own)
+        return dict(sorted(alike.items(), key=lambda pair: pair[1]))
+
+    def _finding(
+        self, arm: Arm, trial: WordingTrial | None, tested: Mapping[str, Costs]
+    ) -> Finding:
+        is_better = trial is not None and trial.is_cheaper
+        alike = self._alike(arm, arm.best if is_better else self.framing.start, tested)
+        further = tuple((self._shown(one, arm), nats, None, ALIKE) for one, nats in alike.items())
         common: dict[str, Any] = {
             "kind": "wording",
             "variant": arm.name,
@@ -329,9 +393,23 @@ class Trial:
                 **common,
                 level="clear" if logged is None else "unclear",
                 sentence=nothing_better_sentence(
-                    arm.name, arm.n_tried, self._figures(arm), logged, _per_token(arm.own)
-                ),
-                values={"wordings": float(arm.n_tried), "nats": _mean(arm.own)},
+                    arm.name,
+                    arm.n_tried,
+                    self._figures(arm),
+                    logged,
+                    _per_token(arm.own),
+                    len(alike),
+                )
+                + arm.untried,
+                values={
+                    "wordings": float(arm.n_tried),
+                    "nats": _mean(arm.own),
+                    "wordings_alike": float(len(alike)),
+                },
+                columns=COLUMNS if alike else {},
+                rows=((self._shown(self.framing.start, arm), _mean(arm.own), None, ASKED), *further)
+                if alike
+                else (),
             )
         return Finding(
             **common,
@@ -342,8 +420,11 @@ class Trial:
                 self._shown(arm.best, arm),
                 arm.n_tried,
                 self.framing.flags(arm.best, has_chat_template=arm.has_chat_template),
-            ),
+                len(alike),
+            )
+            + arm.untried,
             values={
+                "wordings_alike": float(len(alike)),
                 "wordings": float(arm.n_tried),
                 "gain_nats": trial.gain,
                 "p_cheaper": trial.p_cheaper,
@@ -351,13 +432,16 @@ class Trial:
                 "share_of_base_there": trial.share_other,
                 "p_trained_there": trial.p_tuned_there,
             },
-            columns={"wording": "text", "nats a reference": "nats", "base": "nats"},
-            rows=tuple(
-                (self._shown(frame, arm), float(tuned.mean()), float(base.mean()))
-                for frame, tuned, base in (
-                    (self.framing.start, trial.tuned_own, trial.base_own),
-                    (arm.best, trial.tuned_other, trial.base_other),
-                )
+            columns=COLUMNS,
+            rows=(
+                *(
+                    (self._shown(frame, arm), float(tuned.mean()), float(base.mean()), what)
+                    for frame, tuned, base, what in (
+                        (self.framing.start, trial.tuned_own, trial.base_own, ASKED),
+                        (arm.best, trial.tuned_other, trial.base_other, BEST),
+                    )
+                ),
+                *further,
             ),
         )
 
@@ -404,7 +488,8 @@ class Trial:
         frame, start = self.framing.start, self.framing.start
         if better:
             tuned = [costs[arm.name] for arm, _ in trials]
-            common = [one for one in tuned[0] if all(one in own for own in tuned)]
+            chosen = dict.fromkeys([start, *(arm.best for arm, _ in trials)])
+            common = [one for one in chosen if all(one in own for own in tuned)]
             frame = min(common, key=lambda one: sum(_mean(own[one]) for own in tuned))
         arm = better[0] if better else trials[0][0]
         where = f"rows of {self.references.source}"

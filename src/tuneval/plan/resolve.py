@@ -30,6 +30,7 @@ from tuneval.plan.spec import CasesSpec, PerturbationSpec, RunSpec
 from tuneval.plan.variants import SERVED, baseline_spec, is_here, training_log_of, variants_of
 from tuneval.report import REPORTS
 from tuneval.tasks import TASKS
+from tuneval.tasks.thinking import answers_alone
 from tuneval.types import CaseSet, TrainingLog, Variant
 
 DEVICES = ("auto", "cpu", "mps", "cuda")
@@ -82,7 +83,7 @@ def resolve(
     for described in spec.cases:
         with _gathering(faults):
             if described.benchmark is None:
-                read_sets.append(read_cases(described))
+                read_sets.append(answers_alone(read_cases(described), spec.prompting.thinking))
                 continue
             loaded = read_benchmark(
                 described, place_of(spec.benchmark_data, offline=spec.backend.offline)

@@ -70,6 +70,7 @@ _TITLES = {
         "Training cases against test cases",
         "A model that learnt by heart is much better on what it has seen.",
     ),
+    "training log": ("Losses that were lost", "Did the trainer log numbers to its end?"),
     "checkpoints": (
         "Checkpoints of one training",
         "The score at every step. All intervals hold at once, so that the best may be picked by looking.",

@@ -119,6 +119,7 @@ def _writers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...] | None:
     return tuple(
         (field.name, _open if (kind, field.name) in _OPEN_FIELDS else _plain)
         for field in dataclasses.fields(kind)
+        if field.compare
     )
 
 
@@ -154,7 +155,8 @@ def _with_tuples(case: Case) -> Case:
         if isinstance(turns, tuple):
             inputs[key] = tuple(
                 Message(**turn)
-                if isinstance(turn, dict) and turn.keys() == {"role", "content"}
+                if isinstance(turn, dict)
+                and {"role", "content"} <= turn.keys() <= {"role", "content", "more"}
                 else turn
                 for turn in turns
             )

@@ -45,6 +45,13 @@ TRAINER_PAIRS = (
 )
 """What trainers and their templates put around a question, where there is no chat template."""
 
+_LETTERED = (
+    "{question}\n{choices}\nAnswer:",
+    "{context}\n\n{question}\n{choices}\nAnswer:",
+    "{text}\n{choices}\nAnswer:",
+)
+"""What multiple choice asks by itself; its choices stand one below the other, each after its letter."""
+
 SYSTEM_TURNS = (None, "You are a helpful assistant.")
 BREAKS = ("\n", "\n\n", " ")
 TAILS = ("", "\n")
@@ -123,6 +130,16 @@ class Framing:
         for before, after in TRAINER_PAIRS:
             yield Frame(before, after, None, is_chat=frame.is_chat and not has_chat_template)
 
+    def joined(self, found: Sequence[Frame]) -> Iterator[Frame]:
+        """The words before of one frame with the words after of another, of those in one kind of
+        prompt."""
+        if self.body is None:
+            return
+        for one in found:
+            for other in found:
+                if (one.is_chat, one.system) == (other.is_chat, other.system):
+                    yield replace(one, after=other.after)
+
     def flags(self, frame: Frame, *, has_chat_template: bool) -> str:
         """The words of the command line that ask so, ready to paste."""
         words = []
@@ -147,15 +164,19 @@ def _template_of(wording: Wording, cases: Sequence[Case]) -> str | None:
     if wording.template is not None:
         return wording.template
     first = cases[0]
-    if any(key in case.inputs for case in cases for key in ("messages", "prompt", "choices")):
+    if any(key in case.inputs for case in cases for key in ("messages", "prompt")):
         return None
-    template = wording.question(with_places(first)[0])
-    is_same = all(
-        set(PLACE.findall(template)) <= {f"{{{key}}}" for key in case.inputs}
+    candidates = (*_LETTERED, wording.question(with_places(first)[0]))
+    return next((one for one in candidates if _is_wording(one, wording, cases)), None)
+
+
+def _is_wording(template: str, wording: Wording, cases: Sequence[Case]) -> bool:
+    """Does a template give every case the turn that the wording gives it?"""
+    return all(
+        {place[1:-1] for place in PLACE.findall(template)} <= set(case.inputs)
         and fill(template, case.inputs) == wording.question(case)
         for case in cases
     )
-    return template if is_same else None
 
 
 def _befores(now: str, cues: Sequence[str]) -> Iterator[str]:
@@ -173,8 +194,9 @@ def _afters(now: str, cues: Sequence[str]) -> Iterator[str]:
     if not core:
         lead, tail = "\n", ""
         yield from ("", "\n", "\n\n")
-    for cue in dict.fromkeys(cues):
-        yield f"{lead}{cue}:{tail}"
+    for between in dict.fromkeys((lead, *BREAKS[:2])):
+        for cue in dict.fromkeys(cues):
+            yield f"{between}{cue}:{tail}"
     if core:
         yield ""
         for between in BREAKS:

@@ -69,7 +69,7 @@ class MultipleChoice:
             "multiple_choice",
             question_of if self.choosing.scoring == "text" else _with_choices,
             given,
-            answer_of=self._shown_answer,
+            answer_of=self.words_of_reference,
             preface=given.preface,
         )
 
@@ -106,7 +106,8 @@ class MultipleChoice:
             return tuple(choices)
         return tuple(letter(index) for index in range(len(choices)))
 
-    def _shown_answer(self, case: Case) -> str:
+    def words_of_reference(self, case: Case) -> str:
+        """What is shown after an example: the right letter, or the words of the right choice."""
         index = int(first_reference(case))
         return choices_of(case)[index] if self.choosing.scoring == "text" else letter(index)
 

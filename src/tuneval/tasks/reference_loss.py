@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 
 from tuneval.tasks import options
 from tuneval.tasks.parse import problem_of
-from tuneval.tasks.wording import Wording
+from tuneval.tasks.wording import Prompt, Wording, joiner
 from tuneval.types import Case, Prediction, Request, Response
 
 
 class ReferenceLoss:
     """Ask for the log-likelihood of each case's reference, once per wording.
 
-    ``Prediction.values`` holds, under the number of the wording, nats and tokens of the reference.
+    ``Prediction.values`` holds, under the number of the wording, nats and tokens of the reference. A
+    line break that stands before it belongs to the prompt, and so it did in training: its own cost is
+    asked and taken off. (A blank is part of the reference's first token in most vocabularies.)
     """
 
     has_probabilities = False
@@ -30,14 +32,25 @@ class ReferenceLoss:
     def ask(self, case: Case) -> tuple[Request, ...]:
         """One request per wording; the answer is joined as each wording joins it."""
         words = self.words_of_reference(case)
+        texts = [
+            (wording.prompt(case), wording.continuation(case, words)) for wording in self.wordings
+        ]
+        asked = [
+            *texts,
+            *((texts[n][0], texts[n][1].removesuffix(words)) for n in self._broken(case)),
+        ]
         return tuple(
-            Request(
-                f"{case.id}#{n}",
-                case.id,
-                wording.prompt(case),
-                continuation=wording.continuation(case, words),
-            )
+            Request(f"{case.id}#{n}", case.id, prompt, continuation=continuation)
+            for n, (prompt, continuation) in enumerate(asked)
+        )
+
+    def _broken(self, case: Case) -> tuple[int, ...]:
+        """Numbers of the wordings that end a line before the reference."""
+        words = self.words_of_reference(case)
+        return tuple(
+            n
             for n, wording in enumerate(self.wordings)
+            if "\n" in _between(wording.prompt(case), wording.continuation(case, words), words)
         )
 
     def read(self, case: Case, responses: Sequence[Response]) -> Prediction:
@@ -45,12 +58,11 @@ class ReferenceLoss:
         problem = problem_of(responses)
         if problem is not None:
             return Prediction(case.id, problem=problem)
+        costs = [(-(one.loglikelihood or 0.0), float(one.n_tokens)) for one in responses]
+        for n, (nats, tokens) in zip(self._broken(case), costs[len(self.wordings) :], strict=True):
+            costs[n] = (max(0.0, costs[n][0] - nats), costs[n][1] - tokens)
         return Prediction(
-            case.id,
-            values={
-                str(n): (-(one.loglikelihood or 0.0), float(one.n_tokens))
-                for n, one in enumerate(responses)
-            },
+            case.id, values={str(n): cost for n, cost in enumerate(costs[: len(self.wordings)])}
         )
 
     def signature(self) -> str:
@@ -62,3 +74,13 @@ class ReferenceLoss:
     def warnings(self) -> tuple[str, ...]:
         """Say nothing: the trial says what was found."""
         return ()
+
+
+def _between(prompt: Prompt, continuation: str, words: str) -> str:
+    """The white space between a prompt and the words of a reference, where there is no chat
+    template."""
+    if not isinstance(prompt, str):
+        content = prompt[-1].content
+        prompt = content + joiner(content)
+    before = prompt + continuation.removesuffix(words)
+    return before[len(before.rstrip()) :]

@@ -6,9 +6,11 @@ What stands inside is no answer: "not 3" in a thought is not the answer 3.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal, NamedTuple
 
 from tuneval.errors import ConfigError
+from tuneval.types import CaseSet
 
 Thinking = Literal["cut", "keep", "off"]
 """``cut``: blocks are no part of the answer; ``keep``: they are; ``off``: cut, and the chat template
@@ -21,6 +23,7 @@ BLOCKS = (
     ("<thought>", "</thought>"),
     ("<reasoning>", "</reasoning>"),
     ("<seed:think>", "</seed:think>"),
+    ("◁think▷", "◁/think▷"),
     ("[THINK]", "[/THINK]"),
     ("<|begin_of_thought|>", "<|end_of_thought|>"),
     ("<|START_THINKING|>", "<|END_THINKING|>"),
@@ -83,6 +86,33 @@ def without_thinking(text: str, references: Sequence[str] = (), *, mode: Thinkin
                 return Said("", "open")
             rest = _only_answer(before) + after
     return Said(_unwrapped(rest), "closed") if thinking else Said(text)
+
+
+def answers_alone(cases: CaseSet, mode: Thinking = "cut") -> CaseSet:
+    """Texts that are expected, without the thoughts before them, as answers are read; a note says so.
+
+    A row of a reasoning data set ends with the thoughts of another model: nobody's answer repeats them.
+    """
+    if mode == "keep" or cases.task != "generate":
+        return cases
+    n, kept = 0, []
+    for case in cases.cases:
+        said = [without_thinking(one) for one in case.references]
+        if any(one.thinking == "closed" and one.text.strip() for one in said):
+            n += 1
+            texts = tuple(
+                one.text.strip() if one.thinking == "closed" and one.text.strip() else whole
+                for one, whole in zip(said, case.references, strict=True)
+            )
+            case = replace(case, references=texts)  # noqa: PLW2901
+        kept.append(case)
+    if not n:
+        return cases
+    note = (
+        f"Thoughts are cut from {n} of {len(cases.cases)} references, as they are from answers "
+        "(--thinking keep compares them, too)."
+    )
+    return replace(cases, cases=tuple(kept), notes=(*cases.notes, note))
 
 
 def _has_block(text: str) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Protocol
 
@@ -255,13 +255,13 @@ class Wording:
         if style is not None:
             return self._restyled_turns(case, style)
         if self.template is not None:
-            return (Message("user", fill(self.template, case.inputs)),)
+            return (_asked(case, fill(self.template, case.inputs)),)
         messages = case.inputs.get("messages")
         if isinstance(messages, tuple) and messages:
             return messages
         if self.is_exact(case):
             return (Message("user", str(case.inputs["prompt"])),)
-        return (Message("user", self.question(case)),)
+        return (_asked(case, self.question(case)),)
 
     def _shown_to(self, case: Case) -> tuple[tuple[Case, str], ...]:
         return self.examples if self.examples_of is None else self.examples_of(case)
@@ -271,10 +271,10 @@ class Wording:
         messages = case.inputs.get("messages")
         if self.template is None and isinstance(messages, tuple) and messages:
             last = fill(restyled("{turn}", style), {"turn": messages[-1].content})
-            return (*messages[:-1], Message(messages[-1].role, last))
+            return (*messages[:-1], replace(messages[-1], content=last))
         model, values = with_places(case)
         template = self.question(model) if self.template is None else self.template
-        return (Message("user", fill(restyled(template, style), {**case.inputs, **values})),)
+        return (_asked(case, fill(restyled(template, style), {**case.inputs, **values})),)
 
     def _before_exact(self, case: Case) -> str:
         told = [] if self.system is None else [self.system]
@@ -301,6 +301,20 @@ def render(turns: Sequence[Message]) -> str:
         is_answered = turn.role == "user" and after.role == "assistant"
         text += turn.content + (joiner(turn.content) if is_answered else BETWEEN_TURNS)
     return text + _last_content(turns)
+
+
+def _asked(case: Case, content: str) -> Message:
+    """The user's turn, with the places of the case's own texts in it."""
+    texts = {
+        text for value in case.inputs.values() if isinstance(value, str) if (text := value.strip())
+    }
+    found: list[tuple[int, int]] = []
+    for text in sorted(texts, key=lambda text: (-len(text), text)):
+        start = content.find(text)
+        end = start + len(text)
+        if start >= 0 and all(end <= other[0] or start >= other[1] for other in found):
+            found.append((start, end))
+    return Message("user", content, fields=tuple(sorted(found)))
 
 
 def _last_content(turns: Sequence[Message]) -> str:

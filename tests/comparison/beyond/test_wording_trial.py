@@ -9,6 +9,7 @@ from tuneval.comparison.beyond.wording_trial import (
     ALPHA,
     MARGIN_NATS,
     WordingTrial,
+    is_told_apart,
     nothing_better_sentence,
     trained_score,
     trial_sentence,
@@ -28,11 +29,12 @@ def trial(tuned: tuple[float, float], base: tuple[float, float]) -> WordingTrial
     ("tuned", "base", "outcome"),
     [
         ((3.0, 0.4), (5.0, 4.9), "trained there"),
-        ((3.0, 2.0), (5.0, 4.9), "perhaps"),  # it is no such matter
+        ((3.0, 2.0), (5.0, 4.9), "trained there"),  # a third is lost
+        ((3.0, 2.8), (5.0, 5.2), "perhaps"),  # it is no such matter
         ((98.0, 90.0), (102.0, 101.0), "trained there"),  # long texts are never halved
         ((6.0, 2.0), (6.0, 1.4), "cheaper"),  # the base's own words: tuning spoilt them
         ((3.0, 0.4), (5.0, 0.6), "serious"),  # the base knew the wording, the verdict still falls
-        ((3.0, 2.4), (5.0, 4.0), "cheaper"),
+        ((3.0, 2.4), (5.0, 4.0), "cheaper"),  # and so does the base find it
         ((9.0, 7.5), (6.0, 7.0), "cheaper"),  # tuning made nothing likelier anywhere
         ((3.0, 2.9), (5.0, 5.0), "nothing"),  # below the share
         ((0.25, 0.2), (5.0, 5.0), "nothing"),  # below the margin
@@ -119,7 +121,7 @@ FIGURES = (
     ("tuned", "base", "opening"),
     [
         ((3.0, 0.4), (5.0, 4.9), f"lora was most likely trained on another wording{FATE}: "),
-        ((3.0, 2.0), (5.0, 4.9), "lora was perhaps trained on another wording: "),
+        ((3.0, 2.8), (5.0, 5.2), "lora was perhaps trained on another wording: "),
         (
             (3.0, 0.4),
             (5.0, 0.6),
@@ -131,6 +133,32 @@ def test_sentence(tuned: tuple[float, float], base: tuple[float, float], opening
     figures = FIGURES % tuple(f"{one:.2f}" for one in (*tuned[::-1], *base[::-1]))
     told = trial_sentence("lora", trial(tuned, base), '"{text}\\nTopic:"', 44, FLAGS)
     assert told == opening + figures
+
+
+@pytest.mark.parametrize(
+    ("shift", "is_apart"),
+    [(0.0, False), (-1.0, False), (0.001, False), (0.2, True), (np.nan, True)],
+)
+def test_which_wordings_can_be_told_from_the_best(shift: float, is_apart: bool) -> None:
+    best = 3 * SPREAD
+    noise = np.where(np.arange(20) % 2, 0.05, -0.05)
+    assert is_told_apart(best + noise + shift, best) is is_apart
+
+
+def test_the_set_keeps_a_wording_that_is_as_good() -> None:
+    """95 of 100 times, whatever the costs are like."""
+    rng = np.random.default_rng(1)
+    lost = 0
+    for _ in range(RUNS):
+        hard = rng.gamma(1.0, 2.0, 12)
+        one, other = (hard * rng.gamma(2.0, 0.5, 12) for _ in range(2))
+        lost += is_told_apart(one, other)
+    assert lost / RUNS <= MOST
+
+
+@pytest.mark.parametrize(("n", "told"), [(0, ""), (1, " 1 other wording cannot be told from it.")])
+def test_how_many_are_alike_is_told(n: int, told: str) -> None:
+    assert nothing_better_sentence("lora", 44, "0.20", None, 2.5, n).endswith(f"(0.20).{told}")
 
 
 @pytest.mark.parametrize(

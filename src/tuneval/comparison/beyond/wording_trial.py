@@ -25,6 +25,10 @@ ALPHA = 0.05
 MARGIN_SHARE = 0.05
 """And by that share of its cost: long texts are never equally likely in two wordings."""
 
+COSTLY_SHARE = 0.1
+"""A wording that makes references that much more costly than the trained one costs points, too: a
+LoRA adapter asked at 1.2 times the cost had 11 points less (docs/prompt.md)."""
+
 MOST_TESTED = 22
 """References that the exact test takes."""
 
@@ -96,14 +100,23 @@ class WordingTrial:
     @property
     def is_serious(self) -> bool:
         """May the verdict fall? Where the fine-tune is better than the base in the other wording, and
-        that halves the cost of a reference, or is the trained one and tuning saved at most half as
-        much in the run's own: a wording that is merely better was often not trained on, and moves
-        scores little."""
+        that halves the cost of a reference, or is the trained one and a reference is costly in the
+        run's own: by a tenth, or tuning saved at most half as much there."""
         saved_own = float((self.base_own - self.tuned_own).mean())
         saved_other = float((self.base_other - self.tuned_other).mean())
         is_halved = self.gain >= float(self.tuned_own.mean()) / 2
-        is_lost = self.is_trained_there and saved_own <= saved_other / 2
+        is_costly = self.gain >= COSTLY_SHARE * float(self.tuned_own.mean())
+        is_lost = self.is_trained_there and (is_costly or saved_own <= saved_other / 2)
         return self.is_cheaper and self.share_other < 1 and (is_halved or is_lost)
+
+
+def is_told_apart(costs: Floats, best: Floats) -> bool:
+    """Does a wording cost the fine-tune more than the best one, on the same references (exact,
+    one-sided, 5% each)? The trained wording stays in the set of those that do not 95% of the time."""
+    kept = np.isfinite(costs) & np.isfinite(best)
+    if not kept.any():
+        return True
+    return _p_cheaper(costs[kept][:MOST_TESTED], best[kept][:MOST_TESTED]) <= ALPHA
 
 
 def trained_score(tuned: Floats, base: Floats) -> float:
@@ -126,7 +139,16 @@ def _p_cheaper(before: Floats, after: Floats) -> float:
     return both / 2 if before.mean() > after.mean() else 1 - both / 2
 
 
-def trial_sentence(name: str, trial: WordingTrial, wording: str, n_tried: int, flags: str) -> str:
+def alike_sentence(n_alike: int) -> str:
+    """How many further wordings may be the trained one as well."""
+    if not n_alike:
+        return ""
+    return f" {n_alike} other wording{'s' if n_alike > 1 else ''} cannot be told from it."
+
+
+def trial_sentence(
+    name: str, trial: WordingTrial, wording: str, n_tried: int, flags: str, n_alike: int = 0
+) -> str:
     """What was found and the words that ask better; then the numbers that it rests on."""
     opening = f"{name} knows the answers better in another wording, and so does the base"
     if trial.is_trained_there:
@@ -137,12 +159,17 @@ def trial_sentence(name: str, trial: WordingTrial, wording: str, n_tried: int, f
         f"{opening}{fate}: ask with --prompt auto, or {flags}. As {wording}, the best of {n_tried} "
         f"wordings, the {trial.tuned_own.size} references tried cost it {trial.tuned_other.mean():.2f} "
         f"nats each, as asked here {trial.tuned_own.mean():.2f} (the base: "
-        f"{trial.base_other.mean():.2f} and {trial.base_own.mean():.2f})."
+        f"{trial.base_other.mean():.2f} and {trial.base_own.mean():.2f}).{alike_sentence(n_alike)}"
     )
 
 
 def nothing_better_sentence(
-    name: str, n_tried: int, figures: str, logged: float | None, nats_per_token: float
+    name: str,
+    n_tried: int,
+    figures: str,
+    logged: float | None,
+    nats_per_token: float,
+    n_alike: int = 0,
 ) -> str:
     """No other wording is clearly better. ``figures`` says what references cost; ``logged`` is the
     trainer's own last loss, where it is so far below that another wording must have been trained."""
@@ -158,4 +185,7 @@ def nothing_better_sentence(
             f"{name} finds the references so likely in this wording that no other could be clearly "
             f"better ({figures})."
         )
-    return f"{name}: none of {n_tried} wordings tried is clearly better than this one ({figures})."
+    return (
+        f"{name}: none of {n_tried} wordings tried is clearly better than this one ({figures})."
+        f"{alike_sentence(n_alike)}"
+    )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 
 from tiny_models import CHAT_TEMPLATE, build_model, build_tokenizer, words_only
+from tuneval.data.read import read
 from tuneval.engine.hf.text.cutting import GAP
 from tuneval.engine.hf.text.render import Renderer
 from tuneval.engine.hf.text.shown import shown
 from tuneval.errors import VariantError
-from tuneval.types import Decoding, Message, Request, ShownPrompt
+from tuneval.tasks import build
+from tuneval.types import Case, Decoding, Message, Request, ShownPrompt
 
 ASKED = (Message("system", "Be brief."), Message("user", "my card\nLabel:"))
 LONG = " ".join(f"word{number}" for number in range(200))
@@ -78,6 +81,82 @@ def test_a_long_message_loses_its_middle(template, continuation) -> None:
     assert found.n_cut == len(count(whole.text)["input_ids"]) - len(count(found.text)["input_ids"])
     longest = 256 - (8 if continuation is None else 0)
     assert longest - 48 < len(count(found.text + (continuation or ""))["input_ids"]) <= longest + 1
+
+
+PASSAGE = " ".join(f"gate{number}" for number in range(150))
+QUESTION = " ".join(f"which{number}" for number in range(30))
+
+
+@pytest.mark.parametrize(
+    ("template", "inputs"),
+    [
+        ("Read on: {context}\n\nQuestion: {question}\nAnswer:", {}),
+        ("Question: {question}\nRead on: {context}\nAnswer:", {}),
+        ("{question}\n\n{context}\n\n{question}\nAnswer:", {}),
+        (None, {}),
+        (None, {"choices": tuple(f"colour {n} of gate {n}" for n in range(8))}),
+    ],
+)
+def test_the_longest_field_is_cut_and_the_others_stay_whole(template, inputs) -> None:
+    case = Case("c", {"context": PASSAGE, "question": QUESTION, **inputs}, ("0",))
+    name = "multiple_choice" if inputs else "generate"
+    (request, *_) = build(name, template=template, max_tokens=8).ask(case)[:1]
+    task = show(request.prompt, length=1024)
+    assert PASSAGE not in task.text
+    assert "gate0 gate1" in task.text
+    assert "gate149" in task.text
+    assert task.text.count(QUESTION) == (template or "{question}").count("{question}")
+    assert all(choice in task.text for choice in inputs.get("choices", ()))
+    assert task.text.rstrip().endswith("Answer:")
+
+
+def test_where_the_template_is_too_long_its_middle_goes() -> None:
+    case = Case("c", {"text": "my card"}, ("login",))
+    (request,) = build("generate", template=f"{LONG} {{text}}\nAnswer:", max_tokens=8).ask(case)
+    assert show(request.prompt, length=256).text.endswith("my card\nAnswer:")
+
+
+TOOLS = (
+    "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}"
+    "{% for c in m.tool_calls or [] %}<call>{{ c.function.name }} {{ c.function.arguments | tojson }}"
+    "{% endfor %}{% endfor %}<|assistant|>"
+)
+CALL = [
+    {"type": "function", "function": {"name": "find_card", "arguments": {"n": 7, "who": 'A "B"'}}}
+]
+
+
+def calling(calls: list[dict[str, Any]]) -> tuple[Message, ...]:
+    turns = [
+        {"role": "user", "content": "where is it?"},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "1", "name": "find_card", "content": "in the post"},
+        {"role": "assistant", "content": "In the post."},
+    ]
+    return read([{"messages": turns}]).cases[0].inputs["messages"]  # type: ignore[return-value]
+
+
+def test_calls_of_tools_go_through_the_template() -> None:
+    expected = '<|user|>where is it?<|assistant|><call>find_card {"n": 7, "who": "A \\"B\\""}<|tool|>in the post<|assistant|>'
+    assert show(calling(CALL), template=TOOLS).text == expected
+    as_text = [{"function": {**CALL[0]["function"], "arguments": '{"n": 7}'}}]
+    assert "find_card" in show(calling(as_text), template=TOOLS).text
+
+
+@pytest.mark.parametrize(
+    ("template", "fault"),
+    [
+        (None, "the plain template has no form for calls of tools .in turns of: assistant.."),
+        (
+            CHAT_TEMPLATE,
+            "leaves out the text of these turns: assistant .first: (.|\n)*calls of tools",
+        ),
+        (TOOLS.replace("c.function.arguments | tojson", "''"), "turns: assistant"),
+    ],
+)
+def test_calls_that_a_template_loses_are_an_error(template, fault) -> None:
+    with pytest.raises(VariantError, match=fault):
+        show(calling(CALL), template=template)
 
 
 def test_all_labels_of_a_case_follow_the_same_text() -> None:

@@ -172,6 +172,27 @@ def test_shards_of_zero_3_alone(copy: Any, base: Path, monkeypatch: Any, tmp_pat
     )
 
 
+@pytest.mark.parametrize(
+    ("file", "advice"),
+    [
+        ("adapters.safetensors", "mlx_lm.fuse"),
+        ("pytorch_model_fsdp_0/__0_0.distcp", "accelerate merge-weights"),
+        ("__0_0.distcp", "accelerate merge-weights"),
+        ("optimizer.pt", "Copy or download the folder again."),
+    ],
+)
+def test_weights_of_another_tool(
+    copy: Any, base: Path, monkeypatch: Any, tmp_path: Path, file: str, advice: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    copy(base, "out")
+    Path("out/model.safetensors").unlink()
+    (Path("out") / file).parent.mkdir(exist_ok=True)
+    (Path("out") / file).touch()
+    with pytest.raises(VariantError, match=advice):
+        describe("out")
+
+
 def sharded(folder: Path, source: Path) -> None:
     """Two shards and their index, from another model."""
     tensors = load_file(source / "model.safetensors")

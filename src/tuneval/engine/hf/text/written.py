@@ -6,7 +6,7 @@ Not for: tokens, and what to leave out where the text is too long (``cutting.py`
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from tuneval.errors import VariantError
@@ -15,6 +15,13 @@ from tuneval.types import Message
 VERSION = 2
 """Stands in fingerprints; raised when the same messages begin to give another text."""
 
+_ANOTHER_TEMPLATE = (
+    "Compare models with a chat template that writes calls of tools, or leave these rows out."
+)
+_PLAIN_OR_ROLE = (
+    "Use --chat-template off for the plain template, which keeps every turn, or give them a role that "
+    "the template knows."
+)
 _END_OF_THINKING = "</think>"
 _ANSWER = "⁂"
 """Stands for an answer where a template is asked what it puts before one."""
@@ -27,6 +34,12 @@ def plain_template(messages: Sequence[Message], *, is_scored: bool) -> str:
     nothing after white space, by a blank after ":", else by a line break. The blank belongs to the
     answer's first token in most vocabularies, so a prompt for generation ends before it.
     """
+    calling = list(dict.fromkeys(turn.role for turn in messages if _is_calling(turn)))
+    if calling:
+        raise VariantError(
+            f"the plain template has no form for calls of tools (in turns of: {', '.join(calling)}).\n"
+            f"{_ANOTHER_TEMPLATE}"
+        )
     text = ""
     for index, turn in enumerate(messages):
         is_last = index == len(messages) - 1
@@ -36,6 +49,10 @@ def plain_template(messages: Sequence[Message], *, is_scored: bool) -> str:
         between = joiner(turn.content)
         text += turn.content + (between.rstrip(" ") if is_last and not is_scored else between)
     return text
+
+
+def _is_calling(turn: Message) -> bool:
+    return "tool_calls" in turn.as_turn()
 
 
 def joiner(content: str) -> str:
@@ -67,11 +84,11 @@ def chat_text(
         ) from error
     lost = _lost(messages, text)
     if lost:
+        is_calling = any(_is_calling(turn) for turn in messages if turn.role in lost)
         raise VariantError(
             f"the chat template leaves out the text of these turns: {', '.join(lost)} "
             f'(first: "{_first_of(lost[0], messages)}").\n'
-            "Use --chat-template off for the plain template, which keeps every turn, or give them "
-            "a role that the template knows."
+            + (_ANOTHER_TEMPLATE if is_calling else _PLAIN_OR_ROLE)
         )
     return text
 
@@ -105,7 +122,7 @@ def _rendered(
     is_answered: bool,
     thinks: bool,
 ) -> str:
-    turns = [{"role": turn.role, "content": turn.content} for turn in messages]
+    turns = [turn.as_turn() for turn in messages]
     text: str = tokenizer.apply_chat_template(
         turns,
         chat_template=template,
@@ -123,9 +140,39 @@ def _lost(messages: Sequence[Message], text: str) -> list[str]:
         dict.fromkeys(
             turn.role
             for turn in messages
-            if _squeezed(_kept(turn)) not in squeezed and not _is_quoted(turn.content, text)
+            if not _has_calls(turn, text)
+            or (_squeezed(_kept(turn)) not in squeezed and not _is_quoted(turn.content, text))
         )
     )
+
+
+def _has_calls(turn: Message, text: str) -> bool:
+    """Do the names and the values of all calls of tools stand in the text?"""
+    calls = [one.get("function", one) for one in turn.as_turn().get("tool_calls", ())]
+    return all(
+        _squeezed(value) in _squeezed(text) or _is_quoted(value, text)
+        for call in calls
+        for value in (str(call.get("name", "")), *_values(call.get("arguments")))
+    )
+
+
+def _values(arguments: object) -> Iterator[str]:
+    """Every text and number among the arguments of a call; arguments may be JSON as text."""
+    read: object = arguments
+    if isinstance(arguments, str):
+        try:
+            read = json.loads(arguments)
+        except ValueError:
+            read = arguments
+    yield from _leaves(read)
+
+
+def _leaves(value: object) -> Iterator[str]:
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(one)
+    elif isinstance(value, str | int | float) and not isinstance(value, bool):
+        yield str(value)
 
 
 def _kept(turn: Message) -> str:
@@ -143,5 +190,5 @@ def _squeezed(text: str) -> str:
 
 
 def _first_of(role: str, messages: Sequence[Message]) -> str:
-    content = next(turn.content for turn in messages if turn.role == role)
+    content = next(turn.content or turn.more for turn in messages if turn.role == role)
     return content if len(content) <= 60 else content[:57] + "..."

@@ -25,6 +25,7 @@ from tuneval.engine.hf.weights.kind import (
     check_is_language_model,
     check_is_whole,
     has_shards,
+    how_to_convert,
     how_to_gather,
 )
 from tuneval.engine.hf.weights.location import entries, find_folder
@@ -353,7 +354,7 @@ def _weight_files(
         f'"{given}" has no weights: there is no {single}'
         + (f" and no {index}" if index else "")
         + ".\n"
-        + (how_to_gather(path, given) if has_shards(path) else "Copy or download the folder again.")
+        + (how_to_gather(path, given) if has_shards(path) else how_to_convert(path))
     )
 
 

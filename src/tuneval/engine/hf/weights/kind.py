@@ -112,6 +112,21 @@ def has_shards(path: Path) -> bool:
     return (path / "zero_to_fp32.py").is_file()
 
 
+def how_to_convert(path: Path) -> str:
+    """What to do about a folder whose weights lie in another tool's form, or not at all."""
+    if (path / "adapters.safetensors").is_file():
+        return (
+            "Its adapters.safetensors are of mlx-lm, which PEFT does not read: make a whole model with "
+            "mlx_lm.fuse and give that with --full."
+        )
+    if any(path.glob("*.distcp")) or any(path.glob("*/*.distcp")):
+        return (
+            "Its .distcp files are shards of FSDP: put them together with accelerate merge-weights, or "
+            "train with fsdp_state_dict_type: FULL_STATE_DICT."
+        )
+    return "Copy or download the folder again."
+
+
 def how_to_gather(path: Path, given: str) -> str:
     """The command that makes one model of DeepSpeed's shards."""
     if not has_shards(path):
