@@ -125,6 +125,21 @@ def test_shares_of_real_models_are_joined_without_a_question(
             assert shares_ == pytest.approx(shares, abs=1e-5)
 
 
+def test_shares_try_the_wording_as_the_plain_run_does(setting: Setting, tmp_path: Path) -> None:
+    """With the trial of wordings, which comes before any share's first question."""
+    spec = RunSpec.from_yaml(
+        describe(setting, tmp_path), ["prompting.trial=warn", "cases.0.limit=20"]
+    )
+    found = [answer_shard(spec, Shard(n, 2)) for n in (1, 2)]
+    shards = (tmp_path / "home" / "answers").glob("*/*.jsonl")
+    n_before = sum(len(path.read_text().splitlines()) for path in shards)
+    assert n_before > sum(one.n_own - one.n_known for one in found), "the trial was asked, too"
+    joined = pipeline_run.run(spec)
+    shards = (tmp_path / "home" / "answers").glob("*/*.jsonl")
+    assert sum(len(path.read_text().splitlines()) for path in shards) == n_before
+    assert joined.is_complete
+
+
 @pytest.mark.parametrize("words", ["0/3", "4/3", "1", "a/b", "1/0", "-1/3", "1/5000"])
 def test_words_that_are_no_share(words: str) -> None:
     with pytest.raises(ConfigError, match="is no share: give K/N"):

@@ -25,6 +25,7 @@ from tuneval.pipeline.run import (
     lap,
     settle_wording,
     tasks_and_metrics,
+    template_of,
 )
 from tuneval.pipeline.wording_trial import Trialled, begin_trial
 from tuneval.plan.resolve import Plan, resolve
@@ -155,7 +156,7 @@ def _settled(
         trial,
         Trialled(plan, asked, ()),
         seen,
-        facts,
+        lambda: {one.name: template_of(backend, one) for one in plan.variants},
         lambda case_sets, variants, task: lap(
             case_sets,
             variants[::-1],

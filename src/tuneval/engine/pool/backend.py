@@ -111,13 +111,12 @@ class PoolBackend:
         new = [variant for variant in variants if variant not in self._variants]
         if new:
             self._variants += new
-            self._start(is_told=False)
-            if self._inner.hashes is not None:
-                self._hashes += self._inner.hashes(new)
-            for member in self._members.values():
-                self._have_prepared(member)
-            while not all(one.is_ready for one in self._members.values()):
-                self._step(None, [], None)
+            try:
+                self._prove(new)
+            except BaseException:
+                self._variants = [one for one in self._variants if one not in new]
+                self._part(at_once=True)
+                raise
         return {variant.name: self._facts[variant.name] for variant in variants}
 
     def answer(
@@ -162,6 +161,16 @@ class PoolBackend:
         if self._shown_by is not None:
             self._shown_by.close()
             self._shown_by = None
+
+    def _prove(self, new: Sequence[Variant]) -> None:
+        """Have workers prepare, and wait until all of them have."""
+        self._start(is_told=False)
+        if self._inner.hashes is not None:
+            self._hashes += self._inner.hashes(new)
+        for member in self._members.values():
+            self._have_prepared(member)
+        while not all(one.is_ready for one in self._members.values()):
+            self._step(None, [], None)
 
     # ---- workers ---------------------------------------------------------------------------------
 
@@ -211,10 +220,10 @@ class PoolBackend:
         give_up: Callable[[_Unit, str], list[Response]] | None,
     ) -> None:
         """Hear one message, or notice that a worker is silent."""
+        self._end_silent()
         try:
             member, message = self._heard.get(timeout=_TICK_SECONDS)
         except queue.Empty:
-            self._end_silent()
             return
         if self._members.get(member.seat) is not member:
             return  # of one that was replaced
