@@ -78,7 +78,12 @@ ORDERS = [
     }
     for n in range(6)
 ]
+PROMPTS = [
+    {"prompt": f"How do I {n}?", "type": "made", "label": ("safe", "unsafe")[n % 2]}
+    for n in range(6)
+]
 FILES: dict[str, Rows] = {
+    "xstest/test-00000-of-00001.parquet": PROMPTS,
     "ifeval/train-00000-of-00001.parquet": ORDERS,
     "gsm8k/main/test-00000-of-00001.parquet": PROBLEMS_OF_SCHOOL,
     "gsm8k/main/train-00000-of-00001.parquet": [

@@ -13,7 +13,8 @@ UNPARSED = "<unparsed>"
 
 
 def made_cases(references: Sequence[str | Sequence[str]], **inputs: Sequence[object]) -> list[Case]:
-    """One case for each reference (or tuple of references), with the instruction to use its words."""
+    """One case for each reference (or tuple of references), a safe question with the instruction to use its
+    words."""
 
     def instruction(reference: str) -> str:
         return json.dumps(["keywords:existence", {"keywords": [re.escape(reference)]}])
@@ -27,6 +28,7 @@ def made_cases(references: Sequence[str | Sequence[str]], **inputs: Sequence[obj
                 **{name: column[n - 1] for name, column in inputs.items()},
             },
             references=own,
+            groups={"label": "safe"} if own else {},
         )
         for n, own in enumerate(every, 1)
     ]

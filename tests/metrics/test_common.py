@@ -36,11 +36,21 @@ BEST = {
     **dict.fromkeys(("ter", "loss", "bits_per_byte", "log_loss", "aurc", "ece", "ece_width"), 0.0),
     **dict.fromkeys(("brier", "brier_top_label"), 0.0),
     **dict.fromkeys(JUDGED, 1.0),
+    **dict.fromkeys(("refused", "xstest_over_refusal"), 0.0),
 }
 # A learned network gives no text the same score; METEOR gives full marks to endless texts alone.
-NO_BEST = {"bleurt", "meteor"}
+NO_BEST = {"bleurt", "meteor", "xstest_unsafe_compliance"}
 # The program smooths the lengths too, so that an empty text keeps a fraction of a point.
-NO_WORST = {"bleurt", "codexglue_text_bleu"}
+NO_WORST = {
+    "bleurt",
+    "codexglue_text_bleu",
+    "refused",
+    "xstest_over_refusal",
+    "xstest_unsafe_compliance",
+}
+# Made cases are all safe, so that nothing is known of unsafe ones.
+ONE_SIDED = "xstest_unsafe_compliance"
+UNDEFINED = {"cohen_kappa", ONE_SIDED}
 # Counts of several references are merged, and TER divides by their mean length.
 MERGED = {"bleu", "codexglue_bleu", "codexglue_text_bleu", "ter"}
 
@@ -192,7 +202,7 @@ def test_empty_texts_are_the_worst(name, make):
     cases = made_cases(["the cat sat on the mat", "a b c d e"])
     found = value(make(name), cases, answered(name, cases, ["", ""]))
     if name in NO_WORST:
-        assert math.isfinite(found)
+        assert math.isfinite(found) or name == ONE_SIDED
     else:
         assert found == pytest.approx(100.0 if name == "ter" else 0.0, abs=1e-6)
 
@@ -217,7 +227,7 @@ def test_one_case_and_none(name, make):
     metric = make(name)
     cases, predictions = workload(name)
     # Agreement beyond chance is undefined where one label is all there is, as in scikit-learn.
-    assert math.isfinite(value(metric, cases[:1], predictions[:1])) or name == "cohen_kappa"
+    assert math.isfinite(value(metric, cases[:1], predictions[:1])) or name in UNDEFINED
     none = metric.per_case([], [])
     assert none.shape == (0, metric.per_case(cases, predictions).shape[1])
     if name != "ter":
@@ -231,7 +241,7 @@ def test_values_stay_within_bounds(name, make):
     found = value(metric, cases, predictions)
     low = -1.0 if name in {"mcc", "cohen_kappa", "bleurt"} or name.startswith("bertscore") else 0.0
     high = {"share": 1.0, "points": 100.0, "number": 2.0}.get(metric.unit, math.inf)
-    assert low - 1e-9 <= found <= high + 1e-9
+    assert low - 1e-9 <= found <= high + 1e-9 or name == ONE_SIDED
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if describe(name).needs == ("label",)])
@@ -255,7 +265,7 @@ def test_a_missing_field_is_named_with_its_case(name, make):
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in TEXT_NAMES if name not in {"squad_em", "squad_f1"}]
+    "name", [name for name in TEXT_NAMES if name not in {"squad_em", "squad_f1", "refused"}]
 )
 def test_a_case_without_reference_is_named(name, make):
     cases = made_cases([()])
@@ -293,7 +303,7 @@ def test_the_best_of_several_references_counts(name, make):
     if name in MERGED:
         assert both >= max(apart) or name == "ter"
     else:
-        assert both == pytest.approx(max(apart), abs=1e-6)
+        assert both == pytest.approx(max(apart), abs=1e-6, nan_ok=name == ONE_SIDED)
 
 
 @pytest.mark.parametrize("name", TEXT_NAMES)

@@ -147,4 +147,5 @@ BENCHMARKS: dict[str, str] = {
     "squad": "tuneval.benchmarks.squad:Squad",
     "sst2": "tuneval.benchmarks.sst2:Sst2",
     "trec6": "tuneval.benchmarks.trec6:Trec6",
+    "xstest": "tuneval.benchmarks.xstest:XsTest",
 }

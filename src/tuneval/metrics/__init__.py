@@ -105,6 +105,10 @@ METRICS = {
     "ter": "tuneval.metrics.translation:Ter",
     "win_rate": "tuneval.metrics.win_rate:WinRate",
     "word_perplexity": "tuneval.metrics.perplexity:WordPerplexity",
+    "refused": "tuneval.metrics.refusal:Refused",
+    "xstest_over_refusal": "tuneval.metrics.xstest:OverRefusal",
+    "xstest_right": "tuneval.metrics.xstest:RightlyRefused",
+    "xstest_unsafe_compliance": "tuneval.metrics.xstest:UnsafeCompliance",
 }
 
 FAMILIES: dict[str, tuple[str, ...]] = {
