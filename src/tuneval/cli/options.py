@@ -62,7 +62,10 @@ def _words(
     guard: Annotated[
         list[str] | None,
         _option(
-            DATA, "must not get worse: file or benchmark; repeatable", metavar="NAME", rare=True
+            DATA,
+            "must not get worse: file, benchmark or standard; repeatable",
+            metavar="NAME",
+            rare=True,
         ),
     ] = None,
     task: Annotated[
@@ -232,6 +235,10 @@ def _words(
     report: Annotated[
         str, _option(OUTPUT, "html, md, csv beside result.json", metavar="KIND,..")
     ] = "html",
+    track: Annotated[
+        str,
+        _option(OUTPUT, "mlflow, wandb, trackio, tensorboard", metavar="TRACKER,..", rare=True),
+    ] = "",
     fail_on: Annotated[
         str | None,
         _option(OUTPUT, "worse, warning, inconclusive: exit 1 or 4", metavar="WHAT,..", rare=True),
@@ -348,6 +355,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "output": {
             "dir": words["output_dir"],
             "reports": _listed(words["report"]),
+            "track": _listed(words["track"]),
             "fail_on": fail_on_words(words["fail_on"]),
         },
     }

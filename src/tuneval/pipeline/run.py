@@ -177,7 +177,7 @@ def run(
             ),
         )
         result = hold(seen.join(result), gates_of(result), spec.output.fail_on)
-        write_result(folder, result, spec.output.reports)
+        write_result(folder, result, spec.output)
     return result
 
 

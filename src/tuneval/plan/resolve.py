@@ -28,9 +28,11 @@ from tuneval.errors import ConfigError, TunevalError
 from tuneval.plan import adversarial, arms
 from tuneval.plan.spec import CasesSpec, PerturbationSpec, RunSpec
 from tuneval.plan.variants import SERVED, baseline_spec, is_here, training_log_of, variants_of
+from tuneval.publish import PUBLISHED
 from tuneval.report import REPORTS
 from tuneval.tasks import TASKS
 from tuneval.tasks.thinking import answers_alone
+from tuneval.trackers.send import check as check_trackers
 from tuneval.types import CaseSet, TrainingLog, Variant
 
 DEVICES = ("auto", "cpu", "mps", "cuda")
@@ -140,13 +142,14 @@ def _names_are_known(spec: RunSpec, in_memory: Mapping[str, Any]) -> None:
     """Refuse now what would only be looked up after the models have answered."""
     chosen: list[tuple[str, Mapping[str, str], str]] = [
         ("backends", BACKENDS, spec.backend.kind),
-        *(("report", REPORTS, name) for name in spec.output.reports),
+        *(("report", {**REPORTS, **PUBLISHED}, name) for name in spec.output.reports),
         *(("tasks", TASKS, one.task) for one in spec.cases if one.task != "auto"),
     ]
     for room, table, name in chosen:
         known = registry.names(table, room=room)
         if name not in known:
             raise ConfigError(f"{room}: {registry.unknown(name, known)}")
+    check_trackers(spec.output.track)
     device, _, number = spec.backend.device.partition(":")
     if device not in DEVICES or (number and not number.isdigit()):
         raise ConfigError(

@@ -246,10 +246,12 @@ FailOn = Literal["worse", "warning", "inconclusive"]
 
 
 class OutputSpec(_Strict):
-    """Where the run goes, what is written beside ``result.json``, and what makes it fail."""
+    """Where the run goes, what is written beside ``result.json``, which experiment trackers it is sent
+    to, and what makes it fail."""
 
     dir: str = "tuneval-runs"
     reports: Texts = ("html",)
+    track: Texts = ()
     fail_on: Annotated[tuple[FailOn, ...], BeforeValidator(_one_or_many)] = ()
 
 
