@@ -31,8 +31,8 @@ def run(
 ) -> int:
     """tuneval run run.yaml statistics.resamples=2000
 
-    Run a run.yaml; the same command continues after a stop. With --shard K/N on each
-    of N machines that share TUNEVAL_HOME; the same words without it join them.
+    Run a run.yaml; the same command continues after a stop. With --shard K/N,
+    machines that share TUNEVAL_HOME each answer a part; without it, all are joined.
     """
     from pathlib import Path
 
