@@ -43,6 +43,11 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    """What there is to use, before any of it was imported."""
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used: ``import tuneval`` alone costs almost nothing."""
     if name in _FRONT_DOOR:

@@ -558,9 +558,10 @@ class RunResult:
 
 
 class Progress(Protocol):
-    """Told what runs, how far it is, how much was reused and, by ``note``, what comes of it; draws
-    nothing by itself."""
+    """Told what runs, how far it is, how much was reused, by ``expect`` how many answers the stages to
+    come hold together, and by ``note`` what comes of it; draws nothing by itself."""
 
+    def expect(self, n: int) -> None: ...
     def begin(self, stage: str, total: int) -> None: ...
     def advance(self, n: int, *, n_reused: int = 0) -> None: ...
     def note(self, text: str) -> None: ...
@@ -569,6 +570,9 @@ class Progress(Protocol):
 
 class NoProgress:
     """Draws nothing: the default for library calls and tests."""
+
+    def expect(self, n: int) -> None:
+        """Ignore it."""
 
     def begin(self, stage: str, total: int) -> None:
         """Ignore it."""

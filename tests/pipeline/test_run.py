@@ -14,6 +14,7 @@ from tuneval.api import RunResult
 from tuneval.cli.main import exit_code
 from tuneval.errors import ConfigError
 from tuneval.report.results_json import render as render_json
+from tuneval.schemas import place
 from tuneval.types import Prediction
 
 Run = Callable[..., RunResult]
@@ -28,6 +29,7 @@ def test_everything_that_a_run_promises(run_it: Run, setting: Setting) -> None:
     folder = Path(result.output_dir)
     assert {path.name for path in folder.iterdir()} >= {
         "run.yaml",
+        "run.schema.json",
         "environment.json",
         "cases.jsonl",
         "predictions.jsonl",
@@ -47,6 +49,8 @@ def test_everything_that_a_run_promises(run_it: Run, setting: Setting) -> None:
     lines = (folder / "predictions.jsonl").read_text().splitlines()
     assert len(lines) == 24 * 4
     assert result.is_complete
+    first = (folder / "run.yaml").read_text().splitlines()[0]
+    assert (folder / first.partition("$schema=")[2]).read_bytes() == place("run").read_bytes()
 
 
 def test_base_is_the_base_whatever_else_runs(run_it: Run) -> None:

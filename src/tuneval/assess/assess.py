@@ -5,10 +5,11 @@ Chooses what is compared with what; the formulas are in metrics and comparison.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import isnan
+from typing import TypeVar
 
 from tuneval import comparison
 from tuneval.assess.measure import (
@@ -41,6 +42,8 @@ from tuneval.types import (
     Variant,
     arms,
 )
+
+Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
@@ -88,7 +91,7 @@ def assess(
     rows = arms(variants)
     slices = answered(cases, predictions)
     progress = progress or NoProgress()
-    progress.begin(f"metrics of {cases.name}", len(chosen))
+    progress.begin(f"metrics of {cases.name}", len(chosen) + len(slices) - 1)
     for metric in chosen:
         chosen_slices = slices if metric is chosen[0] else {"all": slices["all"]}
         measured = {
@@ -100,7 +103,7 @@ def assess(
         }
         if metric is chosen[0]:
             found.measured = measured
-        for slice_, by_variant in measured.items():
+        for slice_, by_variant in _told(measured.items(), progress):
             if is_swap(slice_):
                 continue  # shows whether answers stay, not a score to compare
             of_slice = _Slice(cases, slice_, slices[slice_], metric, settings)
@@ -122,7 +125,6 @@ def assess(
         if metric is chosen[0]:
             clean = _Slice(cases, "all", slices["all"], metric, settings)
             found.exploratory += _robustness(clean, measured, rows)
-        progress.advance(1)
     progress.end()
     found.case_scores = {
         variant.name: _case_values(chosen[0], cases, predictions[variant.name])
@@ -132,6 +134,13 @@ def assess(
     if cases.task in LABELLED:
         _add_confusions(found, cases, predictions, variants)
     return found
+
+
+def _told(items: Iterable[Item], progress: Progress) -> Iterator[Item]:
+    """Say of each item when it is done."""
+    for item in items:
+        yield item
+        progress.advance(1)
 
 
 def pairs(rows: Mapping[str, Sequence[Variant]], baseline: str) -> list[tuple[str, str]]:

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tuneval.cli.terminal import width
+
 ROOMS = ("metrics", "benchmarks", "guards", "tasks", "perturbations", "backends", "reports")
 
 COLUMN = 21
@@ -16,7 +18,14 @@ DISCORDANT = 0.2
 
 
 def list_(
-    room: Annotated[str, typer.Argument(metavar="|".join(ROOMS), help="what to list")],
+    room: Annotated[
+        str,
+        typer.Argument(
+            metavar="|".join(ROOMS),
+            help="what to list",
+            autocompletion=lambda: [(one, "") for one in ROOMS],
+        ),
+    ],
     benchmark_data: Annotated[
         str | None, typer.Option(help="where benchmarks lie, instead of the hub", metavar="DIR")
     ] = None,
@@ -45,7 +54,7 @@ def list_(
             ]
             _print_row("", "; ".join(facts))
         families = ", ".join(f"{name} = {' '.join(of)}" for name, of in FAMILIES.items())
-        print("\n" + "\n".join(textwrap.wrap(f"families: {families}", 80)))
+        print("\n" + "\n".join(textwrap.wrap(f"families: {families}", width())))
         return 0
     if room == "benchmarks":
         _print_benchmarks(benchmark_data)
@@ -63,7 +72,7 @@ def list_(
         raise ConfigError(f"list: {registry.unknown(room, ROOMS)}")
     for name in registry.names(tables[room], room=room):
         thing = registry.load(tables[room], name, room=room)
-        _print_row(name, inspect.getdoc(thing) or inspect.getdoc(inspect.getmodule(thing)) or "")
+        _print_row(name, inspect.getdoc(inspect.getmodule(thing)) or inspect.getdoc(thing) or "")
     return 0
 
 
@@ -133,9 +142,9 @@ def _print_guards(folder: str | None) -> None:
 
 
 def _print_row(name: str, text: str) -> None:
-    """A name and its first paragraph, wrapped to 80 columns."""
+    """A name and its first paragraph, wrapped to the terminal."""
     paragraph = " ".join(text.partition("\n\n")[0].split())
-    first, *rest = textwrap.wrap(paragraph, 80 - COLUMN) or [""]
+    first, *rest = textwrap.wrap(paragraph.replace("`", ""), width() - COLUMN) or [""]
     print(f"{name:<{COLUMN - 1}} {first}".rstrip())
     for line in rest:
         print(" " * COLUMN + line)

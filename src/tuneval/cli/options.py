@@ -227,7 +227,7 @@ def _words(
         _option(MACHINE, "whose tokenizer an adapter uses", metavar="auto|base|adapter", rare=True),
     ] = "auto",
     output_dir: Annotated[
-        str, _option(OUTPUT, "where run folders go", "--output-dir", "-o", metavar="DIR")
+        str, _option(OUTPUT, "where run folders go", "--output-dir", metavar="DIR")
     ] = "tuneval-runs",
     name: Annotated[
         str | None, _option(OUTPUT, "name of the run", metavar="TEXT", rare=True)

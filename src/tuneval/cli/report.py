@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from tuneval.cli.compare import show
 from tuneval.cli.ending import FailOn
 
 
@@ -67,7 +68,7 @@ def report(
         for path in write(to, result, Path(output or folder / to)):
             print(path)
     elif to == "console":
-        print(result)
+        show(result, as_json=False)
     elif output is None:
         print(registry.load(REPORTS, to, room="report")(result))
     else:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tuneval.api.progress import progress_for
 from tuneval.cli.compare import show_inferred, show_notes, walk
 from tuneval.cli.ending import FailOn, fail_on_words
-from tuneval.cli.progress import progress_for
 
 if TYPE_CHECKING:
     from tuneval.plan.spec import RunSpec

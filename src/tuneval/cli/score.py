@@ -105,7 +105,7 @@ def score(
         ),
     ] = False,
     output_dir: Annotated[
-        str, typer.Option("--output-dir", "-o", help="where run folders go", metavar="DIR")
+        str, typer.Option("--output-dir", help="where run folders go", metavar="DIR")
     ] = "tuneval-runs",
     name: Annotated[str | None, typer.Option(help="name of the run", metavar="TEXT")] = None,
     report: Annotated[
@@ -129,11 +129,11 @@ def score(
     Values that another tool found: --logs base=out/base --logs lora=out/lora
     """
     from tuneval.api import RunResult
+    from tuneval.api.progress import progress_for
     from tuneval.bridges.logs import Wanted
     from tuneval.bridges.logs.join import Asked
     from tuneval.cli.compare import show, show_notes
     from tuneval.cli.ending import ending, fail_on_words
-    from tuneval.cli.progress import progress_for
     from tuneval.pipeline.score_code import Problems, Walls, score_code
     from tuneval.pipeline.score_logs import score_logs
     from tuneval.pipeline.score_outputs import Expected

@@ -20,7 +20,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tuneval import registry
+from tuneval import registry, schemas
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
 from tuneval.plan.resolve import Plan
@@ -147,7 +147,8 @@ def write_inputs(
     """Write what will run, before it runs: run.yaml, environment.json, cases.jsonl."""
     found = _inferred(plan, facts, metrics)
     comments = "".join(f"# {line.translate(_CONTROLS)}\n" for line in found)
-    replace_file(folder / "run.yaml", comments + plan.spec.to_yaml())
+    replace_file(folder / "run.yaml", schemas.FIRST_LINE + comments + plan.spec.to_yaml())
+    replace_file(folder / schemas.FILE, schemas.place("run").read_text(encoding="utf-8"))
     replace_file(folder / "environment.json", json.dumps(environment(), indent=1) + "\n")
     lines = [
         json.dumps({"case_set": cases.name, **asdict(case)}, ensure_ascii=False)

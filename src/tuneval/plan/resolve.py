@@ -22,7 +22,7 @@ from tuneval.bridges import BRIDGES
 from tuneval.data.code_problems import read_problems
 from tuneval.data.read import read
 from tuneval.data.select import take
-from tuneval.engine import BACKENDS
+from tuneval.engine import BACKENDS, need_installed
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import ConfigError, TunevalError
 from tuneval.plan import adversarial, arms
@@ -80,6 +80,7 @@ def resolve(
     notes: list[str] = []
     with _gathering(faults):
         _names_are_known(spec, in_memory)
+        need_installed(spec.backend.kind)
     read_sets: list[CaseSet] = []
     benchmarks: dict[str, Loaded] = {}
     for described in spec.cases:

@@ -1,4 +1,4 @@
-"""``result.json``: a RunResult as strict JSON and back, exactly. The only file that is read again."""
+"""The whole result as strict JSON (``result.json``), the one file from which all else is made again."""
 
 from __future__ import annotations
 
