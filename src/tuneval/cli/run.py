@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tuneval.api.progress import progress_for
 from tuneval.cli.compare import show_inferred, show_notes, walk
 from tuneval.cli.ending import FailOn, fail_on_words
 
@@ -49,6 +48,7 @@ def run(
 
 
 def _answer_shard(described: RunSpec, words: str, *, quiet: bool) -> int:
+    from tuneval.api.progress import progress_for
     from tuneval.pipeline.sharding import Shard, answer_shard
 
     shard = Shard.of(words)
