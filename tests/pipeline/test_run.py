@@ -174,6 +174,23 @@ def test_the_other_tasks_walk_the_same_line(
         assert result.primary_metrics["other"] == primary
 
 
+def test_every_completion_of_a_case_is_scored(run_it: Run, tmp_path: Path) -> None:
+    rows = [{"prompt": f"Once upon {n}", "completion": " a time"} for n in range(6)]
+    result = run_it(
+        data=str(write_rows(tmp_path / "other.jsonl", rows)),
+        options={"n_completions": 3, "temperature": 1.0, "max_tokens": 4},
+        metrics={"primary": "chrf", "also": []},
+        adapters=(),
+        full=(),
+    )
+    read = result.predictions["base"]
+    assert [len(one.texts) for one in read] == [3] * 6
+    assert any(len(set(one.texts)) > 1 for one in read)
+    (score,) = result.scores
+    assert "mean of 3 completions for each case" in score.note
+    assert "of the variance" in score.note
+
+
 def test_few_shot_examples_come_from_another_file(run_it: Run, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="few-shot cases must come from another file"):
         run_it(prompting={"few_shot": 2})

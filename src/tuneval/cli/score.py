@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from tuneval.cli.ending import FailOn
 
 CODE = "code"
 LOGS = "logs of other tools"
+MANY_RECORDS = 200_000
 
 
 def score(
@@ -141,6 +143,8 @@ def score(
     from tuneval.plan.spec import MetricsSpec, OutputSpec
     from tuneval.tasks.thinking import one_of_thinking
 
+    # Ten thousands of records hold no cycles: to look for some after each few is a sixth of the time.
+    gc.set_threshold(MANY_RECORDS)
     output = OutputSpec.model_validate(
         {
             "dir": output_dir,

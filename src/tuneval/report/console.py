@@ -263,6 +263,7 @@ def _footnote(view: View, width: int, *, has_intervals: bool) -> list[str]:
         parts.append(f"[{shown[0].interval.confidence:.0%} interval]")
     if any(len(arm.variants) > 1 for arm in view.arms):
         parts.append("+- sd over seeds")
+    parts += wording.level_legend(view.result.comparisons)
     return textwrap.wrap("; ".join(parts), width, break_on_hyphens=False)
 
 
