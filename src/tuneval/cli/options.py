@@ -36,6 +36,15 @@ def _words(
         list[str] | None,
         _option(VARIANTS, "full fine-tune; repeatable", metavar="[NAME=]DIR"),
     ] = None,
+    base_as: Annotated[
+        str,
+        _option(
+            VARIANTS,
+            "beside classifiers: by likelihood, or majority alone",
+            metavar="auto|lm|none",
+            rare=True,
+        ),
+    ] = "auto",
     revision: Annotated[
         str | None, _option(VARIANTS, "revision of the base on the hub", metavar="REV", rare=True)
     ] = None,
@@ -215,6 +224,10 @@ def _words(
         _option(MACHINE, "processes: one a GPU, or a core", metavar="auto|N", rare=True),
     ] = None,
     offline: Annotated[bool, _option(MACHINE, "never ask the hub", "--offline")] = False,
+    head_labels: Annotated[
+        str | None,
+        _option(MACHINE, "what a classifier's outputs are, in order", metavar="A,B,..", rare=True),
+    ] = None,
     allow_base_mismatch: Annotated[
         bool,
         _option(MACHINE, "adapter may name another base", "--allow-base-mismatch", rare=True),
@@ -310,6 +323,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "ood": words["ood"] or (),
         "judge": _judge(words["judge"], words["judge_url"]),
         "revision": words["revision"],
+        "base_as": words["base_as"],
         "trust_remote_code": words["trust_remote_code"],
         "training_log": None if words["training_log"] == "none" else words["training_log"],
         "cases": cases,
@@ -337,6 +351,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
             else words["backend"],
             "base_url": words["base_url"],
             "tokenizers": _tokenizers(words["tokenizer"] or ()),
+            "head_labels": _listed(words["head_labels"] or ""),
         }
         | {
             key: _number_or_text(words[key])

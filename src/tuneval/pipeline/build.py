@@ -56,10 +56,15 @@ def with_perturbed_twins(plan: Plan) -> Plan:
                 plan.spec.statistics.perturbation_seed,
                 protected=perturbations.label_words(cases.labels or ()),
             )
+            if cases.task == "tag":  # its tags belong to its words, one to one
+                n_made = len(changed)
+                changed = tuple(twin for twin in changed if _has_its_words(twin))
+                n_unchanged += n_made - len(changed)
             twins[cases.name] += changed
             if n_unchanged:
                 notes.append(
                     f"{cases.name}: {one.name} left {n_unchanged} cases unchanged: dropped"
+                    + (" (or with other words than tags)" if cases.task == "tag" else "")
                 )
         if hasattr(kind, "remarks"):
             notes += kind.remarks()
@@ -69,7 +74,12 @@ def with_perturbed_twins(plan: Plan) -> Plan:
     return replace(plan, case_sets=case_sets, notes=tuple(notes))
 
 
-THINKING_TASKS = ("classify", "generate", "multiple_choice")
+def _has_its_words(twin: Case) -> bool:
+    """Has a changed text as many words as it has tags?"""
+    return len(str(twin.inputs.get("text")).split()) == len(twin.references[0].split())
+
+
+THINKING_TASKS = ("classify", "generate", "multiple_choice", "regression")
 """Tasks whose answers may hold thoughts that someone wants to keep."""
 
 

@@ -14,7 +14,7 @@ from tuneval.engine.openai_server import OpenAIServer
 from tuneval.engine.server.rendered import EVERY
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import CasesSpec
-from tuneval.types import CaseSet
+from tuneval.types import CaseSet, Variant
 
 SCORED = ("classify", "language_model")
 """Tasks that score whole answers; single letters are told of chat messages, too."""
@@ -52,7 +52,12 @@ def fit(plan: Plan, backend: Backend) -> Plan:
 def is_written(plan: Plan) -> bool:
     """Whether every variant's prompts are written here, by its own tokenizer."""
     given = plan.spec.backend.tokenizers
-    return EVERY in given or all(variant.name in given for variant in plan.variants)
+    return EVERY in given or all(variant.name in given for variant in _served(plan))
+
+
+def _served(plan: Plan) -> list[Variant]:
+    """The variants that the server has; one that answers without a model is none of its."""
+    return [one for one in plan.variants if one.kind != "majority"]
 
 
 def _open(plan: Plan, described: CasesSpec, cases: CaseSet) -> tuple[str, ...]:
@@ -68,7 +73,7 @@ def _choose(
 ) -> tuple[Mapping[str, str], str]:
     """The open options that differ from the usual ones, and a sentence that says why."""
     if task in SCORED:
-        can = backend.can(plan.variants, "scored text")
+        can = backend.can(_served(plan), "scored text")
         if can is not None and can.has_echo:
             why = "a server tells no likelihoods of answers to chat messages"
             way = f"asked by one text, without chat template: {why} (--tokenizer DIR writes them here)"
@@ -86,9 +91,9 @@ def _written(
     plan: Plan, backend: OpenAIServer, names: tuple[str, ...]
 ) -> tuple[dict[str, str], str]:
     """By messages, unless the server takes none and texts instead."""
-    if is_written(plan) or not _text(names) or backend.can(plan.variants, "messages") is not None:
+    if is_written(plan) or not _text(names) or backend.can(_served(plan), "messages") is not None:
         return {}, ""
-    if backend.can(plan.variants, "text") is None:
+    if backend.can(_served(plan), "text") is None:
         return {}, ""
     return _text(names), "asked by one text: the server takes no chat messages for these models"
 

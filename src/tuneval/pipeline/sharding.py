@@ -17,6 +17,7 @@ from tuneval.engine.pool import units
 from tuneval.errors import ConfigError
 from tuneval.pipeline.build import make_backend, with_perturbed_twins
 from tuneval.pipeline.folder import answers_home
+from tuneval.pipeline.majority import begin as begin_majority
 from tuneval.pipeline.prompts import look_at_prompts, show_of
 from tuneval.pipeline.run import (
     Announce,
@@ -115,6 +116,8 @@ def answer_shard(
     progress = progress or NoProgress()
     try:
         plan = fitted(plan, backend) if plan.spec.backend.kind in SERVED else plan
+        plan, with_majority = begin_majority(plan)
+        backend = with_majority(backend)
         plan, asked = _settled(plan, backend, journal, progress, announce)
         requests = [one for of_case in ask_all(plan.case_sets, asked).values() for one in of_case]
         own = _own(requests, shard)

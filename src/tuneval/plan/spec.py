@@ -277,6 +277,10 @@ class BackendSpec(_Strict):
     """Whose tokenizer an adapter uses."""
     quantization: Literal["none", "8bit", "4bit"] = "none"
     """Load weights in 8 or 4 bits."""
+    head_labels: Texts = ()
+    """Labels of a head over labels, in the order of its outputs."""
+    context_length: PositiveInt | None = None
+    """Most tokens that a model with relative positions (T5) reads."""
 
 
 class JudgeSpec(_Strict):
@@ -348,6 +352,8 @@ class RunSpec(_Strict):
     """The arms of the comparison."""
     baseline: str | None = None
     """Name of the arm that the others are compared with; left out: the first whole model."""
+    base_as: Literal["auto", "lm", "none"] = "auto"
+    """What the base of a classifier is asked as, which has no trained head."""
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
     """Test files and benchmarks."""
     train_data: str | None = None
