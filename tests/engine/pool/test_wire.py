@@ -20,7 +20,15 @@ from tuneval.types import (
 
 TEXT = 'a "text" with \n, \u2028, \u00fc and \udc80'
 REQUESTS = [
-    Request("a", "c", TEXT, continuation=" yes", with_token_logprobs=True, texts=("one", TEXT)),
+    Request(
+        "a",
+        "c",
+        TEXT,
+        continuation=" yes",
+        with_token_logprobs=True,
+        texts=("one", TEXT),
+        label="yes",
+    ),
     Request("b", "c", TEXT, decoding=Decoding(7, ("x", TEXT), 0.7, 0.9, 3, 5)),
     Request("c", "d", (Message("user", TEXT), Message("system", "")), continuation=""),
     Request("d", "d", "", decoding=Decoding()),
