@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -157,6 +157,10 @@ def _words(
     scoring: Annotated[
         str | None, _option(HOW, "of labels: likelihood or generate", metavar="KIND", rare=True)
     ] = None,
+    prompt_style: Annotated[
+        str | None,
+        _option(HOW, "ask by chat messages or by one text", metavar="messages|text", rare=True),
+    ] = None,
     few_shot: Annotated[int, _option(HOW, "examples before every question", metavar="K")] = 0,
     few_shot_file: Annotated[
         str | None, _option(HOW, "where the examples come from", metavar="FILE", rare=True)
@@ -204,6 +208,15 @@ def _words(
         str | None,
         _option(MACHINE, "server of the models; openai unless --backend", metavar="URL", rare=True),
     ] = None,
+    tokenizer: Annotated[
+        list[str] | None,
+        _option(
+            MACHINE,
+            "of a served model: prompts are written here; repeatable",
+            metavar="[NAME=]DIR",
+            rare=True,
+        ),
+    ] = None,
     device: Annotated[
         str, _option(MACHINE, "cpu, mps, cuda, cuda:1, ...", metavar="auto|NAME")
     ] = "auto",
@@ -216,6 +229,10 @@ def _words(
     threads: Annotated[
         str, _option(MACHINE, "CPU threads (auto: 1 for small models)", metavar="auto|N", rare=True)
     ] = "auto",
+    workers: Annotated[
+        str | None,
+        _option(MACHINE, "processes: one a GPU, or a core", metavar="auto|N", rare=True),
+    ] = None,
     offline: Annotated[bool, _option(MACHINE, "never ask the hub", "--offline")] = False,
     head_labels: Annotated[
         str | None,
@@ -285,7 +302,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
     """Command-line words -> keyword arguments of ``plan.words.describe_run``."""
     task_options = {
         key: words[key]
-        for key in ("scoring", "max_tokens", "stop", "stride")
+        for key in ("scoring", "prompt_style", "max_tokens", "stop", "stride")
         if words[key] not in (None, [], ())
     }
     if "stop" in task_options:
@@ -346,6 +363,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
             if words["base_url"] and words["backend"] == "hf"
             else words["backend"],
             "base_url": words["base_url"],
+            "tokenizers": _tokenizers(words["tokenizer"] or ()),
             "head_labels": _listed(words["head_labels"] or ""),
         }
         | {
@@ -355,6 +373,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
                 "dtype",
                 "batch_size",
                 "threads",
+                "workers",
                 "offline",
                 "allow_base_mismatch",
                 "allow_pickle_weights",
@@ -424,6 +443,12 @@ def _judge(model: str | None, url: str | None) -> dict[str, Any] | None:
     if kind == "openai" or url is not None:
         return {"model": name if kind == "openai" else model, "backend": "openai", "base_url": url}
     return {"model": model}
+
+
+def _tokenizers(words: Sequence[str]) -> dict[str, str]:
+    """Read "NAME=DIR" as the tokenizer of one variant and "DIR" as that of every other."""
+    named = (word.partition("=") if "=" in word else ("*", "=", word) for word in words)
+    return {name: folder for name, _, folder in named}
 
 
 def _listed(text: str) -> list[str]:

@@ -39,14 +39,17 @@ from tuneval.pipeline.folder import (
     write_result,
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
+from tuneval.pipeline.judging.begin import check as check_judge
 from tuneval.pipeline.judging.lap import Judging
 from tuneval.pipeline.majority import begin as begin_majority
 from tuneval.pipeline.prompts import Prompts, Show, look_at_prompts, show_of
 from tuneval.pipeline.refusals import without
+from tuneval.pipeline.serving import fit
 from tuneval.pipeline.wording_trial import AskVariants, Trial, Trialled, begin_trial
 from tuneval.plan.gates import parse_conditions, refuse_unknown
 from tuneval.plan.resolve import Plan, resolve
 from tuneval.plan.spec import RunSpec
+from tuneval.plan.variants import SERVED
 from tuneval.runs.gate import gates_of, hold
 from tuneval.tasks import Task
 from tuneval.types import (
@@ -109,6 +112,7 @@ def _run(
 ) -> RunResult:
     """Run a plan; ``refused`` says which variants of its description are not in it, and why."""
     started = time.monotonic()
+    plan, server = met_at_server(plan)
     spec = plan.spec
     asked, chosen = tasks_and_metrics(plan)
     refuse_gates(plan, chosen)
@@ -124,7 +128,7 @@ def _run(
     with only_owner_of(folder):
         if announce:
             announce(plan, None, folder)
-        backend = with_majority(make_backend(spec, models))
+        backend = with_majority(server or make_backend(spec, models))
         journal = Journal(answers_home())
         try:
             plan, seen = look_at_prompts(plan, asked, show_of(backend))
@@ -197,6 +201,21 @@ def _run(
         result = hold(seen.join(result), gates_of(result), spec.output.fail_on)
         write_result(folder, result, spec.output)
     return result
+
+
+def met_at_server(plan: Plan) -> tuple[Plan, Backend | None]:
+    """Fit the plan to a server, which is met before anything is asked of it; None without one."""
+    if plan.spec.backend.kind not in SERVED:
+        return plan, None
+    server = make_backend(plan.spec, None)
+    return fitted(plan, server), server
+
+
+def fitted(plan: Plan, server: Backend) -> Plan:
+    """The plan with what it leaves open to a server."""
+    if plan.spec.judge is not None:
+        check_judge(plan)  # what is wrong without any server is said first
+    return fit(plan, server)
 
 
 def signatures_of(asked: Mapping[str, Task], judge: Judging | None) -> list[str]:

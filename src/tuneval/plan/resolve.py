@@ -180,6 +180,10 @@ def _names_are_known(spec: RunSpec, in_memory: Mapping[str, Any]) -> None:
             f"backend {spec.backend.kind}: the server has no address. Give --base-url "
             "http://HOST:PORT/v1, or set OPENAI_BASE_URL."
         )
+    strange = sorted(set(spec.backend.tokenizers) - {"*"} - {one.name for one in spec.variants})
+    if strange:
+        names = [one.name for one in spec.variants]
+        raise ConfigError(f"--tokenizer {strange[0]}=...: {registry.unknown(strange[0], names)}")
     strangers = sorted(set(in_memory) - {one.name for one in spec.variants})
     if strangers:
         names = [one.name for one in spec.variants]
@@ -247,6 +251,8 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
             for one in spec.variants
         )
     output = spec.output.model_copy(update={"dir": str(Path(spec.output.dir).absolute())})
+    tokenizers = {name: _absolute(folder) for name, folder in spec.backend.tokenizers.items()}
+    backend = spec.backend.model_copy(update={"tokenizers": tokenizers})
     files = {
         "adversarial": tuple(_absolute(file) for file in spec.adversarial),
         "ood": tuple(_absolute(file) for file in spec.ood),
@@ -254,7 +260,15 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
         "validation": spec.validation and _absolute(spec.validation),
         "benchmark_data": spec.benchmark_data and _absolute(spec.benchmark_data),
     }
-    return spec.model_copy(update={"cases": cases, "variants": variants, "output": output, **files})
+    return spec.model_copy(
+        update={
+            "cases": cases,
+            "variants": variants,
+            "output": output,
+            "backend": backend,
+            **files,
+        }
+    )
 
 
 def _absolute(place: str) -> str:

@@ -53,7 +53,7 @@ def begin(plan: Plan, make_backend: MakeBackend) -> tuple[Plan, Judging | None]:
         )
     chosen = plan.spec.backend.model_copy(update={"kind": spec.backend, "base_url": spec.base_url})
     if spec.backend != plan.spec.backend.kind:  # rows in a batch are no calls at a time
-        chosen = chosen.model_copy(update={"batch_size": "auto"})
+        chosen = chosen.model_copy(update={"batch_size": "auto", "workers": None})
     backend = make_backend(plan.spec.model_copy(update={"backend": chosen}))
     judge = Variant(name=NAME, kind="judge", model=spec.model, dtype=chosen.dtype)
     if spec.backend != "hf":

@@ -19,6 +19,17 @@ _HASHED: dict[tuple[str, int, int, int], str] = {}
 """(path, size, mtime_ns, inode) -> content hash: a 16 GB file is read once per process."""
 
 
+def known() -> list[list[Any]]:
+    """What was hashed so far, for another process of this machine."""
+    return [[*key, content] for key, content in _HASHED.items()]
+
+
+def learn(hashed: Iterable[Iterable[Any]]) -> None:
+    """Take over what another process has hashed; a file that changed since is hashed again."""
+    for path, size, mtime_ns, inode, content in hashed:
+        _HASHED[str(path), int(size), int(mtime_ns), int(inode)] = str(content)
+
+
 def of_parts(parts: Mapping[str, object]) -> str:
     """Hash of named parts; any part that differs gives another hash."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

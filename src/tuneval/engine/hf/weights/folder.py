@@ -250,6 +250,38 @@ def describe(
     )
 
 
+def describe_text(path_or_id: str | Path, *, offline: bool = False) -> ModelFolder:
+    """Say what a folder holds for reading text: tokenizer, template, context; weights may be elsewhere.
+
+    Raises
+    ------
+    VariantError
+        Nothing is there, no tokenizer among it, or it asks for Python code of its own.
+    """
+    given = str(path_or_id)
+    path = find_folder(given, offline=offline)
+    files = tuple(path / name for name in TOKENIZER_FILES if (path / name).is_file())
+    if not files:
+        raise VariantError(
+            f'"{given}" has no tokenizer files.\nGive the folder of the model, or of its tokenizer.'
+        )
+    tokenizer_config = _read_json(path / "tokenizer_config.json")
+    if tokenizer_config.get("auto_map"):
+        raise VariantError(
+            f'the tokenizer of "{given}" asks for Python code of its own, which is not run unasked.'
+        )
+    config = _read_json(path / MODEL_CONFIG)
+    return ModelFolder(
+        path=path,
+        given=given,
+        has_adapter=False,
+        has_model=False,
+        tokenizer_files=files,
+        chat_template=_chat_template(path, tokenizer_config),
+        context_length=context_length_of(config.get("text_config") or config),
+    )
+
+
 def _read_json(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
