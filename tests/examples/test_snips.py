@@ -15,7 +15,9 @@ from tuneval.data.read import read
 # PEFT 0.21 reads an attribute that transformers 5.23 has renamed.
 # The last layer is tied to the first, which this adapter leaves as it is on purpose.
 pytestmark = pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing` is deprecated", "ignore:Model has `tie_word_embeddings"
+    "ignore:`is_gradient_checkpointing` is deprecated",
+    "ignore:Model has `tie_word_embeddings",
+    "ignore:Setting `save_embedding_layers`",
 )
 
 
