@@ -25,3 +25,10 @@ def test_pairs_of_one_cluster_count_together() -> None:
     together = rewarded(margins, [str(n // 4) for n in range(80)])
     width = [high - low for low, high in (alone.margin_interval, together.margin_interval)]
     assert width[1] > 1.8 * width[0]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_all_right_and_none_right_are_not_certain(sign: int) -> None:
+    exact = stats.binomtest(20 if sign > 0 else 0, 20).proportion_ci(0.95, "exact")
+    found = rewarded(np.full(20, 0.5 * sign), [str(n) for n in range(20)])
+    assert found.accuracy_interval == pytest.approx((exact.low, exact.high))

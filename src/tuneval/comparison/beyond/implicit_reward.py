@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tuneval.comparison.estimate.exact import clopper_pearson, wilson
 from tuneval.comparison.estimate.mean import estimate_mean
 
 
@@ -28,6 +29,7 @@ class Rewarded:
     margin: float
     margin_interval: tuple[float, float]
     n: int
+    confidence: float
 
 
 def rewarded(
@@ -44,23 +46,37 @@ def rewarded(
     """
     names, codes = np.unique(np.asarray(clusters), return_inverse=True)
     grouped = codes.astype(np.int64) if len(names) < len(margins) else None
-    right = estimate_mean((margins > 0).astype(float), grouped)
     mean = estimate_mean(margins, grouped)
-    low, high = right.interval(confidence)
+    right = margins > 0
     return Rewarded(
-        right.value,
-        (max(low, 0.0), min(high, 1.0)),
+        float(right.mean()),
+        _interval_of_share(right, grouped, len(names), confidence),
         mean.value,
         mean.interval(confidence),
         len(margins),
+        confidence,
     )
+
+
+def _interval_of_share(
+    right: NDArray[np.bool_], grouped: NDArray[np.int64] | None, n_clusters: int, confidence: float
+) -> tuple[float, float]:
+    """Exact where all or none are right, with one count for each cluster; else Wilson's, or by clusters."""
+    n_right = int(right.sum())
+    if n_right in (0, right.size):
+        return clopper_pearson(n_clusters if n_right else 0, n_clusters, confidence)
+    if grouped is None:
+        return wilson(n_right, right.size, confidence)
+    low, high = estimate_mean(right.astype(float), grouped).interval(confidence)
+    return max(low, 0.0), min(high, 1.0)
 
 
 def sentence(found: Rewarded, variant: str, baseline: str) -> str:
     """For the user."""
     (low, high), (least, most) = found.accuracy_interval, found.margin_interval
+    sure = f"{found.confidence:.0%} CI"
     return (
         f"Against {baseline}, {variant} raised the chosen answer over the rejected one in "
-        f"{found.accuracy:.1%} of {found.n} pairs (95% CI {low:.1%} to {high:.1%}): its implicit reward "
-        f"has a margin of {found.margin:+.2f} nats times beta (95% CI {least:+.2f} to {most:+.2f})."
+        f"{found.accuracy:.1%} of {found.n} pairs ({sure} {low:.1%} to {high:.1%}): its implicit reward "
+        f"has a margin of {found.margin:+.2f} nats times beta ({sure} {least:+.2f} to {most:+.2f})."
     )
