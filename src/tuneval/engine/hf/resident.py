@@ -21,6 +21,7 @@ from tuneval.engine.hf.weights.proof import PROBES, Proof
 from tuneval.types import Variant
 
 _N_PROBE_TOKENS = 32
+_MAX_ROW = 256
 
 
 class Resident:
@@ -64,7 +65,8 @@ class Resident:
                 weights = self._load(voice.model, variant, voice)
             # The probes are compared bit for bit, so they must run on as many threads as all else.
             self._set_threads(weights.n_parameters)
-            self._proofs[key] = Proof(weights, _probes(voice))
+            with torch.inference_mode(), weights.network.without_outliers():
+                weights.network.check(_probes(voice)[0])
             self.held[key] = weights
         weights = self.held[key]
         self._set_threads(weights.n_parameters)
@@ -107,9 +109,14 @@ class Resident:
 
     def prove(self, weights: Weights, voice: Voice) -> None:
         """Attach a variant's adapter, if it has one, and show that it acts."""
-        if voice.adapter is not None:
-            weights.attach(voice.adapter)
-            self._proofs[voice.key].check(voice.adapter, _probes(voice))
+        if voice.adapter is None:
+            return
+        probes = packed(_probes(voice), voice.renderer.context_length)
+        if voice.key not in self._proofs:  # no adapter has come near the base yet
+            weights.switch(None)
+            self._proofs[voice.key] = Proof(weights, probes)
+        weights.attach(voice.adapter)
+        self._proofs[voice.key].check(voice.adapter, probes)
 
     def _set_threads(self, n_parameters: int) -> None:
         if self._threads != "auto":
@@ -164,3 +171,18 @@ def _probes(voice: Voice) -> list[list[int]]:
     if isinstance(trained, list) and trained:
         probes.append([int(token) for token in trained[:_N_PROBE_TOKENS]])
     return [ids for ids in probes if ids] or [[0]]
+
+
+def packed(probes: list[list[int]], longest: int | None) -> list[list[int]]:
+    """Probes one behind the other, in as few rows as a context of ``longest`` tokens takes.
+
+    Half of the context is left to virtual tokens.
+    """
+    most = _MAX_ROW if longest is None else min(_MAX_ROW, longest // 2)
+    rows: list[list[int]] = []
+    for probe in probes:
+        if rows and len(rows[-1]) + len(probe) <= most:
+            rows[-1] = rows[-1] + probe
+        else:
+            rows.append(probe)
+    return rows
