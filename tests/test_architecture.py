@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "tuneval"
 DRAWING = ROOT / "docs" / "architecture.md"
 ROW = re.compile(r"^\| `([\w/]+)` \| .+? \| ?(.*?) ?\|$", re.MULTILINE)
-GROUND = {"types", "errors", "registry", "version"}
+GROUND = {"types", "errors", "extras", "registry", "version"}
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import time
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from trl import SFTConfig, SFTTrainer
 
+import tuneval
 from tuneval.demo import folder
 
 WORK = Path(__file__).parent / "out"
@@ -48,8 +50,8 @@ def conversations(name: str) -> list[dict[str, object]]:
     ]
 
 
-def main(work: Path, steps: int) -> None:
-    """Write the base, the test file and the adapter below ``work``."""
+def main(work: Path, steps: int, every: int = 40) -> SFTTrainer:
+    """Write the base, the test file and the adapter below ``work``; look every so many steps (0: never)."""
     work.mkdir(parents=True, exist_ok=True)
     base = work / "base"
     shutil.copytree(folder() / "base", base, dirs_exist_ok=True)
@@ -86,14 +88,27 @@ def main(work: Path, steps: int) -> None:
             seed=0,
         ),
     )
+    if every:
+        # The base with its adapter off against the adapter as it is now, on development cases. It
+        # leaves the training as it was: the weights are the same bits with it and without.
+        watch = tuneval.TrainerCallback(
+            conversations("validation.jsonl"), every=every, trainer=trainer
+        )
+        trainer.add_callback(watch)
+    began = time.monotonic()
     trainer.train()
+    took = time.monotonic() - began
+    if every:
+        print(f"evaluations: {watch.seconds:.1f} of {took:.1f} s")
     trainer.save_model()
     trainer.save_state()
+    return trainer
 
 
 if __name__ == "__main__":
     words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     words.add_argument("--work", type=Path, default=WORK)
     words.add_argument("--steps", type=int, default=120)
+    words.add_argument("--every", type=int, default=40, help="evaluate so often; 0: never")
     given = words.parse_args()
-    main(given.work, given.steps)
+    main(given.work, given.steps, given.every)

@@ -12,6 +12,7 @@ from tuneval.version import __version__
 
 if TYPE_CHECKING:
     from tuneval.api import RunResult, compare, run, score
+    from tuneval.api.training import TrainerCallback
     from tuneval.errors import TunevalError
     from tuneval.plan.spec import RunSpec
     from tuneval.types import Case, Variant
@@ -21,6 +22,7 @@ _FRONT_DOOR = {
     "run": "tuneval.api",
     "score": "tuneval.api",
     "RunResult": "tuneval.api",
+    "TrainerCallback": "tuneval.api.training",
     "RunSpec": "tuneval.plan.spec",
     "TunevalError": "tuneval.errors",
     "Case": "tuneval.types",
@@ -31,6 +33,7 @@ __all__ = [
     "Case",
     "RunResult",
     "RunSpec",
+    "TrainerCallback",
     "TunevalError",
     "Variant",
     "__version__",
@@ -38,6 +41,11 @@ __all__ = [
     "run",
     "score",
 ]
+
+
+def __dir__() -> list[str]:
+    """What there is to use, before any of it was imported."""
+    return sorted(__all__)
 
 
 def __getattr__(name: str) -> Any:

@@ -293,7 +293,8 @@ class Prediction:
     ("length": cut at the token limit). ``is_truncated``: the prompt was cut to fit the context.
     ``values``: metric name -> the sums of this case, where the task of another tool measures by itself.
     ``thinking``: "" (the model thought nothing aloud), "closed" (its thoughts were cut off the answer),
-    or "open" (they never ended, and there is no answer).
+    or "open" (they never ended, and there is no answer). ``texts``: every completion as it was read, where
+    several were drawn (None: not readable); ``text`` is the first that could be.
     """
 
     case_id: str
@@ -310,6 +311,7 @@ class Prediction:
     is_truncated: bool = False
     values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     thinking: Literal["", "closed", "open"] = ""
+    texts: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,12 +332,17 @@ class TrainingLog:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """Rows of one metric for one variant: ``rows`` is float64 of shape (n_cases, n_sums)."""
+    """Rows of one metric for one variant: ``rows`` is float64 of shape (n_cases, n_sums).
+
+    Where several completions were drawn for each case, ``draws``, shape (n_draws, n_cases, n_sums), holds
+    the rows of each, and ``rows`` is their mean.
+    """
 
     variant: str
     metric: str
     case_ids: tuple[str, ...]
     rows: NDArray[np.float64]
+    draws: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -558,9 +565,10 @@ class RunResult:
 
 
 class Progress(Protocol):
-    """Told what runs, how far it is, how much was reused and, by ``note``, what comes of it; draws
-    nothing by itself."""
+    """Told what runs, how far it is, how much was reused, by ``expect`` how many answers the stages to
+    come hold together, and by ``note`` what comes of it; draws nothing by itself."""
 
+    def expect(self, n: int) -> None: ...
     def begin(self, stage: str, total: int) -> None: ...
     def advance(self, n: int, *, n_reused: int = 0) -> None: ...
     def note(self, text: str) -> None: ...
@@ -569,6 +577,9 @@ class Progress(Protocol):
 
 class NoProgress:
     """Draws nothing: the default for library calls and tests."""
+
+    def expect(self, n: int) -> None:
+        """Ignore it."""
 
     def begin(self, stage: str, total: int) -> None:
         """Ignore it."""

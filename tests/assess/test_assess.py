@@ -99,3 +99,31 @@ def test_an_unreadable_answer_is_wrong_and_its_share_is_told() -> None:
     )
     assert result.headline == "INVALID"
     assert result.is_complete
+
+
+def test_all_completions_of_a_case_count() -> None:
+    cases = replace(CASES, task="generate", labels=())
+    chosen = choose_metrics(MetricsSpec(primary="exact_match", also=()), cases)
+
+    def answers(n_right: int) -> list[Prediction]:
+        said = [("x" if place < n_right else "y") for place in range(4)]
+        return [
+            Prediction(case.id, text="x", texts=tuple(said[n % 4 :] + said[: n % 4]))
+            for n, case in enumerate(cases.cases)
+        ]
+
+    cases = replace(cases, cases=tuple(replace(case, references=("x",)) for case in cases.cases))
+    base, tuned = answers(1), answers(3)
+    base[0] = replace(base[0], texts=("x", None, "y", "y"))
+    by_name = {"base": base, "full": tuned}
+    found = assess(cases, chosen, by_name, [BASE, FULL], "base", SETTINGS)
+    scores = {one.variant: one for one in found.scores if one.slice == "all"}
+    assert (scores["base"].value, scores["full"].value) == (0.25, 0.75)
+    assert found.case_scores["base"][0] == 0.25
+    (compared,) = found.confirmatory
+    assert compared.n_cases == 40
+    assert compared.difference == 0.5
+    assert compared.details["unparsed_baseline"] == pytest.approx(1 / 160)
+    assert "worst_case_difference" in compared.details
+    assert scores["base"].note.startswith("mean of 4 completions for each case")
+    assert found.flips == []

@@ -153,9 +153,9 @@ NAMES = [
     f"{name}:{subset}" if subset else name
     for name in BENCHMARKS
     for subset in registry.load(BENCHMARKS, name, room="benchmarks").subsets
-    if name != "mmlu" or subset in ("", "stem", "anatomy")
+    if name != "everyday" and (name != "mmlu" or subset in ("", "stem", "anatomy"))
 ]
-"""Every benchmark and part; of the subjects of MMLU, which are all alike, one."""
+"""Every benchmark and part that is read from disk; of the subjects of MMLU, which are all alike, one."""
 
 
 def write_all(folder: Path, change: Callable[[Rows], Rows] = list) -> Path:

@@ -33,7 +33,7 @@ def test_a_weak_group_is_a_warning_with_its_numbers() -> None:
     gap, rates = look(groups, wrong)
     assert (gap.kind, gap.subject, gap.level) == ("groups", "writer", "warning")
     assert gap.sentence == (
-        "accuracy differs between groups by about 48.3 points (95% CI 32.3 to 67.7), permutation p=0.007; "
+        "accuracy differs between groups by about 45.5 points (95% CI 32.3 to 67.7), permutation p=0.007; "
         "lowest: writer=learner, n=60."
     )
     assert list(gap.columns) == [

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tuneval.cli import main, progress
+from tuneval.api import progress
+from tuneval.cli import main
 from tuneval.cli.main import exit_code
 
 TUNEVAL = f"{sys.executable} -m tuneval"

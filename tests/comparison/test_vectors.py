@@ -6,6 +6,7 @@ from math import sqrt
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from comparison.fakes import Accuracy, Corpus, MeanScore, from_table, measured
 from shared import shared_json
@@ -13,6 +14,7 @@ from tuneval.comparison import Settings, compare, score
 from tuneval.comparison.estimate import exact, power
 from tuneval.comparison.estimate.mean import Estimate, estimate_mean
 from tuneval.comparison.estimate.multiplicity import benjamini_hochberg, holm
+from tuneval.comparison.estimate.resampling import bca, generator, resample
 from tuneval.comparison.estimate.seeds import two_way
 
 SETTINGS = Settings()
@@ -164,11 +166,19 @@ def test_seed_summary(vector):
 
 @vector_named("bca_interval")
 def test_bca(vector):
-    x = vector["input"]["x"]
-    corpus = Corpus(unit="nats")  # without a range the interval is BCa's alone
-    found = score(measured(x), corpus, Settings(resamples=100_000), case_set="t")
-    assert found.interval.low == near(vector, "low")
-    assert found.interval.high == near(vector, "high")
+    rows = measured(vector["input"]["x"]).rows
+    found = resample(rows, Corpus().from_totals, 100_000, generator(0))
+    low, high = bca(found.value, found.draws, found.left_out, 0.95)
+    assert (low, high) == (near(vector, "low"), near(vector, "high"))
+
+
+def test_an_interval_from_draws_is_no_narrower_than_t():
+    x = [2.0, 3.5, 1.0, 8.0, 2.5, 4.0]
+    found = score(measured(x), Corpus(unit="nats"), SETTINGS, case_set="t").interval
+    mean, error = np.mean(x), np.std(x, ddof=1) / sqrt(6)
+    low, high = stats.t.interval(0.95, 5, mean, error)
+    assert found.low <= low + 1e-9
+    assert found.high >= high - 1e-9
 
 
 def test_equivalence_of_a_value_without_error():

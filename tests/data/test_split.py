@@ -187,6 +187,6 @@ def test_the_command(
     assert Path("data-split/train.jsonl").read_text().count("\n") == 40
     assert exit_code(["split", "data.jsonl"]) == 2
     assert "is there already" in capsys.readouterr().err
-    assert exit_code(["split", "data.jsonl", "--stratify", "label", "-o", "again"]) == 0
+    assert exit_code(["split", "data.jsonl", "--stratify", "label", "--output-dir", "again"]) == 0
     assert "imbalance ratio of the training rows: 9.00" in capsys.readouterr().out
     assert Path("again/test.jsonl").read_text() == Path("data-split/test.jsonl").read_text()

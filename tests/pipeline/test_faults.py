@@ -115,6 +115,8 @@ def test_after_an_interrupt_the_same_words_go_on(
         def begin(self, stage: str, total: int) -> None:
             self.is_asking = not stage.startswith("metrics of")
 
+        def expect(self, n: int) -> None: ...
+
         def advance(self, n: int, *, n_reused: int = 0) -> None:
             asked.append((n - n_reused) * self.is_asking)
 
@@ -275,7 +277,14 @@ def test_an_output_folder_that_cannot_be_written_is_named_first(
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
     said = failing(
-        ["compare", str(setting.base), "--data", str(setting.data), "-o", str(tmp_path / "file")],
+        [
+            "compare",
+            str(setting.base),
+            "--data",
+            str(setting.data),
+            "--output-dir",
+            str(tmp_path / "file"),
+        ],
         capsys,
     )
     assert "cannot be written" in said

@@ -14,6 +14,7 @@ from tuneval.api import RunResult
 from tuneval.cli.main import exit_code
 from tuneval.errors import ConfigError
 from tuneval.report.results_json import render as render_json
+from tuneval.schemas import place
 from tuneval.types import Prediction
 
 Run = Callable[..., RunResult]
@@ -28,6 +29,7 @@ def test_everything_that_a_run_promises(run_it: Run, setting: Setting) -> None:
     folder = Path(result.output_dir)
     assert {path.name for path in folder.iterdir()} >= {
         "run.yaml",
+        "run.schema.json",
         "environment.json",
         "cases.jsonl",
         "predictions.jsonl",
@@ -47,6 +49,8 @@ def test_everything_that_a_run_promises(run_it: Run, setting: Setting) -> None:
     lines = (folder / "predictions.jsonl").read_text().splitlines()
     assert len(lines) == 24 * 4
     assert result.is_complete
+    first = (folder / "run.yaml").read_text().splitlines()[0]
+    assert (folder / first.partition("$schema=")[2]).read_bytes() == place("run").read_bytes()
 
 
 def test_base_is_the_base_whatever_else_runs(run_it: Run) -> None:
@@ -168,6 +172,23 @@ def test_the_other_tasks_walk_the_same_line(
     assert result.is_complete
     if primary:
         assert result.primary_metrics["other"] == primary
+
+
+def test_every_completion_of_a_case_is_scored(run_it: Run, tmp_path: Path) -> None:
+    rows = [{"prompt": f"Once upon {n}", "completion": " a time"} for n in range(6)]
+    result = run_it(
+        data=str(write_rows(tmp_path / "other.jsonl", rows)),
+        options={"n_completions": 3, "temperature": 1.0, "max_tokens": 4},
+        metrics={"primary": "chrf", "also": []},
+        adapters=(),
+        full=(),
+    )
+    read = result.predictions["base"]
+    assert [len(one.texts) for one in read] == [3] * 6
+    assert any(len(set(one.texts)) > 1 for one in read)
+    (score,) = result.scores
+    assert "mean of 3 completions for each case" in score.note
+    assert "of the variance" in score.note
 
 
 def test_few_shot_examples_come_from_another_file(run_it: Run, tmp_path: Path) -> None:

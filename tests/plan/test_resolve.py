@@ -343,7 +343,7 @@ def test_doctor_alone_tells_about_the_machine_without_torch(tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr
     assert "torch" in done.stdout
-    assert "answers " in done.stdout
+    assert "\n  answers" in done.stdout
 
 
 # ---- behind a server ----------------------------------------------------------------------------------

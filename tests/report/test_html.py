@@ -303,3 +303,20 @@ def test_many_arms_stand_below_one_another_the_best_first() -> None:
     assert "best" in rows["b"] and "not told apart" in rows["d"] and "best" not in rows["c"]
     assert "better" in table and "worse" in table
     assert 'class="cards"' not in page
+
+
+def test_warnings_without_room_stand_by_kind() -> None:
+    found = tuple(
+        Finding("robustness", f"arm-{n}", "test", "typos", "warning", f"arm-{n} is brittle <{n}>.")
+        for n in range(14)
+    )
+    verdict = dataclasses.replace(RUN.verdicts[0], warnings=tuple(one.sentence for one in found))
+    page = html.render(dataclasses.replace(RUN, findings=found, verdicts=(verdict,)))
+    first = page.split("All metrics")[0]
+    summary = re.search(r'<details class="group"><summary>(.*?)</summary>', first, re.DOTALL)
+    assert summary
+    text = re.sub(r"<[^>]*>", "", summary[1])
+    n = int(re.search(r"Changed inputs: (\d+) more warnings", text)[1])  # type: ignore[index]
+    assert "arm-13" in text and "&lt;13&gt;" in first
+    shown = first.split('<details class="group">')[0]
+    assert sum(f"is brittle &lt;{k}&gt;" in shown for k in range(14)) == 14 - n

@@ -7,13 +7,17 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from report.finished_run import finished_run
 from runs.conftest import answers, questions
 from tuneval.cli import main as front
+from tuneval.errors import ConfigError
 from tuneval.runs.gate import exit_code, gates_of, hold
 from tuneval.types import (
+    Case,
     Gate,
     GateOutcome,
     Interval,
@@ -315,3 +319,69 @@ def test_score_and_report_fail_only_when_asked(
         'tuneval: nothing to hold the run to: give conditions such as "accuracy >= 0.90", '
         "--fail-on worse, or gates: in its run.yaml.\n"
     )
+
+
+def fieller(clean: list[float], changed: list[float]) -> tuple[float, float]:
+    """The closed form for independent cases: the roots of (y - r x)^2 = t^2 var(y - r x) / n."""
+    x, y = np.array(clean), np.array(changed)
+    n = len(x)
+    t2 = float(stats.t.ppf(0.975, n - 1)) ** 2 / n
+    (xx, xy), (_, yy) = np.cov(x, y)
+    a, b, c = x.mean() ** 2 - t2 * xx, x.mean() * y.mean() - t2 * xy, y.mean() ** 2 - t2 * yy
+    root = math.sqrt(b * b - a * c)
+    return (b - root) / a, (b + root) / a
+
+
+def with_twins(clean: list[float], changed: list[float]) -> RunResult:
+    """A run of one adapter and its base, on cases with one changed copy each."""
+    cases = [Case(f"c{n}", {"text": str(n)}, ("a",)) for n in range(len(clean))]
+    twins = [
+        replace(one, id=f"{one.id}~typos:heavy", origin=one.id, perturbation="typos:heavy")
+        for one in cases
+    ]
+    case_set = replace(RUN.case_sets[0], cases=(*cases, *twins))
+    lora = next(one for one in RUN.variants if one.kind == "adapter")
+    name = lora.recipe or lora.name
+    score = next(
+        one
+        for one in RUN.scores
+        if (one.variant, one.metric, one.slice) == (name, "accuracy", "all")
+    )
+    values = (*clean, *changed)
+    return replace(
+        RUN,
+        case_sets=(case_set,),
+        variants=(RUN.variants[0], lora),
+        scores=(replace(score, value=float(np.mean(clean)), case_set=case_set.name),),
+        case_scores={RUN.variants[0].name: values, lora.name: values},
+        primary_metrics={case_set.name: "accuracy"},
+        gates=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("n_lost", "limit", "outcome"),
+    [(2, "0.9", "passed"), (30, "0.9", "failed"), (14, "90%", "cannot tell"), (30, "60", "passed")],
+)
+def test_the_share_kept_on_changed_inputs_is_decided_by_its_interval(
+    n_lost: int, limit: str, outcome: GateOutcome
+) -> None:
+    clean = [1.0] * 150 + [0.0] * 10
+    changed = [0.0] * n_lost + [1.0] * (150 - n_lost) + [0.0] * 10
+    low, high = fieller(clean, changed)
+    for subject in ("typos_ratio", "typos:heavy_ratio"):
+        (gate,) = hold(with_twins(clean, changed), [f"{subject} >= {limit}"]).gates
+        assert gate.outcome == outcome
+        assert f"({100 * low:.1f} to {100 * high:.1f}, n=160)" in gate.sentence
+
+
+def test_a_share_kept_of_what_is_no_mean_cannot_be_told() -> None:
+    run = with_twins([1.0] * 40 + [0.0] * 10, [1.0] * 30 + [0.0] * 20)
+    other = replace(run, scores=tuple(replace(one, value=0.123) for one in run.scores))
+    (gate,) = hold(other, ["typos_ratio >= 0.1"]).gates
+    assert gate.outcome == "cannot tell"
+
+
+def test_a_share_kept_under_changes_that_were_not_made() -> None:
+    with pytest.raises(ConfigError, match='there is no "typo" '):
+        hold(with_twins([1.0] * 40, [1.0] * 40), ["typo_ratio >= 0.9"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as tree
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,25 @@ def test_the_command_prints_it(three: list[Path], capsys: pytest.CaptureFixture[
 def test_wrong_words_are_named(three: list[Path], words: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
         history(RUNS, **words)  # type: ignore[arg-type]
+
+
+def test_the_chart_as_a_file(three: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    """Marks stand at the heights of the scores; nothing outside is asked for."""
+    assert front.exit_code(["history", "-o", "chart.svg"]) == 0
+    text = Path("chart.svg").read_text(encoding="utf-8")
+    root = tree.fromstring(text)
+    name = "{http://www.w3.org/2000/svg}"
+    circles = [float(one.attrib["cy"]) for one in root.iter(f"{name}circle")]
+    squares = [float(one.attrib["y"]) for one in root.iter(f"{name}rect")]
+    assert len(circles) == len(squares) == len(three)
+    assert len({round(one) for one in circles}) == 1, "the base is always right twice in three"
+    assert squares == sorted(squares, reverse=True), "every week's adapter is better: higher up"
+    texts = [one.text for one in root.iter(f"{name}text")]
+    assert texts.count("other cases") == 1
+    assert {"base", "lora", "accuracy on refs.jsonl"} <= set(texts)
+    assert "http" not in text.replace("http://www.w3.org/2000/svg", "")
+
+
+def test_a_chart_of_another_kind(three: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
+    assert front.exit_code(["history", "-o", "chart.png"]) == 2
+    assert "Give a name in .svg." in capsys.readouterr().err

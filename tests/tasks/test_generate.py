@@ -24,12 +24,21 @@ def test_every_setting_travels_in_the_request() -> None:
     assert request.prompt == (Message("user", "News.\n\nSummary:"),)
 
 
+def test_all_completions_are_read_and_the_first_that_can_be_is_the_text() -> None:
+    said = [Completion(text, 1, "stop") for text in ("<think>on and on", " one \n", "two")]
+    response = Response("t.jsonl:1#0", "base", completions=tuple(said))
+    read = Generate(Generate.Options()).read(CASE, [response])
+    assert read.texts == (None, "one", "two")
+    assert (read.text, read.problem) == ("one", None)
+
+
 def test_the_first_completion_is_the_text_and_all_are_kept() -> None:
     said = (Completion(" one \n", 2, "stop"), Completion("two", 5, "length"))
     response = Response("t.jsonl:1#0", "base", completions=said, is_truncated=True)
     assert Generate(Generate.Options()).read(CASE, [response]) == Prediction(
         "t.jsonl:1",
         text="one",
+        texts=("one", "two"),
         completions=(" one \n", "two"),
         n_tokens=7,
         finish_reasons=("stop", "length"),

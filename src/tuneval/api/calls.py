@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from tuneval.api.objects import parted
+from tuneval.api.options import CaseOptions, CompareOptions
 from tuneval.api.result import RunResult
 from tuneval.api.rows import write_rows
 from tuneval.errors import ConfigError
@@ -27,7 +28,7 @@ def run(
     spec: RunSpec | str | Path,
     *,
     models: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     announce: Announce | None = None,
 ) -> RunResult:
     """Run a spec, or the run.yaml at a path.
@@ -36,14 +37,20 @@ def run(
     ----------
     models : mapping, optional
         Variant name -> (model, tokenizer) that are in memory already.
+    progress : bool or Progress, optional
+        True: a bar, or lines where stderr is no terminal; False: nothing. Left out: a bar in a
+        notebook and nothing elsewhere.
 
     Raises
     ------
     TunevalError
         What happened, where and what to do. The same call continues where it stopped.
     """
+    from tuneval.api.progress import in_notebook, progress_for
     from tuneval.pipeline.run import run as walk
 
+    if progress is None or isinstance(progress, bool):
+        progress = progress_for(quiet=not (in_notebook() if progress is None else progress))
     if not isinstance(spec, RunSpec):
         spec = RunSpec.from_yaml(spec)
     return RunResult.of(walk(spec, models=models, progress=progress, announce=announce))
@@ -58,9 +65,9 @@ def compare(
     benchmarks: str | Sequence[str] = (),
     guards: str | Sequence[str] = (),
     models: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress | bool | None = None,
     announce: Announce | None = None,
-    **options: Any,
+    **options: Unpack[CompareOptions],
 ) -> RunResult:
     """Compare a base model, adapters and full fine-tunes on the same cases.
 
@@ -80,6 +87,8 @@ def compare(
         Names of `tuneval list benchmarks`, such as "mmlu:anatomy".
     guards : str or sequence of str
         Files or benchmarks that must not get worse.
+    progress : bool or Progress, optional
+        As in ``run``.
     options
         ``task``, ``columns``, ``labels``, ``groups``, ``limit``, ``split``, ``template``,
         ``options`` (of the task), ``few_shot`` (of benchmarks), ``few_shot_file``, ``skip_bad_rows``
@@ -97,7 +106,7 @@ def compare(
     >>> print(result)                                                      # doctest: +SKIP
     >>> tuneval.compare(models={"tuned": (model, tokenizer)}, data=rows)    # doctest: +SKIP
     """
-    words = _split(options)
+    words = _split(cast("Mapping[str, Any]", options))
     files = _files(data)
     words["benchmarks"], words["guards"] = _words(benchmarks), _words(guards)
     if files is None:
@@ -177,24 +186,9 @@ def score(
     return float(chosen.from_totals(rows.sum(axis=0)))
 
 
-CASE_OPTIONS = (
-    "task",
-    "columns",
-    "labels",
-    "groups",
-    "limit",
-    "split",
-    "template",
-    "options",
-    "few_shot",
-    "few_shot_file",
-    "skip_bad_rows",
-)
-"""Options that belong to the test files; all others are sections of run.yaml."""
-
-
 def _split(options: Mapping[str, Any]) -> dict[str, Any]:
-    cases = {name: options[name] for name in CASE_OPTIONS if name in options}
+    """Options of the test files, and the sections of run.yaml."""
+    cases = {name: one for name, one in options.items() if name in CaseOptions.__annotations__}
     return {"cases": cases, **{key: one for key, one in options.items() if key not in cases}}
 
 

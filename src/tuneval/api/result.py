@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneval import types
+from tuneval.api import frames
 from tuneval.errors import ConfigError
 from tuneval.report.files import replace_file
 from tuneval.runs.shelf import folders
-from tuneval.types import Flips
+from tuneval.types import Flips, arms
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
 
 class RunResult(types.RunResult):
@@ -55,33 +58,63 @@ class RunResult(types.RunResult):
 
         return render_summary(self)
 
+    def __repr__(self) -> str:
+        """One line: the whole is print()'s, the report's and the frames'."""
+        names = ", ".join(arms([one for one in self.variants if one.kind != "judge"]))
+        sets = ", ".join(f"{one.name} ({len(one.cases):,})" for one in self.case_sets)
+        ended = self.headline if self.is_complete else f"{self.headline}, INCOMPLETE"
+        return f"<RunResult {self.name} {self.run_id}: {ended}; {names} on {sets}>"
+
     def to_rows(self) -> list[dict[str, Any]]:
         """One mapping per score: variant, case set, metric, slice, value, interval, ..."""
-        return [
-            {
-                "variant": score.variant,
-                "case_set": score.case_set,
-                "metric": score.metric,
-                "slice": score.slice,
-                "value": score.value,
-                "low": score.interval.low if score.interval else None,
-                "high": score.interval.high if score.interval else None,
-                "n_cases": score.n_cases,
-                "unit": score.unit,
-                "signature": score.signature,
-            }
-            for score in self.scores
-        ]
+        return [frames.of_score(score) for score in self.scores]
 
     def to_pandas(self) -> pd.DataFrame:
         """Return ``to_rows`` as a DataFrame. Needs pandas (``pip install 'tuneval[pandas]'``)."""
-        try:
-            import pandas as pd
-        except ImportError:
-            raise ConfigError(
-                "to_pandas() needs pandas: pip install 'tuneval[pandas]'. to_rows() does not."
-            ) from None
-        return pd.DataFrame(self.to_rows())
+        return _frame(self.to_rows(), "to_pandas() needs pandas; to_rows() does not")
+
+    def comparisons_frame(self) -> pd.DataFrame:
+        """One row a comparison: candidate minus baseline in the metric's unit, interval, p, cases.
+
+        Needs pandas (``pip install 'tuneval[pandas]'``), as all frames do.
+        """
+        return _frame([frames.of_comparison(one) for one in self.comparisons])
+
+    def cases_frame(self) -> pd.DataFrame:
+        """One row a case and variant: what was expected, what was answered, what it scored.
+
+        ``score`` is the value of the case set's first metric for that case alone (1 and 0 for
+        right and wrong), ``probability`` the one given to the label that was answered; a column
+        ``group_NAME`` for every group.
+        """
+        return _frame(frames.of_cases(self))
+
+    def findings_frame(self) -> pd.DataFrame:
+        """One row for everything that a check beyond the score found, its numbers in ``values``."""
+        return _frame([frames.of_finding(one) for one in self.findings])
+
+    def plot(self, metric: str | None = None, case_set: str | None = None, ax: Any = None) -> Axes:
+        """Draw every arm's value with its interval; a stroke for each training seed.
+
+        Parameters
+        ----------
+        metric, case_set : str, optional
+            The first metric and case set where they are left out.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure where it is left out.
+
+        Returns
+        -------
+        matplotlib Axes
+
+        Raises
+        ------
+        ConfigError, BackendUnavailable
+            There is no such metric; matplotlib is missing (``pip install 'tuneval[plot]'``).
+        """
+        from tuneval.api.plot import draw
+
+        return draw(self, metric, case_set, ax)
 
     def flips_of(self, baseline: str, candidate: str) -> tuple[Flips, ...]:
         """The cases that the candidate fixed and broke, one table per case set.
@@ -124,6 +157,14 @@ class RunResult(types.RunResult):
         except OSError as error:
             raise ConfigError(f'"{path}" cannot be written: {error.strerror}.') from None
         return path
+
+
+def _frame(rows: Iterable[Mapping[str, Any]], what: str = "a frame needs pandas") -> pd.DataFrame:
+    try:
+        import pandas as pd
+    except ImportError:
+        raise ConfigError(f"{what}: pip install 'tuneval[pandas]'.") from None
+    return pd.DataFrame(list(rows))
 
 
 def _no_result(folder: Path) -> str:

@@ -5,10 +5,11 @@ Chooses what is compared with what; the formulas are in metrics and comparison.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from math import isnan
+from typing import TypeVar
 
 from tuneval import comparison
 from tuneval.assess.measure import (
@@ -20,11 +21,14 @@ from tuneval.assess.measure import (
     is_swap,
     labels_of,
     measure,
+    rows_of,
     unanswered,
     unparsed_share,
+    unread_share,
     worst_case,
 )
 from tuneval.comparison import Settings
+from tuneval.comparison.estimate.draws import with_draws
 from tuneval.metrics import Metric
 from tuneval.types import (
     Case,
@@ -41,6 +45,8 @@ from tuneval.types import (
     Variant,
     arms,
 )
+
+Item = TypeVar("Item")
 
 
 @dataclass(slots=True)
@@ -88,7 +94,7 @@ def assess(
     rows = arms(variants)
     slices = answered(cases, predictions)
     progress = progress or NoProgress()
-    progress.begin(f"metrics of {cases.name}", len(chosen))
+    progress.begin(f"metrics of {cases.name}", len(chosen) + len(slices) - 1)
     for metric in chosen:
         chosen_slices = slices if metric is chosen[0] else {"all": slices["all"]}
         measured = {
@@ -100,18 +106,20 @@ def assess(
         }
         if metric is chosen[0]:
             found.measured = measured
-        for slice_, by_variant in measured.items():
+        for slice_, by_variant in _told(measured.items(), progress):
             if is_swap(slice_):
                 continue  # shows whether answers stay, not a score to compare
             of_slice = _Slice(cases, slice_, slices[slice_], metric, settings)
             found.scores += [
                 _signed(of_slice.score(arm, rows[arm], by_variant), cases) for arm in rows
             ]
-            comparisons = [
-                of_slice.compare(left, right, rows, by_variant, predictions)
-                for left, right in pairs(rows, baseline)
-            ]
             is_confirmatory = slice_ == "all" and metric is chosen[0] and not cases.is_exploratory
+            claims = pairs(rows, baseline)
+            compared = of_slice.sharing(len(claims)) if is_confirmatory else of_slice
+            comparisons = [
+                compared.compare(left, right, rows, by_variant, predictions)
+                for left, right in claims
+            ]
             (found.confirmatory if is_confirmatory else found.exploratory).extend(comparisons)
             if is_confirmatory and not cases.is_guard:
                 found.ranking = [
@@ -122,7 +130,6 @@ def assess(
         if metric is chosen[0]:
             clean = _Slice(cases, "all", slices["all"], metric, settings)
             found.exploratory += _robustness(clean, measured, rows)
-        progress.advance(1)
     progress.end()
     found.case_scores = {
         variant.name: _case_values(chosen[0], cases, predictions[variant.name])
@@ -132,6 +139,13 @@ def assess(
     if cases.task in LABELLED:
         _add_confusions(found, cases, predictions, variants)
     return found
+
+
+def _told(items: Iterable[Item], progress: Progress) -> Iterator[Item]:
+    """Say of each item when it is done."""
+    for item in items:
+        yield item
+        progress.advance(1)
 
 
 def pairs(rows: Mapping[str, Sequence[Variant]], baseline: str) -> list[tuple[str, str]]:
@@ -227,6 +241,11 @@ class _Slice:
     metric: Metric
     settings: Settings
 
+    def sharing(self, n_pairs: int) -> _Slice:
+        """The same for comparisons that share one error rate over all case sets of the run."""
+        claims = max(n_pairs, 1) * self.settings.n_case_sets
+        return replace(self, settings=replace(self.settings, difference_claims=claims))
+
     @property
     def chosen(self) -> list[Case]:
         return [self.cases.cases[position] for position in self.positions]
@@ -244,9 +263,10 @@ class _Slice:
     def score(
         self, arm: str, members: Sequence[Variant], measured: Mapping[str, Measurement]
     ) -> Score:
+        side = [measured[member.name] for member in members]
         if len(members) == 1:
-            return comparison.score(
-                measured[members[0].name],
+            found = comparison.score(
+                side[0],
                 self.metric,
                 self.settings,
                 case_set=self.cases.name,
@@ -254,16 +274,18 @@ class _Slice:
                 clusters=self.clusters,
                 class_counts=self.class_counts,
             )
-        return comparison.score_recipe(
-            [measured[member.name] for member in members],
-            self.metric,
-            self.settings,
-            name=arm,
-            case_set=self.cases.name,
-            slice=self.name,
-            clusters=self.clusters,
-            class_counts=self.class_counts,
-        )
+        else:
+            found = comparison.score_recipe(
+                side,
+                self.metric,
+                self.settings,
+                name=arm,
+                case_set=self.cases.name,
+                slice=self.name,
+                clusters=self.clusters,
+                class_counts=self.class_counts,
+            )
+        return with_draws(found, [side], self.metric, self.settings, self.clusters)
 
     def compare(
         self,
@@ -295,11 +317,11 @@ class _Slice:
                 unparsed=(unparsed[0], unparsed[1]),
             )
 
-        found = compared(*sides)
+        found = with_draws(compared(*sides), sides, self.metric, self.settings, self.clusters)
         if max(unparsed) == 0 or self.metric.statistic not in {"proportion", "mean"}:
             return found
         unread = {
-            one.variant: [predictions[one.variant][i].problem is not None for i in self.positions]
+            one.variant: [unread_share(predictions[one.variant][i]) > 0 for i in self.positions]
             for side in sides
             for one in side
         }
@@ -354,7 +376,7 @@ def _case_values(
     """The metric of each single case; None where the answer could not be had."""
     if metric.statistic == "ranks":
         return (None,) * len(cases.cases)
-    values = metric.from_totals(metric.per_case(cases.cases, predictions))
+    values = metric.from_totals(rows_of(metric, cases.cases, predictions)[0])
     return tuple(
         None if is_missing(one) or isnan(value) else float(value)
         for one, value in zip(predictions, values, strict=True)

@@ -9,6 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tuneval import metrics
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
@@ -16,11 +19,15 @@ from tuneval.metrics.scripts import script_of
 from tuneval.plan.spec import MetricsSpec
 from tuneval.types import Case, CaseSet, Measurement, Prediction, Unit, Variant
 
+UNREAD = "unparsed: one of several completions could not be read"
+
 FEWEST_TO_SHOW = 10
 """A group of fewer cases gets no score."""
 
 LABELLED = ("classify", "multiple_choice")
 """Tasks whose prediction is one of a few labels."""
+
+Floats = NDArray[np.float64]
 
 Predictions = Mapping[str, Sequence[Prediction]]
 """Variant name -> predictions in the order of the case set's cases."""
@@ -101,12 +108,41 @@ def measure(
 ) -> Measurement:
     """Rows of one variant on the cases at these positions."""
     chosen = [cases.cases[position] for position in positions]
+    rows, draws = rows_of(metric, chosen, [predictions[position] for position in positions])
     return Measurement(
         variant=variant.name,
         metric=metric.name,
         case_ids=tuple(case.id for case in chosen),
-        rows=metric.per_case(chosen, [predictions[position] for position in positions]),
+        rows=rows,
+        draws=draws,
     )
+
+
+def rows_of(
+    metric: Metric, cases: Sequence[Case], predictions: Sequence[Prediction]
+) -> tuple[Floats, Floats | None]:
+    """Rows of a metric; of several completions of each case their mean, and those of each.
+
+    Metrics of texts alone: a metric that looks at all completions itself has its own rule.
+    """
+    n_draws = max((len(one.texts) for one in predictions), default=0)
+    if n_draws < 2 or tuple(metric.needs) != ("text",):
+        return metric.per_case(cases, predictions), None
+    draws = np.stack(
+        [
+            metric.per_case(cases, [_drawn(one, place) for one in predictions])
+            for place in range(n_draws)
+        ]
+    )
+    return draws.mean(axis=0), draws
+
+
+def _drawn(prediction: Prediction, place: int) -> Prediction:
+    """The prediction as if this completion were the only one."""
+    if place >= len(prediction.texts):
+        return prediction
+    text = prediction.texts[place]
+    return replace(prediction, text=text, problem=UNREAD if text is None else None)
 
 
 def answered(cases: CaseSet, predictions: Predictions) -> dict[str, list[int]]:
@@ -167,11 +203,18 @@ def unparsed_share(
 ) -> float:
     """Share of an arm's answers that could not be read."""
     n_unread = sum(
-        predictions[member.name][position].problem is not None
+        unread_share(predictions[member.name][position])
         for member in members
         for position in positions
     )
     return n_unread / max(len(members) * len(positions), 1)
+
+
+def unread_share(prediction: Prediction) -> float:
+    """How much of an answer could not be read: all or nothing, unless it was drawn several times."""
+    if prediction.problem is not None or not prediction.texts:
+        return float(prediction.problem is not None)
+    return prediction.texts.count(None) / len(prediction.texts)
 
 
 def class_counts(cases: Iterable[Case]) -> dict[str, int]:
@@ -209,5 +252,5 @@ def worst_case(
         for one in side:
             rows = one.rows.copy()
             rows[list(is_unread[one.variant])] = worst, 1.0  # one that was left out counts now
-            against[-1].append(replace(one, rows=rows))
+            against[-1].append(replace(one, rows=rows, draws=None))
     return against

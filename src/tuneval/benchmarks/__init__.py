@@ -139,6 +139,7 @@ BENCHMARKS: dict[str, str] = {
     "alpaca_eval": "tuneval.benchmarks.alpaca_eval:AlpacaEval",
     "cnn_dailymail": "tuneval.benchmarks.cnn_dailymail:CnnDailyMail",
     "codexglue": "tuneval.benchmarks.codexglue:CodeXGlue",
+    "everyday": "tuneval.benchmarks.everyday:Everyday",
     "gsm8k": "tuneval.benchmarks.gsm8k:Gsm8k",
     "humaneval": "tuneval.benchmarks.humaneval:HumanEval",
     "ifeval": "tuneval.benchmarks.ifeval:IfEval",

@@ -82,6 +82,8 @@ CHECKS = {
     "training gap": "tuneval.checks.training_gap:TrainingGap",
     "groups": "tuneval.checks.groups:Groups",
     "slices": "tuneval.checks.slices:Slices",
+    "guards": "tuneval.checks.guards:Guards",
+    "refusals": "tuneval.checks.refusals:Refusals",
     "calibration": "tuneval.checks.calibration:CalibrationCheck",
     "out of distribution": "tuneval.checks.out_of_distribution:OutOfDistribution",
 }

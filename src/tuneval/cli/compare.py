@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tuneval.cli import terminal
 from tuneval.cli.ending import ending
 from tuneval.cli.options import OUTPUT, takes_comparison, to_options
-from tuneval.cli.progress import progress_for
 
 if TYPE_CHECKING:
     from tuneval.api import RunResult
@@ -44,6 +43,7 @@ def compare(
 def walk(spec: RunSpec, *, as_json: bool, quiet: bool) -> int:
     """Run a spec, show its result, and say how it ended as an exit code."""
     from tuneval.api import run
+    from tuneval.api.progress import progress_for
 
     result = run(
         spec, progress=progress_for(quiet=quiet), announce=None if quiet else show_inferred
@@ -63,21 +63,16 @@ def show(result: RunResult, *, as_json: bool, preface: bool = True) -> None:
     else:
         from tuneval.report.console import render as render_summary
 
-        print(render_summary(result, color=_has_colours(), preface=preface), end="")
-
-
-def _has_colours() -> bool:
-    return (
-        sys.stdout.isatty()
-        and not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM", "dumb") != "dumb"
-    )
+        summary = render_summary(
+            result, width=terminal.width(), color=terminal.has_colours(), preface=preface
+        )
+        print(summary, end="")
 
 
 def show_inferred(plan: Plan, facts: Mapping[str, VariantFacts] | None, folder: Path) -> None:
     """Say on stderr what was inferred before any model is loaded, and then what was found."""
     from tuneval.cli.inferred import lines_about, lines_about_facts
-    from tuneval.report.escape import terminal
+    from tuneval.report.escape import terminal as escaped
 
     if facts is None:
         n = len(plan.variants)
@@ -85,12 +80,12 @@ def show_inferred(plan: Plan, facts: Mapping[str, VariantFacts] | None, folder: 
     else:
         lines = lines_about_facts(plan, facts, folder)
     for line in lines:
-        print(terminal(line), file=sys.stderr, flush=True)
+        print(terminal.fitted(escaped(line), hang=10), file=sys.stderr, flush=True)
 
 
 def show_notes(notes: Sequence[str]) -> None:
     """Say on stderr how files of outputs were read."""
-    from tuneval.report.escape import terminal
+    from tuneval.report.escape import terminal as escaped
 
     for note in notes:
-        print(terminal(f"  note    {note}"), file=sys.stderr, flush=True)
+        print(terminal.fitted(escaped(f"  note    {note}"), hang=10), file=sys.stderr, flush=True)

@@ -16,7 +16,7 @@ What next:
 
 def demo(
     output_dir: Annotated[
-        str, typer.Option("--output-dir", "-o", help="where the run's folder goes", metavar="DIR")
+        str, typer.Option("--output-dir", help="where the run's folder goes", metavar="DIR")
     ] = "tuneval-runs",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
 ) -> int:

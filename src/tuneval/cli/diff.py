@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tuneval.cli.ending import FailOn
+from tuneval.cli.terminal import fitted, width
 
 MOST_CHANGES = 12
 
@@ -44,9 +45,9 @@ def diff(
     result = RunResult.of(hold(found, (), words))
     if not json:
         changed = result.findings[0]
-        print(changed.sentence)
+        print(fitted(terminal(changed.sentence)))
         for area, what, before, after in changed.rows[:MOST_CHANGES]:
-            print(fit(terminal(f"  {area}  {what}: {before} -> {after}"), 80))
+            print(fit(terminal(f"  {area}  {what}: {before} -> {after}"), width()))
         if len(changed.rows) > MOST_CHANGES:
             print(f"  and {len(changed.rows) - MOST_CHANGES} more in the report")
         print()

@@ -12,23 +12,18 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tuneval.cli.options import takes_comparison, to_options
+from tuneval.cli.terminal import fitted, width
+from tuneval.extras import EXTRAS, missing
 
 if TYPE_CHECKING:
     from tuneval.plan.resolve import Plan
     from tuneval.plan.spec import RunSpec
     from tuneval.tasks import Task
 
-EXTRAS = {
-    "generation": ("nltk",),
-    "parquet": ("pyarrow",),
-    "hub": ("datasets",),
-    "pandas": ("pandas",),
-}
 BYTES_PER_PARAMETER = {"float32": 4, "bfloat16": 2, "float16": 2}
 BYTES_PER_ANSWER = 700
 """Measured: journal, predictions.jsonl and result.json of one answer to a short case."""
@@ -72,7 +67,7 @@ def _print(lines: Iterable[str]) -> None:
     from tuneval.report.escape import terminal
 
     for line in lines:
-        print(terminal(line))
+        print(fitted(terminal(line), hang=10))
 
 
 def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
@@ -141,18 +136,19 @@ def _about_machine() -> list[str]:
     packages = [
         f"{name} {_version(name) or 'missing'}" for name in ("torch", "transformers", "peft")
     ]
-    extras = [
-        f"{name} {'yes' if all(find_spec(module) for module in modules) else 'no'}"
-        for name, modules in EXTRAS.items()
-    ]
+    extras = [f"{name} {'no' if missing(name) else 'yes'}" for name in EXTRAS]
     answers = answers_home()
     return [
         f"  python  {platform.python_version()}, {', '.join(packages)}",
         f"  device  {_devices()}",
-        f"  extras  {', '.join(extras)}   (pip install 'tuneval[NAME]')",
+        *_folded("  extras  ", f"{', '.join(extras)}   (pip install 'tuneval[NAME]')"),
         f"  answers {answers}, {_size_of(answers)} (TUNEVAL_HOME moves them)",
         *_about_sandboxes(),
     ]
+
+
+def _folded(head: str, text: str) -> list[str]:
+    return textwrap.wrap(text, width(), initial_indent=head, subsequent_indent=" " * len(head))
 
 
 def _about_sandboxes() -> list[str]:

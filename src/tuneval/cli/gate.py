@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tuneval.cli.ending import FailOn
+from tuneval.cli.terminal import fitted
 
 
 def gate(
@@ -54,7 +55,7 @@ def gate(
     result = RunResult.of(hold(result, asked, words))
     for one in result.gates:
         print(terminal(f"{one.outcome:<12} {one.name}"))
-        print(f"{'':<12} {terminal(one.sentence)}")
+        print(fitted(f"{'':<12} {terminal(one.sentence)}", hang=13))
     if not result.is_complete:
         print(f"{'failed':<12} units are missing: the run is incomplete")
     if output:

@@ -3,12 +3,18 @@ hidden options are named at the end."""
 
 from __future__ import annotations
 
+import re
 import textwrap
 from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
-INDENT, COLUMN, WIDTH = 2, 31, 80
+from tuneval.cli.terminal import width
+
+INDENT, COLUMN = 2, 31
+
+
+TYPERS_OWN = ("help", "install_completion", "show_completion")
 
 
 class PlainCommand(TyperCommand):
@@ -16,8 +22,7 @@ class PlainCommand(TyperCommand):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the whole page."""
-        for line in (self.help or "").strip().splitlines():
-            formatter.write(line.rstrip() + "\n")
+        formatter.write(_paragraphs(self.help or ""))
         blocks: dict[str, list[tuple[str, str]]] = {}
         rare: list[str] = []
         for parameter in self.get_params(ctx):
@@ -26,7 +31,7 @@ class PlainCommand(TyperCommand):
                 blocks.setdefault("", []).append((_argument(parameter), text))
             elif isinstance(parameter, TyperOption) and parameter.hidden:
                 rare.append(max(parameter.opts, key=len))
-            elif isinstance(parameter, TyperOption) and parameter.name != "help":
+            elif isinstance(parameter, TyperOption) and parameter.name not in TYPERS_OWN:
                 panel = getattr(parameter, "rich_help_panel", None) or "options"
                 blocks.setdefault(panel, []).append((_flag(parameter), parameter.help or ""))
         for panel, rows in blocks.items():
@@ -35,7 +40,7 @@ class PlainCommand(TyperCommand):
                 formatter.write(_row(left, right))
         if rare:
             text = f"more (docs/cli.md): {' '.join(rare)}"
-            lines = textwrap.wrap(text, WIDTH, break_on_hyphens=False)
+            lines = textwrap.wrap(text, width(), break_on_hyphens=False)
             formatter.write("\n" + "\n".join(lines) + "\n")
 
 
@@ -44,19 +49,22 @@ class PlainGroup(TyperGroup):
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the whole page."""
-        formatter.write((self.help or "").strip() + "\n\n")
-        formatter.write(
-            "    tuneval compare --adapter out/lora --full out/full --data test.jsonl\n\n"
-        )
+        formatter.write(_paragraphs(self.help or "") + "\n")
+        formatter.write("    tuneval compare --adapter out/lora --data test.jsonl\n\n")
         for name in self.list_commands(ctx):
             command: Any = self.get_command(ctx, name)
             _example, _, text = (command.help or "").strip().partition("\n\n")
-            formatter.write(_row(name, text.strip().partition("\n")[0], column=12))
-        formatter.write("\ntuneval COMMAND --help tells the rest; --version tells the version.\n")
+            formatter.write(_row(name, _first_sentence(text), column=14))
+        formatter.write("\ntuneval COMMAND -h tells the rest; -V tells the version.\n")
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Keep the order of the table, which is the order of use."""
         return list(self.commands)
+
+
+def _first_sentence(text: str) -> str:
+    words = " ".join(text.split())
+    return re.split(r"(?<=[.?])\s", words, maxsplit=1)[0]
 
 
 def _argument(argument: TyperArgument) -> str:
@@ -71,8 +79,23 @@ def _flag(option: TyperOption) -> str:
     return text if option.is_flag else f"{text} {option.metavar or 'TEXT'}"
 
 
+def _paragraphs(text: str) -> str:
+    """As they were written, for 80 columns; folded anew where there are fewer."""
+    lines = text.strip().splitlines()
+    if max(map(len, lines), default=0) > width():
+        blocks = textwrap.dedent("\n".join(lines)).split("\n\n")
+        folded = (textwrap.fill(one, width(), break_on_hyphens=False) for one in blocks)
+        lines = "\n\n".join(folded).splitlines()
+    return "".join(f"{line.rstrip()}\n" for line in lines)
+
+
 def _row(left: str, right: str, *, column: int = COLUMN) -> str:
     left = " " * INDENT + left
-    if len(left) >= column - 1:
-        return f"{left}  {right}".rstrip() + "\n"
-    return f"{left:<{column}}{right}".rstrip() + "\n"
+    head = f"{left}  " if len(left) >= column - 1 else f"{left:<{column}}"
+    if len(head) + len(right) <= width():
+        return f"{head}{right}".rstrip() + "\n"
+    room = max(20, width() - column)
+    lines = textwrap.wrap(right, room, break_on_hyphens=False)
+    if len(head) > column:  # what it means begins below it
+        return f"{left}\n" + "".join(f"{' ' * column}{line}\n" for line in lines)
+    return f"{head}{lines[0]}\n" + "".join(f"{' ' * column}{line}\n" for line in lines[1:])

@@ -8,20 +8,31 @@ from typing import Annotated
 
 import typer
 
-ROOMS = ("metrics", "benchmarks", "tasks", "perturbations", "backends", "reports")
+from tuneval.cli.terminal import width
+
+ROOMS = ("metrics", "benchmarks", "guards", "tasks", "perturbations", "backends", "reports")
 
 COLUMN = 21
+DISCORDANT = 0.2
+"""Share of cases that change, for the size of a loss that can be seen."""
 
 
 def list_(
-    room: Annotated[str, typer.Argument(metavar="|".join(ROOMS), help="what to list")],
+    room: Annotated[
+        str,
+        typer.Argument(
+            metavar="|".join(ROOMS),
+            help="what to list",
+            autocompletion=lambda: [(one, "") for one in ROOMS],
+        ),
+    ],
     benchmark_data: Annotated[
         str | None, typer.Option(help="where benchmarks lie, instead of the hub", metavar="DIR")
     ] = None,
 ) -> int:
     """tuneval list metrics
 
-    List metrics, benchmarks, tasks, perturbations, backends or reports.
+    List metrics, benchmarks, guards, tasks, perturbations, backends or reports.
     """
     from tuneval import registry
     from tuneval.engine import BACKENDS
@@ -43,10 +54,13 @@ def list_(
             ]
             _print_row("", "; ".join(facts))
         families = ", ".join(f"{name} = {' '.join(of)}" for name, of in FAMILIES.items())
-        print("\n" + "\n".join(textwrap.wrap(f"families: {families}", 80)))
+        print("\n" + "\n".join(textwrap.wrap(f"families: {families}", width())))
         return 0
     if room == "benchmarks":
         _print_benchmarks(benchmark_data)
+        return 0
+    if room == "guards":
+        _print_guards(benchmark_data)
         return 0
     tables = {
         "tasks": TASKS,
@@ -58,7 +72,7 @@ def list_(
         raise ConfigError(f"list: {registry.unknown(room, ROOMS)}")
     for name in registry.names(tables[room], room=room):
         thing = registry.load(tables[room], name, room=room)
-        _print_row(name, inspect.getdoc(thing) or inspect.getdoc(inspect.getmodule(thing)) or "")
+        _print_row(name, inspect.getdoc(inspect.getmodule(thing)) or inspect.getdoc(thing) or "")
     return 0
 
 
@@ -94,10 +108,43 @@ def _print_benchmarks(folder: str | None) -> None:
             )
 
 
+def _print_guards(folder: str | None) -> None:
+    """Each suite as it would run here: what is asked, what it costs, what loss it can show."""
+    from tuneval.benchmarks.source import place_of
+    from tuneval.comparison.estimate.power import detectable
+    from tuneval.plan.guards import SUITES, chosen
+
+    for suite in SUITES:
+        guards = chosen(suite, place_of(folder))
+        n, tokens = (
+            sum(one.n_cases for one in guards),
+            sum(one.n_cases * one.guard.tokens for one in guards),
+        )
+        _print_row(
+            suite,
+            f"{n:,} cases, about {tokens / 1e6:.1f} million tokens a variant: "
+            f"{tokens / 1000 / 60:.0f} minutes at 1,000 tokens a second.",
+        )
+        for one in guards:
+            least = 100 * detectable(one.n_cases, DISCORDANT)
+            is_own = one.name != one.guard.published
+            _print_row("", f"{one.name}: {one.facts.measures}")
+            _print_row(
+                "",
+                f"{one.n_cases:,} cases; licence: {one.facts.licence}; sees a loss of {least:.1f} points in 80 "
+                f"of 100 runs where one case in five changes"
+                + f"; stands in for {one.guard.published}, whose rows are not here"
+                * is_own,
+            )
+        missing = {one.published for one in SUITES[suite]} - {g.guard.published for g in guards}
+        if missing:
+            _print_row("", f"not here, and nothing stands in: {', '.join(sorted(missing))}")
+
+
 def _print_row(name: str, text: str) -> None:
-    """A name and its first paragraph, wrapped to 80 columns."""
+    """A name and its first paragraph, wrapped to the terminal."""
     paragraph = " ".join(text.partition("\n\n")[0].split())
-    first, *rest = textwrap.wrap(paragraph, 80 - COLUMN) or [""]
+    first, *rest = textwrap.wrap(paragraph.replace("`", ""), width() - COLUMN) or [""]
     print(f"{name:<{COLUMN - 1}} {first}".rstrip())
     for line in rest:
         print(" " * COLUMN + line)

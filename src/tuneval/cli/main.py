@@ -44,9 +44,11 @@ from tuneval.cli.unfolded import with_flags
 from tuneval.errors import TunevalError
 from tuneval.version import __version__
 
+HELP = {"help_option_names": ["-h", "--help"]}
+
 app = typer.Typer(
     cls=PlainGroup,
-    add_completion=False,
+    context_settings=HELP,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -100,7 +102,7 @@ def _with_own_interrupts(command: Callable[..., int]) -> Callable[..., int]:
 
 
 for _name, _command in COMMANDS.items():
-    app.command(_name, cls=PlainCommand)(_with_own_interrupts(_command))
+    app.command(_name, cls=PlainCommand, context_settings=HELP)(_with_own_interrupts(_command))
 
 
 MENDABLE = frozenset(
@@ -132,7 +134,7 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _top(
     version: bool = typer.Option(
-        False, "--version", callback=_print_version, is_eager=True, help="print the version"
+        False, "--version", "-V", callback=_print_version, is_eager=True, help="print the version"
     ),
 ) -> None:
     """Did the fine-tune work? Base, LoRA adapters and full fine-tune on the same cases."""
@@ -173,6 +175,10 @@ def exit_code(words: Sequence[str]) -> int:
         return 2
     except CLICK_ERROR as error:
         _say(f"tuneval: {error.format_message()}")
+        if getattr(error, "option_name", None) == "-o":
+            _say(
+                "-o names a file, where a command writes one. A folder is given by --output-dir DIR."
+            )
         if isinstance(error, USAGE_ERROR) and error.ctx is not None:
             _say(f"See: {error.ctx.command_path} --help")
         return 2

@@ -62,7 +62,10 @@ def _words(
     guard: Annotated[
         list[str] | None,
         _option(
-            DATA, "must not get worse: file or benchmark; repeatable", metavar="NAME", rare=True
+            DATA,
+            "must not get worse: file, benchmark or standard; repeatable",
+            metavar="NAME",
+            rare=True,
         ),
     ] = None,
     task: Annotated[
@@ -207,7 +210,7 @@ def _words(
         _option(MACHINE, "whose tokenizer an adapter uses", metavar="auto|base|adapter", rare=True),
     ] = "auto",
     output_dir: Annotated[
-        str, _option(OUTPUT, "where run folders go", "--output-dir", "-o", metavar="DIR")
+        str, _option(OUTPUT, "where run folders go", "--output-dir", metavar="DIR")
     ] = "tuneval-runs",
     name: Annotated[
         str | None, _option(OUTPUT, "name of the run", metavar="TEXT", rare=True)
@@ -215,6 +218,10 @@ def _words(
     report: Annotated[
         str, _option(OUTPUT, "html, md, csv beside result.json", metavar="KIND,..")
     ] = "html",
+    track: Annotated[
+        str,
+        _option(OUTPUT, "mlflow, wandb, trackio, tensorboard", metavar="TRACKER,..", rare=True),
+    ] = "",
     fail_on: Annotated[
         str | None,
         _option(OUTPUT, "worse, warning, inconclusive: exit 1 or 4", metavar="WHAT,..", rare=True),
@@ -329,6 +336,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "output": {
             "dir": words["output_dir"],
             "reports": _listed(words["report"]),
+            "track": _listed(words["track"]),
             "fail_on": fail_on_words(words["fail_on"]),
         },
     }

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tuneval.cli.options import to_number
-from tuneval.cli.progress import progress_for
 
 if TYPE_CHECKING:
     from tuneval.pipeline.paraphrasing import Written
@@ -60,6 +59,7 @@ def paraphrase(
     look the rest through. A served model: --with openai:NAME --url URL.
     The same command continues after a stop.
     """
+    from tuneval.api.progress import progress_for
     from tuneval.pipeline import paraphrasing
 
     given = {"device": device, "dtype": dtype, "offline": offline}

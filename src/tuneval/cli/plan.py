@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from tuneval.cli.terminal import fitted
+
 DISAGREEMENT = {"base -> tuned": 0.2, "LoRA -> full": 0.1}
 """Share of cases on which two variants disagree, as far as it can be assumed before a run."""
 
@@ -40,11 +42,11 @@ def plan(
         n = _count(cases)
         print(f"{n} cases can show, with 80% power:")
         for pair, share in shares.items():
-            print("  " + _shown_by(n, pair, share))
+            print(fitted("  " + _shown_by(n, pair, share), hang=17))
     if detect is not None:
         print(f"a difference of {detect:g} points needs:")
         for pair, share in shares.items():
-            print("  " + _needed_for(detect, pair, share))
+            print(fitted("  " + _needed_for(detect, pair, share), hang=17))
     return 0
 
 

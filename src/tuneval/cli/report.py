@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tuneval.cli.compare import show
 from tuneval.cli.ending import FailOn
 
 
@@ -16,11 +18,15 @@ def report(
         typer.Argument(metavar="[RUN]", help="a run folder or its result.json (the last run)"),
     ] = None,
     to: Annotated[
-        str, typer.Option(help="html, md, csv, json, junit, or console", metavar="KIND")
+        str, typer.Option(help="html, md, csv, json, junit, model-card, console", metavar="KIND")
     ] = "console",
     output: Annotated[
         str | None, typer.Option("--output", "-o", help="file to write", metavar="FILE")
     ] = None,
+    track: Annotated[
+        str,
+        typer.Option(help="send it to mlflow, wandb, trackio, tensorboard", metavar="TRACKER,.."),
+    ] = "",
     marks: Annotated[
         str | None,
         typer.Option(help="judgements saved by the HTML report's page", metavar="FILE"),
@@ -35,19 +41,34 @@ def report(
     from tuneval import registry
     from tuneval.api import RunResult
     from tuneval.cli.ending import ending, fail_on_words
+    from tuneval.publish import PUBLISHED
+    from tuneval.publish.write import write
     from tuneval.report import REPORTS
     from tuneval.runs.gate import gates_of, hold
     from tuneval.runs.marks import read_marks, with_marks
     from tuneval.runs.shelf import RUNS, last_run
+    from tuneval.trackers.send import check, send
 
-    result = RunResult.load(run or last_run(Path(RUNS)))
+    place = Path(run or last_run(Path(RUNS)))
+    folder = place if place.is_dir() else place.parent
+    result = RunResult.load(place)
+    result = RunResult.of(replace(result, output_dir=str(folder)))
     if marks is not None:
         result = RunResult.of(with_marks(result, read_marks(Path(marks), result)))
     words = fail_on_words(fail_on)
     if words:
         result = RunResult.of(hold(result, gates_of(result), words))
-    if to == "console":
-        print(result)
+    trackers = [one.strip() for one in track.split(",") if one.strip()]
+    check(trackers)
+    for line in send(result, trackers):
+        print(line)
+    if trackers and to == "console":
+        return ending(result) if words else 0
+    if to in PUBLISHED:
+        for path in write(to, result, Path(output or folder / to)):
+            print(path)
+    elif to == "console":
+        show(result, as_json=False)
     elif output is None:
         print(registry.load(REPORTS, to, room="report")(result))
     else:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from tuneval.cli.terminal import fitted
+
 
 def runs(
     place: Annotated[str, typer.Argument(metavar="[DIR]", help="folder of runs")] = "tuneval-runs",
@@ -23,7 +25,8 @@ def runs(
         print(terminal("  ".join(part for part in (one.name, one.created) if part)))
         details = [", ".join(one.arms), one.score, one.headline]
         if any(details):
-            print(terminal(f"    {'; '.join(part for part in details if part)}"))
+            line = f"    {'; '.join(part for part in details if part)}"
+            print(fitted(terminal(line), hang=6))
         if one.state != "complete":
-            print(terminal(f"    {one.state}"))
+            print(fitted(terminal(f"    {one.state}"), hang=6))
     return 0

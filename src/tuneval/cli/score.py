@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from tuneval.cli.ending import FailOn
 
 CODE = "code"
+LOGS = "logs of other tools"
+MANY_RECORDS = 200_000
 
 
 def score(
@@ -55,6 +58,24 @@ def score(
     encoder: Annotated[
         str | None, typer.Option(help="model folder of BERTScore or BLEURT", metavar="DIR")
     ] = None,
+    logs: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="lm-eval, Inspect, promptfoo, ...; repeatable",
+            metavar="[NAME=]PLACE",
+            rich_help_panel=LOGS,
+        ),
+    ] = None,
+    value: Annotated[
+        str | None,
+        typer.Option(
+            help="of any table: the number of each item", metavar="COLUMN", rich_help_panel=LOGS
+        ),
+    ] = None,
+    lower_is_better: Annotated[
+        bool,
+        typer.Option("--lower-is-better", help="of the logs' values", rich_help_panel=LOGS),
+    ] = False,
     problems: Annotated[
         str | None,
         typer.Option(help="HumanEval or MBPP file", metavar="FILE", rich_help_panel=CODE),
@@ -86,12 +107,15 @@ def score(
         ),
     ] = False,
     output_dir: Annotated[
-        str, typer.Option("--output-dir", "-o", help="where run folders go", metavar="DIR")
+        str, typer.Option("--output-dir", help="where run folders go", metavar="DIR")
     ] = "tuneval-runs",
     name: Annotated[str | None, typer.Option(help="name of the run", metavar="TEXT")] = None,
     report: Annotated[
         str, typer.Option(help="html, md, csv beside result.json", metavar="KIND,..")
     ] = "html",
+    track: Annotated[
+        str, typer.Option(help="mlflow, wandb, trackio, tensorboard", metavar="TRACKER,..")
+    ] = "",
     json: Annotated[bool, typer.Option("--json", help="print the result as JSON")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
     fail_on: FailOn = None,
@@ -104,21 +128,49 @@ def score(
     one JSON object id -> text. Several references per case may be a list.
     Code: --task code --problems HumanEval.jsonl.gz --samples samples.jsonl
     Published: --benchmark squad:v2 --predictions bert.json
+    Values that another tool found: --logs base=out/base --logs lora=out/lora
     """
     from tuneval.api import RunResult
+    from tuneval.api.progress import progress_for
+    from tuneval.bridges.logs import Wanted
+    from tuneval.bridges.logs.join import Asked
     from tuneval.cli.compare import show, show_notes
     from tuneval.cli.ending import ending, fail_on_words
-    from tuneval.cli.progress import progress_for
     from tuneval.pipeline.score_code import Problems, Walls, score_code
+    from tuneval.pipeline.score_logs import score_logs
     from tuneval.pipeline.score_outputs import Expected
     from tuneval.pipeline.score_outputs import score as score_outputs
     from tuneval.plan.spec import MetricsSpec, OutputSpec
     from tuneval.tasks.thinking import one_of_thinking
 
+    # Ten thousands of records hold no cycles: to look for some after each few is a sixth of the time.
+    gc.set_threshold(MANY_RECORDS)
     output = OutputSpec.model_validate(
-        {"dir": output_dir, "reports": _listed(report), "fail_on": fail_on_words(fail_on)}
+        {
+            "dir": output_dir,
+            "reports": _listed(report),
+            "track": _listed(track),
+            "fail_on": fail_on_words(fail_on),
+        }
     )
-    if task == "code" or (benchmark is not None and samples):
+    _refuse_mixtures(logs, value, [references, predictions, benchmark, problems, samples])
+    if logs:
+        result = score_logs(
+            logs,
+            Wanted(value=value, id=id),
+            Asked(
+                tuple(group or ()),
+                cluster,
+                () if metrics == "auto" else tuple(_listed(metrics)),
+                False if lower_is_better else None,
+            ),
+            baseline=baseline,
+            name=name,
+            output=output,
+            progress=progress_for(quiet=quiet),
+            announce=None if quiet else show_notes,
+        )
+    elif task == "code" or (benchmark is not None and samples):
         result = score_code(
             Problems(problems, benchmark, benchmark_data),
             samples or [],
@@ -155,6 +207,16 @@ def score(
         )
     show(RunResult.of(result), as_json=json)
     return ending(result)
+
+
+def _refuse_mixtures(logs: list[str] | None, value: str | None, others: list[object]) -> None:
+    """A log brings its own cases and values: neither is it scored, nor is a column read from texts."""
+    from tuneval.errors import ConfigError
+
+    if logs and any(others):
+        raise ConfigError("--logs stands alone: what was expected is settled in the logs already.")
+    if value is not None and not logs:
+        raise ConfigError(f'--value "{value}" is a column of logs: give --logs NAME=FILE.')
 
 
 def _options(metrics: list[str], encoder: str) -> dict[str, dict[str, str]]:

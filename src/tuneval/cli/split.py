@@ -28,7 +28,7 @@ def split(
     ] = None,
     selection_seed: Annotated[int, typer.Option(help="seed of the choice", metavar="N")] = 0,
     output_dir: Annotated[
-        str | None, typer.Option("--output-dir", "-o", help="left out: STEM-split", metavar="DIR")
+        str | None, typer.Option("--output-dir", help="left out: STEM-split", metavar="DIR")
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="print counts and weights as JSON")] = False,
 ) -> int:
@@ -64,7 +64,9 @@ def write(made: Split, folder: Path) -> dict[str, str]:
     paths = {side: folder / f"{side}{made.suffix}" for side in made.rows}
     there = [str(path) for path in paths.values() if path.exists()]
     if there:
-        raise ConfigError(f'"{there[0]}" is there already. Give another folder with -o DIR.')
+        raise ConfigError(
+            f'"{there[0]}" is there already. Give another folder with --output-dir DIR.'
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for side, path in paths.items():
         if path.suffix == ".gz":
@@ -82,6 +84,8 @@ def as_json(made: Split, written: dict[str, str]) -> str:
         {
             "files": written,
             "rows": {side: len(rows) for side, rows in made.rows.items()},
+            "shares": made.shares,
+            "shares_asked": made.asked,
             "labels": made.labels,
             "copies_kept_together": made.n_copies,
             "imbalance_ratio": made.imbalance_ratio,
@@ -101,6 +105,12 @@ def as_text(made: Split, written: dict[str, str]) -> str:
         f"{side:<11} {len(rows):>7,} rows ({len(rows) / total:.1%})   {terminal(written[side])}"
         for side, rows in made.rows.items()
     ]
+    if made.missed:
+        told = ", ".join(
+            f"{side} {share:.1%} instead of {made.asked[side]:.1%}"
+            for side, share in made.missed.items()
+        )
+        lines.append(f"reached: {told}: whole groups, labels and copies go to one side")
     if made.n_copies:
         lines.append(f"{made.n_copies:,} copies or near copies stand beside their original")
     if made.imbalance_ratio is not None:

@@ -39,7 +39,8 @@ class Settings:
 
     ``margin_points`` is the margin of equivalence, in points. ``n_case_sets``: on how many case sets
     the run makes claims. ``closeness_claims``: how many claims of closeness share one error rate
-    ("is within 2 points" of every adapter, or "did not change" of every arm).
+    ("is within 2 points" of every adapter, or "did not change" of every arm). ``difference_claims``:
+    the same for claims of a difference ("improved", "is ahead of").
     """
 
     confidence: float = 0.95
@@ -48,8 +49,14 @@ class Settings:
     margin_points: float = 2.0
     n_case_sets: int = 1
     closeness_claims: int = 1
+    difference_claims: int = 1
 
     @property
     def bound_confidence(self) -> float:
         """Of the two-sided interval whose ends are the one-sided bounds of a claim of closeness."""
         return 1 - 2 * (1 - self.confidence) / self.closeness_claims
+
+    @property
+    def shared_confidence(self) -> float:
+        """Of one of the intervals that hold for all claims of a difference at once (Bonferroni)."""
+        return 1 - (1 - self.confidence) / self.difference_claims

@@ -71,8 +71,9 @@ def p_text(p: float) -> str:
 class Gain:
     """A comparison read as improvement of the candidate (positive is better), in shown units.
 
-    ``low`` and ``high`` bound the 95% interval, ``low90`` and ``high90`` the 90% one (one-sided
-    95% bounds); nan where there is none. ``has_points``: grades and margins in points apply.
+    ``low`` and ``high`` bound the interval of ``level``: 95%, or that which holds for all claims of
+    the run at once; ``low90`` and ``high90`` the 90% one (one-sided 95% bounds); nan where there is
+    none. ``has_points``: grades and margins in points apply.
     """
 
     value: float
@@ -83,6 +84,12 @@ class Gain:
     detectable: float
     scale: Scale
     has_points: bool
+    level: float = 0.95
+
+    @property
+    def level_text(self) -> str:
+        """ "95%", or the level at which several intervals hold at once."""
+        return f"{100 * self.level:.3g}%"
 
     @property
     def has_interval(self) -> bool:
@@ -98,6 +105,10 @@ def gain(comparison: Comparison, *, of_baseline: bool = False) -> Gain:
     nan = float("nan")
     interval = comparison.interval
     bounds = (interval.low, interval.high) if interval else (nan, nan)
+    level = interval.confidence if interval else 0.95
+    if "shared_confidence" in comparison.details:  # every verdict of the run, not this one alone
+        bounds = comparison.details["shared_low"], comparison.details["shared_high"]
+        level = comparison.details["shared_confidence"]
     bounds90 = tuple(comparison.details.get(f"interval90_{end}", nan) for end in ("low", "high"))
     low, high = _ordered(sign * unit.factor, bounds[0], bounds[1])
     low90, high90 = _ordered(sign * unit.factor, bounds90[0], bounds90[1])
@@ -112,6 +123,7 @@ def gain(comparison: Comparison, *, of_baseline: bool = False) -> Gain:
         detectable=nan if detectable is None else unit.factor * detectable,
         scale=in_points,
         has_points=comparison.unit in {"share", "points"},
+        level=level,
     )
 
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tuneval.data.overlap import copies_within, text_of
@@ -30,7 +30,8 @@ class Split:
     """Rows of each side as they stand in the file, in its order.
 
     ``labels``: side -> label -> rows; empty without a column of labels. ``n_copies`` rows are kept
-    together with another row because they are copies, or nearly so.
+    together with another row because they are copies, or nearly so. ``asked``: side -> the share
+    that was asked for.
     """
 
     header: str
@@ -38,6 +39,23 @@ class Split:
     rows: Mapping[str, tuple[str, ...]]
     labels: Mapping[str, Mapping[str, int]]
     n_copies: int
+    asked: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Side -> its share of the rows."""
+        total = sum(map(len, self.rows.values()))
+        return {side: len(rows) / total for side, rows in self.rows.items()}
+
+    @property
+    def missed(self) -> dict[str, float]:
+        """Sides that miss the share asked for by more than a row: what they have instead."""
+        one_row = 1 / sum(map(len, self.rows.values()))
+        return {
+            side: share
+            for side, share in self.shares.items()
+            if abs(share - self.asked.get(side, share)) > one_row
+        }
 
     @property
     def imbalance_ratio(self) -> float | None:
@@ -120,7 +138,12 @@ def split(
         )
     suffixes = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
     return Split(
-        records[0], suffixes, rows, counts if stratify else {side: {} for side in sides}, n_copies
+        records[0],
+        suffixes,
+        rows,
+        counts if stratify else {side: {} for side in sides},
+        n_copies,
+        {side: shares[side] for side in sides},
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
+from tuneval.extras import need
 from tuneval.types import Request, Response, ShownPrompt, Variant, VariantFacts
 
 
@@ -48,3 +49,18 @@ BACKENDS = {
     "openai": "tuneval.engine.openai_server:OpenAIServer",
     "scripted": "tuneval.engine.scripted:ScriptedBackend",
 }
+
+NEEDS = {"hf": ("models", "running models here"), "openai": ("server", "talking to a server")}
+"""Backend -> the extra that it stands on, and what it is for."""
+
+
+def need_installed(kind: str) -> None:
+    """Refuse a backend whose extra is not installed, before anything is done for it.
+
+    Raises
+    ------
+    BackendUnavailable
+        Says what to install.
+    """
+    if kind in NEEDS:
+        need(*NEEDS[kind])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneval.errors import MetricError
+from tuneval.extras import need
 
 CONFIGS = ("config.json", "bert_config.json")
 
@@ -25,7 +26,10 @@ def find(metric: str, option: str, name: str) -> Path:
     ------
     MetricError
         It is not here, or holds no safetensors; says where it was looked for and how to get it.
+    BackendUnavailable
+        What runs it is not installed.
     """
+    need("models", f'metric "{metric}"')
     folder = Path(name).expanduser()
     looked = [str(folder)]
     if not any((folder / config).exists() for config in CONFIGS):

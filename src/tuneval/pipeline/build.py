@@ -16,7 +16,7 @@ from tuneval.benchmarks import Loaded
 from tuneval.comparison import Settings
 from tuneval.data.read import read_beside
 from tuneval.data.select import few_shot
-from tuneval.engine import BACKENDS, Backend
+from tuneval.engine import BACKENDS, Backend, need_installed
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
 from tuneval.plan.resolve import Plan
@@ -197,7 +197,10 @@ def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
     ------
     ConfigError
         An option was set that this backend does not have.
+    BackendUnavailable
+        Its extra is not installed.
     """
+    need_installed(spec.backend.kind)
     kind = registry.load(BACKENDS, spec.backend.kind, room="backends")
     record = getattr(kind, "Options", None)
     accepted = inspect.signature(record or kind).parameters

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from tuneval.assess.assess import Assessment, pairs
-from tuneval.assess.measure import Predictions, is_missing, worst_case
+from tuneval.assess.measure import Predictions, is_missing, rows_of, unread_share, worst_case
 from tuneval.comparison import Settings
 from tuneval.data.clusters import distinct
 from tuneval.errors import ConfigError
@@ -100,12 +100,14 @@ class Drawing:
         if self.margin_points is not None:
             details["decided_margin_points"] = self.margin_points
         unread = {
-            one.variant: [self.read[one.variant][id_].problem is not None for id_ in one.case_ids]
+            one.variant: [unread_share(self.read[one.variant][id_]) > 0 for id_ in one.case_ids]
             for side in sides
             for one in side
         }
         for side, name in zip(sides, ("baseline", "candidate"), strict=True):
-            flat = [is_unread for one in side for is_unread in unread[one.variant]]
+            flat = [
+                unread_share(self.read[one.variant][id_]) for one in side for id_ in one.case_ids
+            ]
             details[f"unparsed_{name}"] = sum(flat) / max(len(flat), 1)
         against = worst_case(sides, unread, self.metric.unit, gains=found.difference > 0)
         if against and any(any(one) for one in unread.values()):
@@ -186,7 +188,7 @@ class Drawing:
                 variant,
                 self.metric.name,
                 ids,
-                self.metric.per_case(answered, [own[id_] for id_ in ids]),
+                *rows_of(self.metric, answered, [own[id_] for id_ in ids]),
             )
             for variant, own in self.read.items()
         }

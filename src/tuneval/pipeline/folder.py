@@ -20,16 +20,20 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tuneval import registry
+from tuneval import registry, schemas
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
 from tuneval.plan.resolve import Plan
+from tuneval.plan.spec import OutputSpec
+from tuneval.publish import PUBLISHED
+from tuneval.publish.write import write as write_published
 from tuneval.report import REPORTS
 from tuneval.report.files import remove_parts, replace_file
 from tuneval.report.predictions import render as render_predictions
 from tuneval.report.predictions import render_prompts
 from tuneval.report.results_json import render as render_json
 from tuneval.runs.shelf import LATEST
+from tuneval.trackers.send import send
 from tuneval.types import RunResult, VariantFacts
 from tuneval.version import __version__
 
@@ -143,7 +147,8 @@ def write_inputs(
     """Write what will run, before it runs: run.yaml, environment.json, cases.jsonl."""
     found = _inferred(plan, facts, metrics)
     comments = "".join(f"# {line.translate(_CONTROLS)}\n" for line in found)
-    replace_file(folder / "run.yaml", comments + plan.spec.to_yaml())
+    replace_file(folder / "run.yaml", schemas.FIRST_LINE + comments + plan.spec.to_yaml())
+    replace_file(folder / schemas.FILE, schemas.place("run").read_text(encoding="utf-8"))
     replace_file(folder / "environment.json", json.dumps(environment(), indent=1) + "\n")
     lines = [
         json.dumps({"case_set": cases.name, **asdict(case)}, ensure_ascii=False)
@@ -180,25 +185,30 @@ def _inferred(
 
 
 def write_score(
-    folder: Path, result: RunResult, reports: Sequence[str], outcomes: str | None = None
+    folder: Path, result: RunResult, output: OutputSpec, outcomes: str | None = None
 ) -> None:
     """Write the result of scoring; two that scored the same write one after the other."""
     with only_owner_of(folder, wait_seconds=LONGEST_WRITE_SECONDS):
         if outcomes is not None:
             replace_file(folder / "outcomes.jsonl", outcomes)
-        write_result(folder, result, reports)
+        write_result(folder, result, output)
 
 
-def write_result(folder: Path, result: RunResult, reports: Sequence[str]) -> None:
-    """Write result.json first (every report can be made again from it), then the reports."""
+def write_result(folder: Path, result: RunResult, output: OutputSpec) -> None:
+    """Write result.json first (every report can be made again from it), then the reports; what was
+    asked to be sent is sent last."""
     replace_file(folder / "result.json", render_json(result))
     replace_file(folder / "predictions.jsonl", render_predictions(result))
     if result.prompts:
         replace_file(folder / "prompts.jsonl", render_prompts(result))
-    for name in reports:
+    for name in output.reports:
+        if name in PUBLISHED:
+            write_published(name, result, folder / name)
+            continue
         render = registry.load(REPORTS, name, room="report")
         replace_file(folder / report_name(name), render(result))
     _point_latest(folder)
+    send(result, output.track)
 
 
 def _point_latest(folder: Path) -> None:

@@ -174,7 +174,7 @@ def run(
             ),
         )
         result = hold(seen.join(result), gates_of(result), spec.output.fail_on)
-        write_result(folder, result, spec.output.reports)
+        write_result(folder, result, spec.output)
     return result
 
 
@@ -323,6 +323,7 @@ def lap(
     requests = ask_all(case_sets, asked)
     every = [request for of_case in requests.values() for request in of_case]
     predictions: dict[str, dict[str, list[Prediction]]] = {cases.name: {} for cases in case_sets}
+    progress.expect(len(every) * len(variants))
     for variant in variants:
         answers = answer(backend, variant, every, journal, progress)
         for cases in case_sets:

@@ -28,6 +28,7 @@ from tuneval.pipeline.score_outputs import named_files, variants_of
 from tuneval.plan.spec import OutputSpec
 from tuneval.runs.gate import hold
 from tuneval.sandbox import Examiner, Outcome, SandboxBackend
+from tuneval.trackers.send import check as check_trackers
 from tuneval.types import CaseSet, NoProgress, Progress, RunResult
 
 
@@ -99,6 +100,7 @@ def score_code(
     """
     started = time.monotonic()
     output = output or OutputSpec()
+    check_trackers(output.track)
     files = named_files(samples, flag="--samples")
     cases = problems.read()
     read = {system: read_completions(file, cases) for system, file in files.items()}
@@ -143,7 +145,7 @@ def score_code(
         ),
     )
     result = hold(result, (), output.fail_on)
-    write_score(folder, result, output.reports, _lines(cases, read, outcomes))
+    write_score(folder, result, output, _lines(cases, read, outcomes))
     return result
 
 

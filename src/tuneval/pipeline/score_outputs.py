@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tuneval import checks
 from tuneval import metrics as metrics_room
-from tuneval.assess.assess import Assessment, assess
+from tuneval.assess.assess import assess
 from tuneval.assess.conclude import About, Compared, Found, conclude
-from tuneval.assess.measure import Predictions, choose_metrics, try_metrics
+from tuneval.assess.measure import choose_metrics, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.benchmarks.load import load as load_benchmark
 from tuneval.benchmarks.source import place_of
@@ -24,15 +23,14 @@ from tuneval.comparison import Settings
 from tuneval.data.formats import quote
 from tuneval.data.outputs import Outputs, read_predictions, read_references
 from tuneval.errors import ConfigError
-from tuneval.metrics import Metric
+from tuneval.pipeline.beyond import Scored, look
 from tuneval.pipeline.folder import environment, open_named_folder, write_score
 from tuneval.pipeline.given_answers import read_given
-from tuneval.plan.resolve import Plan
-from tuneval.plan.spec import MetricsSpec, OutputSpec, RunSpec
+from tuneval.plan.spec import MetricsSpec, OutputSpec
 from tuneval.runs.gate import hold
-from tuneval.tasks import Task
 from tuneval.tasks.thinking import Thinking, answers_alone
-from tuneval.types import CaseSet, Finding, NoProgress, Progress, RunResult, Variant, VariantKind
+from tuneval.trackers.send import check as check_trackers
+from tuneval.types import CaseSet, NoProgress, Progress, RunResult, Variant, VariantKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +100,7 @@ def score(
     started = time.monotonic()
     output = output or OutputSpec()
     progress = progress or NoProgress()
+    check_trackers(output.track)
     files = named_files(predictions, flag="--predictions")
     cases, spec, may_be_missing = _read(expected, metrics or MetricsSpec())
     cases = answers_alone(cases, thinking)
@@ -114,7 +113,7 @@ def score(
     }
     cases = _with_gold(cases, outputs.values())
     given = read_given(cases, {name: one.texts for name, one in outputs.items()}, thinking=thinking)
-    cases = given.cases
+    cases, read = given.cases, given.predictions
     notes = (*_columns(cases, outputs), *cases.notes, *given.notes)
     if announce:
         announce(notes)
@@ -123,8 +122,15 @@ def score(
     settings = settings or Settings()
     run_id = _identify(cases, outputs, spec, settings, thinking, expected.train_data)
     folder = open_named_folder(output.dir, name or cases.name.partition(".")[0], run_id)
-    found = assess(cases, chosen, given.predictions, variants, variants[0].name, settings, progress)
-    alpha, findings = _look(expected, cases, chosen, given.predictions, variants, found, settings)
+    found = assess(cases, chosen, read, variants, variants[0].name, settings, progress)
+    has_probabilities = any(one.label_probabilities for own in read.values() for one in own)
+    alpha, findings = look(
+        [Scored(cases, chosen, read, found)],
+        variants,
+        settings,
+        names=[name for name in CHECKS if name != "calibration" or has_probabilities],
+        train_data=expected.train_data,
+    )
     result = conclude(
         About(
             name=name or cases.name,
@@ -149,7 +155,7 @@ def score(
         ),
         Compared(variants, (cases,)),
         Found(
-            predictions={cases.name: given.predictions},
+            predictions={cases.name: read},
             assessments={cases.name: found},
             primary_metrics={cases.name: chosen[0].name},
             findings=findings,
@@ -158,59 +164,12 @@ def score(
         ),
     )
     result = hold(result, (), output.fail_on)
-    write_score(folder, result, output.reports)
+    write_score(folder, result, output)
     return result
 
 
 CHECKS = ("answers", "contamination", "groups", "slices", "calibration")
 """Questions beyond the score that answers which are there can settle."""
-
-
-def _look(
-    expected: Expected,
-    cases: CaseSet,
-    chosen: Sequence[Metric],
-    read: Predictions,
-    variants: Sequence[Variant],
-    found: Assessment,
-    settings: Settings,
-) -> tuple[float, list[Finding]]:
-    """Ask what a run with models asks beyond the score; no variant is asked anything more."""
-    has_probabilities = any(one.label_probabilities for own in read.values() for one in own)
-    file = str(expected.references or expected.benchmark)
-    spec = RunSpec.from_dict(
-        {
-            "variants": [{"name": one.name, "model": one.model} for one in variants],
-            "cases": [{"file": file, "name": cases.name}],
-            "train_data": expected.train_data,
-        },
-        source="tuneval score",
-    )
-    plan = Plan(spec, tuple(variants), variants[0].name, (cases,), {}, {}, ())
-    made = (
-        checks.begin_one(name, plan)
-        for name in CHECKS
-        if name != "calibration" or has_probabilities
-    )
-    begun = [check for check in made if check is not None]
-    alpha = checks.share_of_alpha(begun)
-    scene = checks.Scene(
-        plan,
-        {},
-        {cases.name: chosen},
-        settings,
-        {cases.name: read},
-        {cases.name: found},
-        _ask_nothing,
-        alpha,
-    )
-    return alpha, [one for check in begun for one in check.look(scene)]
-
-
-def _ask_nothing(
-    case_sets: Sequence[CaseSet], variants: Sequence[Variant], task: Task
-) -> dict[str, Predictions]:
-    raise AssertionError("score asks no variant anything")
 
 
 def _read(expected: Expected, wanted: MetricsSpec) -> tuple[CaseSet, MetricsSpec, bool]:

@@ -12,6 +12,8 @@ from tuneval.types import CaseSet
 
 GAP = "gap_to_full"
 SLICE = "slice:"
+RATIO = "_ratio"
+"""After a kind of changed inputs: the share of its clean score that an arm keeps under it."""
 CLEAN = "clean"
 NONE_OF = ("brittle", "overfit", "forgot", "invalid", "warnings")
 """What a gate may ask to be absent: "brittle: none"."""
@@ -125,6 +127,10 @@ def refuse_unknown(
         elif one.subject == GAP:
             if not {"adapter", "full"} <= set(kinds.values()):
                 faults.append("it needs an adapter and a full fine-tune")
+        elif one.subject.endswith(RATIO):
+            kinds_of_change = changes_of(case_sets)
+            if not changes_named(one.subject, kinds_of_change):
+                faults.append(unknown(one.subject.removesuffix(RATIO), kinds_of_change))
         elif one.subject == "brittle":
             if all(case.perturbation is None for cases in case_sets for case in cases.cases):
                 faults.append("no inputs are changed: add perturbations, or --robustness")
@@ -132,6 +138,18 @@ def refuse_unknown(
             faults.append(unknown(one.subject, [*metrics, GAP]))
         if faults:
             raise ConfigError(f'gate "{one.text}": {"; ".join(faults)}.')
+
+
+def changes_of(case_sets: Sequence[CaseSet]) -> list[str]:
+    """The kinds of changed inputs, with their levels."""
+    every = (case.perturbation for cases in case_sets for case in cases.cases)
+    return list(dict.fromkeys(kind for kind in every if kind is not None))
+
+
+def changes_named(subject: str, kinds: Sequence[str]) -> list[str]:
+    """The kinds that "typos:heavy_ratio" (one level) or "typos_ratio" (every level) speaks of."""
+    named = subject.removesuffix(RATIO)
+    return [kind for kind in kinds if named in (kind, kind.partition(":")[0])]
 
 
 def slice_names(case_sets: Sequence[CaseSet]) -> list[str]:

@@ -22,15 +22,17 @@ from tuneval.bridges import BRIDGES
 from tuneval.data.code_problems import read_problems
 from tuneval.data.read import read
 from tuneval.data.select import take
-from tuneval.engine import BACKENDS
+from tuneval.engine import BACKENDS, need_installed
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import ConfigError, TunevalError
 from tuneval.plan import adversarial, arms
 from tuneval.plan.spec import CasesSpec, PerturbationSpec, RunSpec
 from tuneval.plan.variants import SERVED, baseline_spec, is_here, training_log_of, variants_of
+from tuneval.publish import PUBLISHED
 from tuneval.report import REPORTS
 from tuneval.tasks import TASKS
 from tuneval.tasks.thinking import answers_alone
+from tuneval.trackers.send import check as check_trackers
 from tuneval.types import CaseSet, TrainingLog, Variant
 
 DEVICES = ("auto", "cpu", "mps", "cuda")
@@ -78,6 +80,7 @@ def resolve(
     notes: list[str] = []
     with _gathering(faults):
         _names_are_known(spec, in_memory)
+        need_installed(spec.backend.kind)
     read_sets: list[CaseSet] = []
     benchmarks: dict[str, Loaded] = {}
     for described in spec.cases:
@@ -140,13 +143,14 @@ def _names_are_known(spec: RunSpec, in_memory: Mapping[str, Any]) -> None:
     """Refuse now what would only be looked up after the models have answered."""
     chosen: list[tuple[str, Mapping[str, str], str]] = [
         ("backends", BACKENDS, spec.backend.kind),
-        *(("report", REPORTS, name) for name in spec.output.reports),
+        *(("report", {**REPORTS, **PUBLISHED}, name) for name in spec.output.reports),
         *(("tasks", TASKS, one.task) for one in spec.cases if one.task != "auto"),
     ]
     for room, table, name in chosen:
         known = registry.names(table, room=room)
         if name not in known:
             raise ConfigError(f"{room}: {registry.unknown(name, known)}")
+    check_trackers(spec.output.track)
     device, _, number = spec.backend.device.partition(":")
     if device not in DEVICES or (number and not number.isdigit()):
         raise ConfigError(

@@ -30,14 +30,17 @@ from tuneval.registry import unknown
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 def _one_or_many(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
-Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_many)]
+Texts = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_one_or_many, json_schema_input_type=str | tuple[str, ...]),
+]
 
 
 class VariantSpec(_Strict):
@@ -47,14 +50,23 @@ class VariantSpec(_Strict):
     """
 
     name: str = Field(min_length=1)
+    """What the arm is called in every table."""
     model: str | None = None
+    """Folder or hub id of a whole model; for an adapter, its base where it is not the baseline."""
     adapter: Texts = ()
+    """Folder of an adapter, or several: training seeds of one recipe."""
     revision: str | None = None
+    """Revision of the model on the hub."""
     training_log: str | None = "auto"
+    """trainer_state.json or its folder; auto looks beside the weights, null reads none."""
     training_seeds: tuple[int, ...] | None = None
+    """The seed of each adapter, in their order."""
     training_run: str | None = None
+    """Name of the training of which this is one checkpoint."""
     step: int | None = None
+    """Its step in that training."""
     trust_remote_code: bool = False
+    """Run code that comes with the model."""
 
     @model_validator(mode="after")
     def _has_weights(self) -> VariantSpec:
@@ -83,21 +95,37 @@ class CasesSpec(_Strict):
     """
 
     file: str | None = None
+    """Test file, data set folder or hub id."""
     benchmark: str | None = None
+    """NAME or NAME:SUBSET of tuneval list benchmarks."""
     guard: bool = False
+    """Must not get worse; judged for forgetting."""
     exploratory: bool = False
+    """Scored and compared, but no verdict rests on it."""
     name: str | None = None
+    """What the case set is called; the file's own name where it is left out."""
     task: str = "auto"
+    """auto, or a name of tuneval list tasks."""
     columns: Mapping[str, str] = Field(default_factory=dict)
+    """Which column is the input, the reference, the cluster."""
     labels: tuple[str, ...] | Mapping[str, str] | None = None
+    """The label set, or raw value -> label."""
     groups: Texts = ()
+    """Columns (A, or A+B) for subgroups."""
     limit: int | float | None = None
+    """That many cases; a number below 1 is a share."""
     split: str = "test"
+    """Split of a data set folder or hub id."""
     few_shot: int | None = Field(default=None, ge=0)
+    """Examples before every question."""
     few_shot_file: str | None = None
+    """Where the examples come from; never the test file."""
     skip_bad_rows: bool = False
+    """Count and list unreadable rows and go on."""
     template: str | None = None
+    """Prompt with columns in braces: "{text}\\nLabel:"."""
     options: Mapping[str, Any] = Field(default_factory=dict)
+    """Settings of the task."""
 
     @model_validator(mode="after")
     def _has_one_source(self) -> CasesSpec:
@@ -114,20 +142,30 @@ class PromptingSpec(_Strict):
     """
 
     chat_template: Literal["auto", "on", "off"] = "auto"
+    """Use each model's own chat template."""
     trial: Literal["warn", "take", "none"] = "warn"
+    """Look whether the fine-tune was trained on this wording: say so, take the better one, or do not look."""
     thinking: Literal["cut", "keep", "off"] = "cut"
+    """What becomes of blocks such as <think>...</think>."""
     system: str | None = None
+    """System message of chat prompts."""
     few_shot: int = Field(default=0, ge=0)
+    """Examples before every question, for all case sets."""
     selection_seed: int = 0
+    """Seed by which the examples are chosen."""
     allow_lost_questions: bool = False
+    """Ask also where a prompt does not fit and loses its question."""
 
 
 class MetricsSpec(_Strict):
     """Which numbers; ``auto`` takes the task's own list."""
 
     primary: str = "auto"
+    """The metric that decides; auto takes the task's first."""
     also: Literal["auto"] | Texts = "auto"
+    """All metrics to compute; auto takes the task's list."""
     options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    """Metric -> its settings."""
 
     @classmethod
     def of(
@@ -151,8 +189,17 @@ class PerturbationSpec(_Strict):
     ``name``: {name: long, factor: 3}."""
 
     name: str
+    """A name of tuneval list perturbations."""
     level: str | None = None
+    """How strong; each has a usual one."""
     options: Mapping[str, Any] = Field(default_factory=dict)
+    """Settings of its own, such as factor or file."""
+
+
+class _PerturbationKeys(PerturbationSpec):
+    """One way to change the inputs; every further key is a setting of its own."""
+
+    model_config = ConfigDict(extra="allow")
 
 
 def _perturbation(value: Any) -> Any:
@@ -173,30 +220,50 @@ class StatisticsSpec(_Strict):
     """How uncertainty is computed."""
 
     confidence: float = Field(default=0.95, gt=0.5, lt=1)
+    """Of every interval."""
     resamples: int = Field(default=10_000, ge=100)
+    """Draws of the bootstrap and of permutations."""
     resampling_seed: int = 0
+    """Their seed."""
     perturbation_seed: int = 0
+    """Seed of the changed inputs."""
     margin_points: float = Field(default=2.0, gt=0)
+    """Two variants within this many points count as equally good."""
     until_decided: bool = False
+    """Draw cases at random and stop when every pair is decided."""
     decided_margin_points: float | None = Field(default=None, gt=0)
+    """With it: stop also when the difference is surely within this many points."""
 
 
 class BackendSpec(_Strict):
     """What runs the models, and on what."""
 
     kind: str = "hf"
+    """Who runs the models: hf (here) or openai (a server)."""
     base_url: ServerUrl | None = None
+    """Address of the server: http://HOST:PORT/v1."""
     timeout_seconds: PositiveFloat = 120.0
+    """Patience with one answer of a server."""
     give_up_seconds: PositiveFloat = 600.0
+    """Patience with a server that does not answer at all."""
     device: str = "auto"
+    """auto, cpu, mps, cuda, cuda:1, ..."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """Precision of the weights in memory."""
     batch_size: Literal["auto"] | PositiveInt = "auto"
+    """Requests per batch."""
     threads: Literal["auto"] | PositiveInt = "auto"
+    """CPU threads; auto takes 1 for small models."""
     offline: bool = False
+    """Never ask the hub."""
     allow_base_mismatch: bool = False
+    """An adapter may name another base."""
     allow_pickle_weights: bool = False
+    """Load .bin weights too, as data only."""
     tokenizer_from: Literal["auto", "base", "adapter"] = "auto"
+    """Whose tokenizer an adapter uses."""
     quantization: Literal["none", "8bit", "4bit"] = "none"
+    """Load weights in 8 or 4 bits."""
 
 
 class JudgeSpec(_Strict):
@@ -209,15 +276,25 @@ class JudgeSpec(_Strict):
     """
 
     model: str
+    """Folder or hub id of the judge, or the server's name of it."""
     backend: str = "hf"
+    """Who runs the judge: hf or openai."""
     base_url: ServerUrl | None = None
+    """Address of its server."""
     scoring: Literal["auto", "generate", "likelihood"] = "auto"
+    """Read its verdict from what it writes, or from the likelihood of each verdict."""
     template: str | None = None
+    """Another wording of the question to the judge."""
     system: str | None = None
+    """Another system message."""
     max_tokens: PositiveInt = 16
+    """Longest verdict."""
     against: Literal["auto", "baseline", "reference"] = "auto"
+    """What every answer is compared with."""
     difficulty: str | None = None
+    """AlpacaEval's file of instruction difficulties."""
     price: tuple[float, float] | None = None
+    """Of a million prompt and a million completion tokens."""
 
 
 def _judge(value: Any) -> Any:
@@ -233,34 +310,72 @@ FailOn = Literal["worse", "warning", "inconclusive"]
 
 
 class OutputSpec(_Strict):
-    """Where the run goes, what is written beside ``result.json``, and what makes it fail."""
+    """Where the run goes, what is written beside ``result.json``, which experiment trackers it is sent
+    to, and what makes it fail."""
 
     dir: str = "tuneval-runs"
+    """Where run folders go."""
     reports: Texts = ("html",)
-    fail_on: Annotated[tuple[FailOn, ...], BeforeValidator(_one_or_many)] = ()
+    """Kinds of reports beside result.json: html, md, csv, junit."""
+    track: Texts = ()
+    """Experiment trackers that the run is sent to: mlflow, wandb, trackio, tensorboard."""
+    fail_on: Annotated[
+        tuple[FailOn, ...],
+        BeforeValidator(_one_or_many, json_schema_input_type=FailOn | tuple[FailOn, ...]),
+    ] = ()
+    """What beside a failed gate makes a command fail."""
 
 
 class RunSpec(_Strict):
     """A whole run. Every key has a default except ``variants`` and ``cases``."""
 
     name: str | None = None
+    """What the run is called."""
     variants: tuple[VariantSpec, ...] = Field(min_length=1)
+    """The arms of the comparison."""
     baseline: str | None = None
+    """Name of the arm that the others are compared with; left out: the first whole model."""
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
+    """Test files and benchmarks."""
     train_data: str | None = None
+    """Training file: which test cases leaked, what was learnt by heart."""
     validation: str | None = None
+    """File that chooses among the checkpoints of one training."""
     adversarial: Texts = ()
+    """Files of hard cases of your own."""
     ood: Texts = ()
+    """Files of inputs that no label fits."""
     benchmark_data: str | None = None
-    judge: Annotated[JudgeSpec | None, BeforeValidator(_judge)] = None
+    """Folder where benchmarks lie, instead of the hub."""
+    judge: Annotated[
+        JudgeSpec | None, BeforeValidator(_judge, json_schema_input_type=str | JudgeSpec | None)
+    ] = None
+    """Who compares two texts: MODEL, openai:NAME, or the keys below."""
     task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
+    """Task -> settings for all case sets."""
     prompting: PromptingSpec = PromptingSpec()
-    metrics: Annotated[MetricsSpec, BeforeValidator(_metrics)] = MetricsSpec()
-    perturbations: tuple[Annotated[PerturbationSpec, BeforeValidator(_perturbation)], ...] = ()
+    """How a case becomes a prompt."""
+    metrics: Annotated[
+        MetricsSpec,
+        BeforeValidator(_metrics, json_schema_input_type=str | tuple[str, ...] | MetricsSpec),
+    ] = MetricsSpec()
+    """auto, NAME, a list of names (the first decides), or the keys below."""
+    perturbations: tuple[
+        Annotated[
+            PerturbationSpec,
+            BeforeValidator(_perturbation, json_schema_input_type=str | _PerturbationKeys),
+        ],
+        ...,
+    ] = ()
+    """Changed inputs: NAME, NAME:LEVEL, NAME:FILE, or the keys below."""
     statistics: StatisticsSpec = StatisticsSpec()
+    """How uncertainty is computed."""
     backend: BackendSpec = BackendSpec()
+    """What runs the models, and on what."""
     gates: Mapping[str, str] = Field(default_factory=dict)
+    """Conditions that the run is held to: accuracy: ">= 0.90"."""
     output: OutputSpec = OutputSpec()
+    """Where the run goes and what is written."""
 
     @model_validator(mode="after")
     def _gates_can_be_read(self) -> RunSpec:

@@ -13,11 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tuneval.benchmarks import Place
+from tuneval.benchmarks.source import place_of
 from tuneval.data.training_record import checkpoints_below
 from tuneval.engine.hf.weights.adapter import find_base
 from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, MODEL_CONFIG, ModelFolder
 from tuneval.errors import AdapterError, ConfigError, VariantError
 from tuneval.plan.arms import Arm, Flag, Word, arms_of, refuse_twice, served_arms
+from tuneval.plan.guards import unfold
 from tuneval.plan.spec import DATA_SUFFIXES, RunSpec
 from tuneval.plan.variants import SERVED, is_here, look_into
 
@@ -42,7 +45,7 @@ def describe_run(
 
     ``adapters`` and ``full`` are "DIR", "NAME=DIR" or a glob; ``held`` maps the arms that are in
     memory to where they say that they came from; ``benchmarks`` are names, ``guards``
-    files or names of benchmarks; ``cases`` holds the options that all data files share (benchmarks
+    files, names of benchmarks or of suites (``plan/guards.py``); ``cases`` holds the options that all data files share (benchmarks
     take ``limit`` and ``few_shot`` of them, and without files ``options`` and ``template``, too);
     ``said`` all words but BASE as they were typed, for the commands that errors propose (left out: what
     can be told from the rest); ``sections`` the other sections of run.yaml as plain mappings.
@@ -91,11 +94,12 @@ def describe_run(
     ]
     for variant in variants[1:]:
         variant["training_log"] = training_log
+    place = place_of(sections.get("benchmark_data"), offline=bool(backend.get("offline")))
     return RunSpec.from_dict(
         {
             "variants": variants,
             "baseline": "base",
-            "cases": _cases(data, benchmarks, guards, cases or {}),
+            "cases": _cases(data, benchmarks, guards, place, cases or {}),
             **{key: value for key, value in sections.items() if value is not None},
         },
         source="the command",
@@ -116,6 +120,7 @@ def _cases(
     data: Sequence[str],
     benchmarks: Sequence[str],
     guards: Sequence[str],
+    place: Place,
     shared: Mapping[str, Any],
 ) -> list[dict[str, Any]]:
     """Sections for files and benchmarks; a guard is a file where there is one of that name."""
@@ -134,11 +139,19 @@ def _cases(
         *({**of_benchmark, "benchmark": name} for name in benchmarks),
         *({"limit": shared.get("limit"), "file": file, "guard": True} for file in guard_files),
         *(
-            {**of_benchmark, "benchmark": name, "guard": True}
-            for name in guards
-            if name not in guard_files
+            {**of_benchmark, **section, **_lower(of_benchmark, section)}
+            for section in unfold([one for one in guards if one not in guard_files], place)
         ),
     ]
+
+
+def _lower(shared: Mapping[str, Any], section: Mapping[str, Any]) -> dict[str, Any]:
+    """The smaller of the limit of all benchmarks and that of a guard's own suite; a share is the
+    user's word."""
+    limits = [one for one in (shared.get("limit"), section.get("limit")) if one is not None]
+    if not limits or any(isinstance(one, float) for one in limits):
+        return {"limit": shared.get("limit")} if limits else {}
+    return {"limit": min(limits)}
 
 
 def _expand(text: str, flag: Flag) -> list[Word]:

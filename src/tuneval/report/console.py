@@ -93,7 +93,7 @@ def _table(view: View, width: int, room: int) -> list[str]:
     rows = _side_by_side(view, room - 2, width)
     if rows is None:
         rows = _one_below_another(view, room - 2, width)
-    return [*rows, *_footnote(view, has_intervals=any("[" in row for row in rows))]
+    return [*rows, *_footnote(view, width, has_intervals=any("[" in row for row in rows))]
 
 
 def _side_by_side(view: View, room: int, width: int) -> list[str] | None:
@@ -256,14 +256,15 @@ def _difference(view: View, case_set: str, metric: str, pair: tuple[str, str] | 
     return wording.starred(found)
 
 
-def _footnote(view: View, *, has_intervals: bool) -> list[str]:
+def _footnote(view: View, width: int, *, has_intervals: bool) -> list[str]:
     parts = wording.star_legend(view.result.comparisons)
     shown = [s for s in view.result.scores if s.slice == OVERALL and s.interval is not None]
     if has_intervals and shown and shown[0].interval:
         parts.append(f"[{shown[0].interval.confidence:.0%} interval]")
     if any(len(arm.variants) > 1 for arm in view.arms):
         parts.append("+- sd over seeds")
-    return ["; ".join(parts)] if parts else []
+    parts += wording.level_legend(view.result.comparisons)
+    return textwrap.wrap("; ".join(parts), width, break_on_hyphens=False)
 
 
 def _verdict(view: View, width: int, color: bool, most: int) -> list[str]:

@@ -66,12 +66,14 @@ def json_text(text: str) -> str:
 
     A line of JSON Lines then stays one line for every reader, and ``cat`` does no harm.
     """
+    if text.isascii() and "\x7f" not in text:  # most lines, and ten times as fast
+        return text
     return _HIDDEN_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", well_formed(text))
 
 
 def well_formed(text: str) -> str:
     """Replace lone halves of surrogate pairs, which UTF-8 cannot hold, by U+FFFD."""
-    return _SURROGATE.sub("\ufffd", text)
+    return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def display_width(text: str) -> int:

@@ -41,6 +41,14 @@ _TITLES = {
         "Slices that were lost",
         "Every arm against the baseline on each group; a loss counts whatever was won on the rest.",
     ),
+    "guards": (
+        "All guards together",
+        "A small loss on each of several abilities may be shown by none of them and by all together.",
+    ),
+    "refusals": (
+        "Refusals",
+        "Safe prompts that are refused now, and unsafe ones that are answered now.",
+    ),
     "robustness": ("Changed inputs", "The same cases with changed inputs, against the clean ones."),
     "counterfactual": (
         "Swapped words about people",

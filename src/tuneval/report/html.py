@@ -9,7 +9,7 @@ import base64
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from importlib.resources import files
@@ -103,6 +103,19 @@ class ConfusionBlock:
     most: int = MOST_CONFUSIONS
 
 
+Message = tuple[str, str]
+"""Sign and sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class WarningGroup:
+    """Warnings of one check that the first screen has no room for, and the arms they are about."""
+
+    title: str
+    about: str
+    sentences: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Standing:
     """One arm in the list of many: its score, what was said of it, its place among the tuned ones."""
@@ -138,12 +151,29 @@ class Page:
         self.css: Mapping[str, str] = css_classes(self.view.arms)
 
     @cached_property
-    def messages(self) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-        """What the first screen says, and what stands folded below it."""
+    def messages(self) -> tuple[list[Message], list[WarningGroup], list[Message]]:
+        """What the first screen says, the warnings that it has no room for by kind, and the rest."""
         found = self.view.messages()
         shown = chosen([sign for sign, _ in found], [1] * len(found), MOST_MESSAGES)
-        return [found[at] for at in shown], [
-            one for at, one in enumerate(found) if at not in set(shown)
+        more = [one for at, one in enumerate(found) if at not in set(shown)]
+        warned = [sentence for sign, sentence in more if sign == wording.SIGNS["warning"]]
+        return (
+            [found[at] for at in shown],
+            self._grouped(warned),
+            [one for one in more if one[0] != wording.SIGNS["warning"]],
+        )
+
+    def _grouped(self, sentences: Sequence[str]) -> list[WarningGroup]:
+        groups: dict[str, list[str]] = {}
+        about: dict[str, list[str]] = {}
+        for sentence in sentences:
+            sources = [one for one in self.result.findings if sentence.endswith(one.sentence)]
+            kind = findings.title(sources[0].kind) if sources else "Other warnings"
+            groups.setdefault(kind, []).append(sentence)
+            about.setdefault(kind, []).extend(one.variant for one in sources if one.variant)
+        return [
+            WarningGroup(kind, ", ".join(dict.fromkeys(about[kind])), tuple(own))
+            for kind, own in groups.items()
         ]
 
     @property

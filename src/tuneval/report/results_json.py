@@ -1,4 +1,4 @@
-"""``result.json``: a RunResult as strict JSON and back, exactly. The only file that is read again."""
+"""The whole result as strict JSON (``result.json``), the one file from which all else is made again."""
 
 from __future__ import annotations
 
@@ -12,12 +12,19 @@ from pathlib import Path
 from typing import Any, cast
 
 from tuneval.errors import DataError, gather
-from tuneval.report.escape import json_text, well_formed
-from tuneval.types import SCHEMA_VERSION, Case, Message, RunResult
+from tuneval.report.escape import json_text
+from tuneval.types import SCHEMA_VERSION, Case, Message, Prediction, RunResult
 
 # Fields typed ``object``: what they hold is not known to the reader, so undefined numbers carry a tag.
 _OPEN_FIELDS = {(Case, "inputs"), (RunResult, "spec")}
 _TAG = "$float"
+
+_MANY = {Case, Prediction}
+"""Records of which there are thousands."""
+_ALWAYS = object()
+"""Equal to no value: a field without a default is written whatever it is."""
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def render(result: RunResult) -> str:
@@ -25,7 +32,8 @@ def render(result: RunResult) -> str:
 
     Order is that of the fields and mappings, not alphabetical: label probabilities stand in the
     task's order, by which ties are broken. Undefined numbers are the texts "NaN", "Infinity" and
-    "-Infinity", since JSON has none.
+    "-Infinity", since JSON has none. A case or prediction leaves out what it has not: there are
+    thousands of them, and reading fills in what a field is where nothing is said.
     """
     return "".join(_lines(_plain(result)))
 
@@ -94,10 +102,8 @@ def _check_version(plain: object, source: str) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """Records to dicts, tuples to lists, undefined numbers to text."""
-    if isinstance(value, str):
-        return well_formed(value)
-    if value is None or isinstance(value, (bool, int)):
+    """Records to dicts, tuples to lists, undefined numbers to text. Texts are mended by ``_dump``."""
+    if value is None or isinstance(value, (str, bool, int)):
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else _name(value)
@@ -105,29 +111,44 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     writers = _writers(cast("Hashable", type(value)))
     if writers is not None:
-        return {name: write(getattr(value, name)) for name, write in writers}
+        return {
+            name: write(item)
+            for name, write, absent in writers
+            if (item := getattr(value, name)) is not absent and item != absent
+        }
     if isinstance(value, Mapping):
-        return {well_formed(str(key)): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     return _scalar(value)
 
 
 @cache
-def _writers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any]], ...] | None:
-    """Fields of a record and how each is written; None for what is no record."""
+def _writers(kind: Any) -> tuple[tuple[str, Callable[[Any], Any], Any], ...] | None:
+    """Fields of a record, how each is written, and at which value not; None for what is no record."""
     if not dataclasses.is_dataclass(kind):
         return None
     return tuple(
-        (field.name, _open if (kind, field.name) in _OPEN_FIELDS else _plain)
+        (
+            field.name,
+            _open if (kind, field.name) in _OPEN_FIELDS else _plain,
+            _absent(field) if kind in _MANY else _ALWAYS,
+        )
         for field in dataclasses.fields(kind)
         if field.compare
     )
+
+
+def _absent(field: dataclasses.Field[Any]) -> Any:
+    """What a field is where nothing is said."""
+    if field.default is not dataclasses.MISSING:
+        return field.default
+    return _ALWAYS if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _open(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return {_TAG: _name(value)}
     if isinstance(value, Mapping):
-        return {well_formed(str(key)): _open(item) for key, item in value.items()}
+        return {str(key): _open(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_open(item) for item in value]
     return _plain(value)
@@ -137,7 +158,7 @@ def _scalar(value: Any) -> Any:
     """Numpy scalars as numbers; anything else that strayed into a case (dates, paths) as text."""
     if hasattr(value, "item"):
         return _plain(value.item())
-    return well_formed(str(value))
+    return str(value)
 
 
 def _name(value: float) -> str:
@@ -187,4 +208,4 @@ def _listing(name: str, value: Any) -> str:
 
 
 def _dump(value: Any) -> str:
-    return json_text(json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")))
+    return json_text(_ENCODER.encode(value))

@@ -115,6 +115,13 @@ def star_legend(comparisons: Iterable[Comparison]) -> list[str]:
     return legend
 
 
+def level_legend(comparisons: Iterable[Comparison]) -> list[str]:
+    """What the level of a verdict's intervals means, where several hold at once."""
+    levels = [one.details.get("shared_confidence") for one in comparisons]
+    known = [one for one in levels if one is not None]
+    return [f"{100 * max(known):.3g}% CI: 95% for all verdicts at once"] if known else []
+
+
 def is_holm(comparison: Comparison) -> bool:
     """Was it corrected by Holm, so that it may be claimed, or does it only suggest?"""
     return bool(comparison.details.get("holm", comparison.details.get("confirmatory", 1.0)))

@@ -10,19 +10,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import isfinite
 
+from tuneval.comparison.beyond.kept import kept_share
 from tuneval.comparison.beyond.overfitting import FEWEST_EVALUATIONS
 from tuneval.comparison.decision.forgetting import Forgot, forgetting
 from tuneval.comparison.wording import gain, scale
 from tuneval.plan.gates import (
     CLEAN,
     GAP,
+    RATIO,
     SLICE,
     Condition,
+    changes_named,
+    changes_of,
     parse_conditions,
     refuse_unknown,
 )
 from tuneval.report import wording
 from tuneval.report.view import OVERALL, Arm, View
+from tuneval.runs.twins import both_sides, is_mean
 from tuneval.types import CaseSet, Finding, Gate, GateOutcome, RunResult, Verdict
 
 HOLDS, FAILS, CANNOT_TELL = 0, 1, 4
@@ -125,6 +130,8 @@ class _Held:
         for cases in self._case_sets(condition):
             if condition.subject == GAP:
                 amounts += self._gaps(condition, cases)
+            elif condition.subject.endswith(RATIO):
+                amounts += self._ratios(condition, cases)
             else:
                 amounts += [self._amount(condition, cases, arm) for arm in self._arms(condition)]
         yield from (_decide(condition, amount) for amount in amounts)
@@ -221,6 +228,8 @@ class _Held:
             return [one for one in decisive if one.name in scored or _count(one, part)]
         if condition.subject == GAP:
             return decisive
+        if condition.subject.endswith(RATIO):
+            return [one for one in decisive if changes_named(condition.subject, changes_of([one]))]
         return [cases for cases in decisive if condition.subject in self.view.metrics(cases.name)]
 
     @property
@@ -290,6 +299,23 @@ class _Held:
                 yield _Amount(
                     what, g.value, g.low, g.high, found.n_cases, g.scale.digits, g.scale.noun
                 )
+
+    def _ratios(self, condition: Condition, cases: CaseSet) -> Iterator[_Amount]:
+        """The share of its clean score that each arm keeps under each kind of change."""
+        metric = self.view.primary(cases.name)
+        for kind in changes_named(condition.subject, changes_of([cases])):
+            for arm in self._arms(condition):
+                what = f"{arm.name}: the share of its clean {wording.metric_title(metric)} kept under {kind}"
+                scored = self.view.score(cases.name, metric, arm)
+                pair = both_sides(self.view.result, cases, arm, kind)
+                ends, n = (_NAN,) * 3, pair.clean.shape[1]
+                if n and scored is not None and is_mean(self.view.result, cases, arm, scored.value):
+                    less, more = pair.clean, pair.changed
+                    if not scored.higher_is_better:
+                        less, more = more, less
+                    ends = kept_share(less, more, pair.codes)
+                value, low, high = (100 * end for end in ends)
+                yield _Amount(what, value, low, high, n, 1, "%", is_share=True)
 
 
 _NAN = float("nan")

@@ -16,7 +16,7 @@ from tuneval.report.view import View
 from tuneval.runs.shelf import folders
 from tuneval.types import CaseSet, RunResult, Score
 
-CHART_WIDTH = 28
+WIDEST_CHART, NARROWEST_CHART = 60, 10
 NAME_WIDTH = 24
 
 
@@ -62,29 +62,31 @@ def history(
     return points
 
 
-def lines(points: Sequence[Point]) -> Iterator[str]:
+def lines(points: Sequence[Point], *, columns: int = 80) -> Iterator[str]:
     """The table; beside each number, where its interval lies between the lowest and the highest."""
     first = points[0].score
-    shown = [end for point in points for end in _ends(point.score) if isfinite(end)] or [0.0]
+    shown = [end for point in points for end in ends_of(point.score) if isfinite(end)] or [0.0]
     low, high = min(shown), max(shown)
     width = max(display_width(point.arm) for point in points)
+    left = " " * (2 + min(width, NAME_WIDTH) + 2 + 22 + 1)
+    room = min(WIDEST_CHART, max(NARROWEST_CHART, columns - len(left) - 2))
     yield f"{wording.metric_title(first.metric)} on {first.case_set}"
     run = ""
     for point in points:
         if point.run != run:
             run = point.run
-            note = "" if point.is_same_data else "  (other cases than before)"
-            yield f"{point.created}  {run}{note}"
+            yield f"{point.created}  {run}"
+            if not point.is_same_data:
+                yield "  (other cases than before)"
         score = point.score
         bounds = wording.interval(score.interval, score.unit)
         value = wording.number(score.value, score.unit)
         text = f"{value} ({bounds})" if bounds else value
         arm = fit(point.arm, NAME_WIDTH)
         arm += " " * (min(width, NAME_WIDTH) - display_width(arm))
-        yield f"  {arm}  {text:<22} |{_bar(score, low, high)}|"
+        yield f"  {arm}  {text:<22} |{_bar(score, low, high, room)}|"
     ends = [wording.number(end, first.unit) for end in (low, high)]
-    left = " " * (2 + min(width, NAME_WIDTH) + 2 + 22 + 1)
-    yield f"{left}{ends[0]}{ends[1]:>{CHART_WIDTH + 2 - len(ends[0])}}"
+    yield f"{left}{ends[0]}{ends[1]:>{room + 2 - len(ends[0])}}"
 
 
 def _points(
@@ -111,20 +113,21 @@ def _nothing(results: Sequence[RunResult], case_set: str, metric: str, arms: Seq
     return f"--arm: {unknown(missing, sorted(known))}." if missing else "No run has that score."
 
 
-def _ends(score: Score) -> tuple[float, float, float]:
+def ends_of(score: Score) -> tuple[float, float, float]:
+    """Low end, value and high end; three times the value where there is no interval."""
     if score.interval is None:
         return (score.value,) * 3
     return score.interval.low, score.value, score.interval.high
 
 
-def _bar(score: Score, low: float, high: float) -> str:
+def _bar(score: Score, low: float, high: float, room: int) -> str:
     """ "-" over the interval, "o" at the value."""
     if not isfinite(score.value):
-        return " " * CHART_WIDTH
+        return " " * room
     places = [
-        round((end - low) / (high - low) * (CHART_WIDTH - 1)) if high > low else 0
-        for end in _ends(score)
+        round((end - low) / (high - low) * (room - 1)) if high > low else 0
+        for end in ends_of(score)
     ]
-    cells = ["-" if places[0] <= n <= places[2] else " " for n in range(CHART_WIDTH)]
+    cells = ["-" if places[0] <= n <= places[2] else " " for n in range(room)]
     cells[places[1]] = "o"
     return "".join(cells)

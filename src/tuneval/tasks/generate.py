@@ -83,15 +83,23 @@ class Generate:
         return (Request(f"{case.id}#0", case.id, prompt, decoding=self.decoding, texts=texts),)
 
     def read(self, case: Case, responses: Sequence[Response]) -> Prediction:
-        """Take the first completion as the text; an empty one is an empty text, not a problem."""
+        """Read every completion; an empty one is an empty text, not a problem.
+
+        The first that could be read is the text, and with several ``texts`` holds them all.
+        """
         (response,) = responses
         if problem_of(responses) is not None:
             return Prediction(case.id, problem=response.problem, is_truncated=response.is_truncated)
         completions = response.completions
-        said = without_thinking(completions[0].text, case.references, mode=self.thinking)
+        every = [
+            without_thinking(one.text, case.references, mode=self.thinking) for one in completions
+        ]
+        said = next((one for one in every if one.thinking != "open"), every[0])
+        texts = [self._read_text(one.text) if one.thinking != "open" else None for one in every]
         return Prediction(
             case.id,
             text=self._read_text(said.text) if said.thinking != "open" else None,
+            texts=tuple(texts) if len(texts) > 1 else (),
             thinking=said.thinking,
             problem=INSIDE if said.thinking == "open" else None,
             completions=tuple(one.text for one in completions),

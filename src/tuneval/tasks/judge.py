@@ -1,4 +1,6 @@
-"""Two answers to one question, compared by a judge in both orders: a second lap of the same line."""
+"""Two answers to one question, compared by a judge in both orders.
+
+A second lap of the same line."""
 
 from __future__ import annotations
 

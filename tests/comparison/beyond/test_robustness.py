@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from comparison.decision.made import brittle
 from comparison.fakes import Accuracy, MacroF1, Perplexity, f1_rows, measured
 from tuneval.comparison import Settings, judge_robustness
 from tuneval.comparison.beyond.robustness import support
@@ -105,3 +108,29 @@ def test_tiny(n):
     assert result.n_cases == n
     if n < 2:
         assert support(result) == "unclear"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (
+            -0.12,
+            -0.02,
+            "lora is brittle: accuracy falls from 95.3 to 77.6 under long (81% of clean). "
+            "Add long examples to the training data.",
+        ),
+        (0.01, 0.05, "lora keeps 81% of its clean accuracy under long."),
+        (
+            -0.01,
+            0.01,
+            "81% of clean accuracy under long: too few examples (400) to say whether that is "
+            "below 90%.",
+        ),
+    ],
+)
+def test_table_9_3(low, high, text):
+    from tuneval.comparison.beyond.robustness import robustness_sentence
+
+    finding = brittle(high=high)
+    finding = replace(finding, details={**finding.details, "kept_low": low})
+    assert robustness_sentence(finding, "accuracy") == text

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from comparison.fakes import Accuracy, measured
+from comparison.fakes import Accuracy, from_table, measured
 from tuneval.comparison import Settings, adjust, compare
-from tuneval.comparison.estimate import power
+from tuneval.comparison.estimate import exact, power
 from tuneval.comparison.estimate.multiplicity import FAMILIES
-from tuneval.comparison.wording import cases_text, scale
+from tuneval.comparison.wording import cases_text, gain, scale
 
 PAGE = Path(__file__).parents[3] / "docs" / "statistics.md"
 
@@ -93,3 +93,41 @@ def test_no_absurd_number_of_cases_is_asked_for(n_cases, text):
 )
 def test_what_rounds_to_zero_is_no_zero(unit, value, text):
     assert scale(unit).amount(value) == text
+
+
+def pair_of(better, worse, name="lora", claims=3, n=400):
+    x, y = from_table(better, worse, n - better - worse, 0)
+    settings = Settings(difference_claims=claims)
+    return compare(measured(x), measured(y, name), Accuracy(), settings, case_set="t")
+
+
+def test_the_interval_of_a_verdict_holds_for_all_claims_at_once():
+    found = pair_of(60, 20)
+    alone = pair_of(60, 20, claims=1)
+    assert found.interval == alone.interval
+    assert "shared_low" not in alone.details
+    wanted = exact.agresti_min(60, 20, 400).interval(1 - 0.05 / 3)
+    assert found.details["shared_confidence"] == pytest.approx(1 - 0.05 / 3)
+    assert (found.details["shared_low"], found.details["shared_high"]) == pytest.approx(
+        wanted, abs=0.02
+    )
+    assert found.details["shared_low"] <= wanted[0]
+    assert gain(found).level_text == "98.3%"
+
+
+@pytest.mark.parametrize(
+    ("counts", "holds_zero"),
+    [
+        pytest.param([(60, 20), (55, 30), (45, 26)], [False, False, False], id="all rejected"),
+        pytest.param([(60, 20), (45, 28), (40, 36)], [False, True, True], id="one rejected"),
+        pytest.param([(48, 30), (45, 30), (40, 36)], [True, True, True], id="none rejected"),
+    ],
+)
+def test_holm_and_the_interval_of_the_verdict_agree_about_zero(counts, holds_zero):
+    """Enough alone (p=.025) is enough as the last of three, and not beside one that proves nothing."""
+    found = adjust([pair_of(*one, name=f"lora-{n}") for n, one in enumerate(counts)])
+    for one, is_held in zip(found, holds_zero, strict=True):
+        low, high = one.details["shared_low"], one.details["shared_high"]
+        assert (one.p_adjusted >= 0.05) is is_held
+        assert (low < 0 < high) is is_held
+        assert is_held or low >= 0

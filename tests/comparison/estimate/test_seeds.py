@@ -36,7 +36,7 @@ def test_two_way_by_hand(values):
     v_case = columns.var(ddof=1) / n
     v_rest = (residual**2).sum() / ((n_seeds - 1) * (n - 1) * n_seeds * n)
     v = max(v_seed + v_case - v_rest, v_seed, v_case)
-    df = v**2 / (v_seed**2 / (n_seeds - 1) + v_case**2 / (n - 1))
+    df = v / (v_seed / (n_seeds - 1) + max(v - v_seed, 0) / (n - 1))
     found = two_way(values)
     assert found.estimate.value == pytest.approx(grand)
     assert found.estimate.standard_error**2 == pytest.approx(v)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import chdtrc, chdtri
 
 from tuneval.comparison.estimate import exact, independent, power
 from tuneval.comparison.estimate import mean as means
@@ -31,6 +32,9 @@ FEWEST_TO_SHOW = 10
 SHUFFLES_FEWER = 2_000
 """Shuffling within clusters sorts every case anew each time, and a group against the rest is one of
 many: fewer draws must do."""
+
+SHARES = 200
+"""Shares of chance in the spread between groups over which shrunken values are averaged."""
 
 Bools = NDArray[np.bool_]
 Values = Sequence[Any] | NDArray[Any]
@@ -220,8 +224,7 @@ def largest_gap(
     -------
     gap, low, high : float
         ``gap`` is the range of the values shrunken towards their mean, each by the share
-        of its spread that is chance (empirical Bayes; spread between groups by DerSimonian-Laird):
-        a gap is printed only where it was found to be large. The interval holds for all pairs of
+        of its spread that is chance (``_shrunken``). The interval holds for all pairs of
         groups at once (Tukey's studentized range, for unequal errors by simulation), so it holds
         for the pair that was sought out. A group without any spread
         of its own is given the others' mean error; without any error at all the range as it was
@@ -229,17 +232,13 @@ def largest_gap(
 
     References
     ----------
-    DerSimonian & Laird (1986); Tukey (1953), The problem of multiple comparisons.
+    Tukey (1953), The problem of multiple comparisons.
     """
     nan = float("nan")
     if not np.all(np.isfinite(errors)) or not np.any(errors > 0):
         return float(values.max() - values.min()), nan, nan
     errors = np.where(errors > 0, errors, errors[errors > 0].mean())
-    weights = 1 / errors**2
-    mean = float(weights @ values / weights.sum())
-    excess = float(weights @ (values - mean) ** 2) - (values.size - 1)
-    between = max(0.0, excess / (weights.sum() - (weights**2).sum() / weights.sum()))
-    shrunken = mean + (values - mean) * between / (between + errors**2)
+    shrunken = _shrunken(values, errors**2)
     first, second = np.triu_indices(values.size, 1)
     spread = np.hypot(errors[first], errors[second])
     rng = again.generator(0, "groups", "largest gap")
@@ -249,6 +248,36 @@ def largest_gap(
     seen = np.abs(values[first] - values[second])
     low, high = max(0.0, float((seen - half).max())), float((seen + half).max())
     return float(np.clip(shrunken.max() - shrunken.min(), low, high)), low, high
+
+
+def _shrunken(values: Floats, variances: Floats) -> Floats:
+    """Expected true values of groups, given what was seen and that it was found by a test.
+
+    A gap is printed only where it was found to be large, so the likelihood of the spread between
+    groups is that of groups which such a test (chi-square of 5%) singles out. Before the
+    data were seen the share of chance in the spread may be anything from 0 to 1, small shares being
+    likelier (density 1/sqrt(share): large gaps of many cases are left nearly alone); the shrunken
+    values are averaged over what is likely after.
+
+    References
+    ----------
+    Zoellner & Pritchard (2007), Overcoming the winner's curse (likelihood given selection);
+    Strawderman (1971), Proper Bayes minimax estimators of the multivariate normal mean.
+    """
+    freedom, weights = values.size - 1, 1 / variances
+    usual = freedom * weights.sum() / (weights.sum() ** 2 - (weights**2).sum())
+    chance = (np.arange(SHARES) + 0.5) / SHARES
+    within_each = usual * (1 / chance[:, None] - 1) + variances
+    inverse = 1 / within_each
+    mean = (inverse @ values / inverse.sum(axis=1))[:, None]
+    spread = (inverse * (values - mean) ** 2).sum(axis=1)
+    likely = -(np.log(within_each).sum(axis=1) + np.log(inverse.sum(axis=1)) + spread) / 2
+    seen = weights @ (values - weights @ values / weights.sum()) ** 2
+    if seen > (found := float(chdtri(freedom, ALPHA))):
+        likely -= np.log(chdtrc(freedom, found * chance))
+    share = np.exp(likely - likely.max()) / np.sqrt(chance)
+    each = mean + (values - mean) * (1 - variances * inverse)
+    return np.asarray(share @ each / share.sum())
 
 
 def _own(

@@ -55,8 +55,8 @@ def is_overfitted(losses: NDArray[np.float64], alpha: float = 0.05) -> bool:
     A flat curve raises the alarm in at most a share ``alpha`` of all runs: the rise is held against
     what flat curves of as many evaluations show (``_critical``). From 8 evaluations on, the rise is
     that of the last two, averaged, above the minimum of the running median of 3, in units of the
-    noise, which is estimated from second differences around and after the minimum (the steep start
-    of a curve is not noise); it must be 2% at least. With 3 to 7 evaluations a curve cannot tell its
+    noise: the root mean square of the second differences around and after the minimum (the steep
+    start of a curve is not noise) but the largest; it must be 2% at least. With 3 to 7 evaluations a curve cannot tell its
     own noise from a rise: noise of 4% is assumed, and the end must be 5% above a minimum that is
     not last. Fewer than 3: never.
     """
@@ -81,8 +81,10 @@ def _rise(curves: NDArray[np.float64]) -> tuple[NDArray[np.float64], ...]:
     for place in np.unique(at):
         width = max(FEWEST_FOR_NOISE, n - int(place) + 1) - 2
         chosen = at == place
-        noise[chosen] = np.median(bends[chosen, -width:], axis=1)
-    return curves[:, -2:].mean(axis=1) - bottom, noise / (0.6745 * np.sqrt(6)), bottom
+        # Without the largest: where a curve turns it bends, and that is no noise.
+        kept = np.sort(bends[chosen, -width:], axis=1)[:, :-1]
+        noise[chosen] = np.sqrt(np.mean(kept**2, axis=1))
+    return curves[:, -2:].mean(axis=1) - bottom, noise / np.sqrt(6), bottom
 
 
 @lru_cache(maxsize=64)

@@ -26,13 +26,14 @@ def forgetting(comparison: Comparison, bench: str, metric: str = "") -> tuple[Fo
     """
     g, s = gain(comparison), scale(comparison.unit)
     name = metric or comparison.metric
-    n, interval = comparison.n_cases, comparison.interval
-    if interval is None or isnan(g.value) or not g.has_interval:
+    n = comparison.n_cases
+    if isnan(g.value) or not g.has_interval:
         why = comparison.note or "undefined"
         return "unclear", f"The data cannot tell whether {name} on {bench} was kept: {why}."
+    low, high = (g.low, g.high) if comparison.higher_is_better else (-g.high, -g.low)
     span = (
         f"{s.signed(comparison.difference)}{s.noun} "
-        f"(95% CI {s.signed(interval.low)} to {s.signed(interval.high)}, n={n})"
+        f"({g.level_text} CI {g.scale.signed(low)} to {g.scale.signed(high)}, n={n})"
     )
     limit = _most_forgotten(comparison)
     unclear = f"The data cannot tell whether {name} on {bench} was kept: {span}."

@@ -170,7 +170,7 @@ def _gap_without_points(comparison: Comparison, g: Gain, adapter: str) -> GapRea
     side = "ahead of" if g.value < 0 else "behind"
     text = (
         f"{adapter} is {side} full fine-tuning by {s.plain(abs(g.value))}{s.noun} "
-        f"(95% CI of the gap {s.signed(g.low)} to {s.signed(g.high)}, n={comparison.n_cases})."
+        f"({g.level_text} CI of the gap {s.signed(g.low)} to {s.signed(g.high)}, n={comparison.n_cases})."
     )
     return GapReading(grade, "proved", text)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from math import isfinite, isnan
+from math import isfinite, isnan, sqrt
 
 from tuneval.comparison.decision.alike import alike
 from tuneval.comparison.decision.circumstances import Circumstances
@@ -145,8 +145,7 @@ def base_to_tuned(
         if not is_tuning:
             what = f"{right} is better than {left} in {metric} by {_amount(comparison, g)}"
         return outcome, (
-            f"{what} ({_level(comparison)} CI {span}, n={_n_text(comparison)})."
-            f"{_whatever(comparison, g)}"
+            f"{what} ({g.level_text} CI {span}, n={_n_text(comparison)}).{_whatever(comparison, g)}"
         )
     if outcome == "worse":
         if not is_tuning:
@@ -212,11 +211,6 @@ def _n_text(comparison: Comparison) -> str:
     return n if n_clusters >= comparison.n_cases else f"{n}, {n_clusters:.0f} independent"
 
 
-def _level(comparison: Comparison) -> str:
-    interval = comparison.interval
-    return f"{100 * interval.confidence:.3g}%" if interval else "95%"
-
-
 def _whatever(comparison: Comparison, g: Gain) -> str:
     """What is left of a difference if every unread answer spoke against it."""
     if not unread_sentences(comparison) or not stands_whatever_was_unread(comparison):
@@ -234,6 +228,9 @@ def _how_many(comparison: Comparison, g: Gain) -> str:
     n_clusters = comparison.details.get("n_clusters", comparison.n_cases)
     n = f"{n_clusters:.0f} independent" if n_clusters < comparison.n_cases else comparison.n_cases
     text = f" {n} examples detect {s.plain(g.detectable)} in 80 of 100 test sets"
+    share = comparison.details.get("draw_share", 0.0)
+    if s.plain(least := g.detectable * sqrt(1 - share)) != s.plain(g.detectable):
+        text += f" ({s.plain(least)} with ever more completions of each)"
     needed = comparison.details.get("cases_needed")
     if needed is not None and comparison.n_cases < FEWEST_CASES:
         needed = max(needed, FEWEST_CASES)

@@ -7,11 +7,11 @@ still change is what these bounds know. Not for: scores without a range (mean.py
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import exp, pi, sqrt
+from math import exp, isfinite, pi, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv, ndtr
+from scipy.special import betaincinv, ndtr, ndtri
 
 from tuneval.types import Unit
 
@@ -98,8 +98,9 @@ def upper(sums: Floats, sizes: Floats, most: float, alpha: float) -> float:
     a bounded random variable, arXiv:1905.06208; Lugannani & Rice (1980).
     """
     size = float(np.mean(sizes))
-    units = np.stack([np.append(sums, size * most), np.append(sizes, size)], axis=1)
-    kinds, counts = np.unique(units, axis=0, return_counts=True)
+    units = np.append(sums, size * most) + 1j * np.append(sizes, size)  # pairs that sort fast
+    distinct, counts = np.unique(units, return_counts=True)
+    kinds = np.stack([distinct.real, distinct.imag], axis=1)
     values = kinds[:, 0] / kinds[:, 1]
     low, high = float(values.min()), float(values.max())
     if high - low <= 1e-12 * max(1.0, abs(most)):
@@ -108,14 +109,47 @@ def upper(sums: Floats, sizes: Floats, most: float, alpha: float) -> float:
         above = counts[values == high].sum()
         share = float(betaincinv(above, counts.sum() - above, 1 - alpha))
         return float(low + share * (high - low))
+    total = float(counts @ kinds[:, 1])
+    centre = float(counts @ kinds[:, 0]) / total
+    spread = sqrt(float(counts @ (kinds[:, 0] - centre * kinds[:, 1]) ** 2)) / total
+    wanted = float(ndtri(1 - alpha))
+
+    def excess(bound: float) -> float:
+        return float(ndtri(_at_most_zero(kinds[:, 0] - bound * kinds[:, 1], counts))) - wanted
+
+    start = centre + wanted * spread, spread
+    return _root(excess, (low, high), start, 1e-10 * max(1.0, abs(most)))
+
+
+def _root(
+    excess: Callable[[float], float],
+    bracket: tuple[float, float],
+    start: tuple[float, float],
+    precision: float,
+) -> float:
+    """Where a growing function is 0: secant steps kept inside a bracket.
+
+    ``start``: a first guess, and how far the root is from it for each unit of the function. In
+    normal deviates the function is nearly a straight line, so that a few steps do.
+    """
+    low, high = bracket
+    at, per_unit = start
+    before: tuple[float, float] | None = None
+    if not low < at < high:
+        at = (low + high) / 2
     for _ in range(STEPS):
-        middle = (low + high) / 2
-        if _at_most_zero(kinds[:, 0] - middle * kinds[:, 1], counts) < 1 - alpha:
-            low = middle
-        else:
-            high = middle
-        if high - low < 1e-10 * max(1.0, abs(most)):
-            break
+        value = excess(at)
+        if value == 0:
+            return at
+        low, high = (at, high) if value < 0 else (low, at)
+        if before is not None and isfinite(change := value - before[1]) and change:
+            per_unit = (at - before[0]) / change
+        following = at - value * per_unit
+        if not low < following < high:
+            following = (low + high) / 2
+        if abs(following - at) < precision:
+            return following
+        before, at = (at, value), following
     return high
 
 

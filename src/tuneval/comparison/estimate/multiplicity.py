@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuneval.comparison.estimate import power
+from tuneval.comparison.estimate.paired import as_tested
 from tuneval.types import Comparison
 
 ALPHA = 0.05
@@ -112,7 +113,8 @@ def adjust(
         ``confirmatory``, ``exploratory``, ``ranking``, each in the given order, with
         ``details["confirmatory"]`` 1 or 0, ``details["holm"]`` 1 where Holm corrected, and for the
         first and last ``details["level"]``, at which ``detectable_difference`` and
-        ``cases_needed`` are meant: the hardest that Holm asks of one of the family.
+        ``cases_needed`` are meant: the hardest that Holm asks of one of the family. The interval that
+        holds for all claims at once ends at 0 or holds it as Holm decides.
     """
     return (
         *_adjusted(confirmatory, holm, {"confirmatory": 1.0, "holm": 1.0}),
@@ -134,7 +136,28 @@ def _adjusted(
     for i, comparison in enumerate(comparisons):
         p_adjusted = float(adjusted[i]) if i in adjusted else None
         one = replace(comparison, p_adjusted=p_adjusted, details={**comparison.details, **flags})
-        yield at_level(one, level) if flags["holm"] else one
+        yield at_level(as_decided(one), level) if flags["holm"] else one
+
+
+def as_decided(comparison: Comparison) -> Comparison:
+    """The interval that holds for all claims at once, agreeing with Holm's decision about 0.
+
+    Bonferroni's intervals hold together; Holm rejects some hypotheses that they do not. Such an
+    interval ends at 0 instead of crossing it, which costs no coverage: the end stays inside, and
+    where 0 is the truth it is still held.
+
+    References
+    ----------
+    Strassburger & Bretz (2008), Compatible simultaneous lower confidence bounds for the Holm
+    procedure; Guilbaud (2008), Simultaneous confidence regions corresponding to Holm's step-down
+    procedure.
+    """
+    details, p = comparison.details, comparison.p_adjusted
+    if "shared_low" not in details:
+        return comparison
+    ends = details["shared_low"], details["shared_high"]
+    low, high = as_tested(ends, p, ALPHA, comparison.difference)
+    return replace(comparison, details={**details, "shared_low": low, "shared_high": high})
 
 
 def at_level(comparison: Comparison, level: float) -> Comparison:

@@ -150,12 +150,15 @@ def to_comparison(
         confidence = settings.confidence
         one_sided = found.one_sided or found.bounds
         narrow = one_sided(settings.bound_confidence)
-        wide = bounded.hull(found.bounds(confidence), one_sided(2 * confidence - 1))
-        low, high = _as_tested(narrow, found.p_value, 1 - settings.bound_confidence, difference)
+        low, high = as_tested(narrow, found.p_value, 1 - settings.bound_confidence, difference)
         details["interval90_low"], details["interval90_high"] = low, high
         details["bound_confidence"] = settings.bound_confidence
-        ends = _as_tested(wide, found.p_value, 1 - confidence, difference)
+        ends = as_tested(_two_sided(found, confidence), found.p_value, 1 - confidence, difference)
         interval = Interval(*ends, confidence, found.method)
+        if settings.difference_claims > 1:
+            shared = settings.shared_confidence
+            details["shared_low"], details["shared_high"] = _two_sided(found, shared)
+            details["shared_confidence"] = shared
     margin = margin_of(metric.unit, settings)
     if margin is not None:
         details["margin"] = margin
@@ -179,7 +182,15 @@ def to_comparison(
     )
 
 
-def _as_tested(
+def _two_sided(found: Finding, confidence: float) -> tuple[float, float]:
+    """The interval, never narrower than the one-sided bounds of closeness at its ends' level."""
+    assert found.bounds is not None
+    if found.one_sided is None:
+        return found.bounds(confidence)
+    return bounded.hull(found.bounds(confidence), found.one_sided(2 * confidence - 1))
+
+
+def as_tested(
     bounds: tuple[float, float], p_value: float | None, alpha: float, difference: float
 ) -> tuple[float, float]:
     """The interval with 0 inside where the test does not reject it, and outside where it does.

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from tuneval.comparison.estimate.exact import TIE
+from tuneval.comparison.estimate.mean import estimate_mean
 
 Floats = NDArray[np.float64]
 Totals = Callable[[Floats], Floats]
@@ -180,8 +181,14 @@ class Resampled:
         return float(np.mean(~np.isfinite(self.draws)))
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """BCa interval."""
-        return bca(self.value, self.draws, self.left_out, confidence)
+        """BCa interval, never narrower than that of Student's t over the pseudo-values.
+
+        Draws of few units scatter less than the units do, and know nothing of the degrees of freedom:
+        BCa alone covers 83 to 89% for a perplexity of 6 clusters or 30 cases (docs/statistics.md).
+        """
+        low, high = bca(self.value, self.draws, self.left_out, confidence)
+        linear = estimate_mean(self.pseudo_values).interval(confidence)
+        return float(np.fmin(low, linear[0])), float(np.fmax(high, linear[1]))
 
 
 def resample(units: Floats, statistic: Totals, n_draws: int, rng: np.random.Generator) -> Resampled:

@@ -83,7 +83,10 @@ def two_way(
     -----
     V_seed = sum over sides of var(seed means)/S, V_case = CR1 variance of the mean of the cases'
     seed means, V_rest = sum over sides of the interaction's share in either;
-    v = max(V_seed + V_case - V_rest, V_seed, V_case) with Satterthwaite's degrees of freedom.
+    v = max(V_seed + V_case - V_rest, V_seed, V_case). Its degrees of freedom are the harmonic mean of
+    those of the seeds (Welch's, with seeds on both sides) and of the cases, weighed by their shares
+    of v. Satterthwaite weighs by the squares of the shares, which is right where they are known:
+    estimated from three to five seeds, it covers 92 to 94% instead of 95 (docs/statistics.md).
     """
     sides = [candidate] if baseline is None else [candidate, baseline]
     per_case = _over_seeds(candidate) - (0 if baseline is None else _over_seeds(baseline))
@@ -96,9 +99,12 @@ def two_way(
         parts = [(v * factor, shared * factor, freedom)]
     v_seed, rest = (sum((part[place] for part in parts), 0.0) for place in (0, 1))
     variance = max(v_seed + v_case - rest, v_seed, v_case)
-    # Satterthwaite: each part weighs by its square over its own degrees of freedom.
-    spread = sum(v**2 / df for v, _, df in parts) + (v_case**2 / cases.df if cases.df else 0.0)
-    df = variance**2 / spread if spread > 0 else inf
+    # Two sides of seeds are Welch's problem; they and the cases share the variance as they do.
+    by_seeds = sum(v**2 / df for v, _, df in parts)
+    spread = by_seeds / v_seed if v_seed > 0 else 0.0
+    if cases.df:
+        spread += max(variance - v_seed, 0.0) / cases.df
+    df = variance / spread if spread > 0 else inf
     estimate = means.Estimate(cases.value, sqrt(variance), df)
     return TwoWay(estimate, v_seed, v_case, rest, cases)
 

@@ -38,6 +38,7 @@ def choose(measurement: Measurement, case_ids: Collection[str]) -> Measurement:
         measurement.metric,
         tuple(measurement.case_ids[i] for i in kept),
         measurement.rows[kept],
+        None if measurement.draws is None else measurement.draws[:, kept],
     )
 
 
@@ -128,5 +129,9 @@ def same_cases(baseline: Measurement, candidate: Measurement) -> Measurement:
     place = {case_id: i for i, case_id in enumerate(candidate.case_ids)}
     order = [place[case_id] for case_id in baseline.case_ids]
     return Measurement(
-        candidate.variant, candidate.metric, baseline.case_ids, candidate.rows[order]
+        candidate.variant,
+        candidate.metric,
+        baseline.case_ids,
+        candidate.rows[order],
+        None if candidate.draws is None else candidate.draws[:, order],
     )

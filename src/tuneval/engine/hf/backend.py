@@ -1,4 +1,4 @@
-"""The backend on transformers and PEFT: joins reading, loading, scoring and generation.
+"""Models that run here, on transformers and PEFT: joins reading, loading, scoring, generation.
 
 Not for: remembering answers (``engine/journal.py``).
 """

@@ -265,7 +265,7 @@ def _refuse_touched(model: Any, name: str) -> None:
     try:
         from peft.tuners.tuners_utils import BaseTunerLayer
     except ImportError as error:
-        raise BackendUnavailable("peft is not installed: pip install peft") from error
+        raise BackendUnavailable("peft is not installed: pip install 'tuneval[models]'") from error
     touched = [key for key, module in model.named_modules() if isinstance(module, BaseTunerLayer)]
     if touched:
         raise AdapterError(

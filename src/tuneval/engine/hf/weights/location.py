@@ -10,6 +10,7 @@ import re
 from pathlib import Path
 
 from tuneval.errors import VariantError
+from tuneval.extras import need
 
 DOWNLOADED = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
 """What is fetched of a hub repository: no pickle ever reaches the disk."""
@@ -95,6 +96,7 @@ def entries(folder: Path) -> list[Path]:
 
 
 def _from_hub(given: str, path: Path, *, offline: bool, revision: str | None) -> Path:
+    need("models", f'"{given}" is no folder here, and fetching it from the hub')
     import huggingface_hub
     from huggingface_hub import constants
     from huggingface_hub.errors import LocalEntryNotFoundError
@@ -134,7 +136,9 @@ def _from_hub(given: str, path: Path, *, offline: bool, revision: str | None) ->
 
 def cached_hub_ids() -> list[str]:
     """Hub ids of all models in the local cache, sorted."""
-    from huggingface_hub import constants
-
+    try:
+        from huggingface_hub import constants
+    except ImportError:  # comes with the models' extra; without it nothing was fetched here
+        return []
     folders = Path(constants.HF_HUB_CACHE).glob("models--*")
     return sorted(folder.name.removeprefix("models--").replace("--", "/", 1) for folder in folders)
