@@ -9,11 +9,8 @@ downloaded: what is timed does not depend on what the model has learnt.
 from __future__ import annotations
 
 import argparse
-import csv
 import importlib.util
-import json
 from pathlib import Path
-from typing import Any
 
 SIZE = "half-billion"
 SHAPE = {

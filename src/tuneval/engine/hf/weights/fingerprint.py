@@ -12,11 +12,11 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tuneval.engine.hf.weights import hashes
 from tuneval.engine.hf.weights.folder import ModelFolder
+from tuneval.engine.home import home
 
 _PACKAGES = ("torch", "transformers", "peft", "tokenizers")
-_HASHED: dict[tuple[str, int, int, int], str] = {}
-"""(path, size, mtime_ns, inode) -> content hash: a 16 GB file is read once per process."""
 
 
 def of_parts(parts: Mapping[str, object]) -> str:
@@ -26,7 +26,13 @@ def of_parts(parts: Mapping[str, object]) -> str:
 
 def of_files(files: Iterable[Path]) -> str:
     """Hash of the contents of files, wherever they lie."""
-    return of_parts({"files": sorted((file.name, _of_file(file)) for file in files)})
+    return of_parts(
+        {
+            "files": sorted(
+                (file.name, hashes.of_file(file, home() / "hashes.json")) for file in files
+            )
+        }
+    )
 
 
 def of_model(folder: ModelFolder) -> str:
@@ -73,12 +79,3 @@ def versions(*more: str) -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "absent"
     return found
-
-
-def _of_file(file: Path) -> str:
-    state = file.stat()
-    key = (str(file.resolve()), state.st_size, state.st_mtime_ns, state.st_ino)
-    if key not in _HASHED:
-        with file.open("rb") as stream:
-            _HASHED[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _HASHED[key]
