@@ -11,17 +11,19 @@ from typing import Any, Literal
 import torch
 
 from tuneval.engine.hf.passes import prefix
-from tuneval.engine.hf.passes.tree import Tree, find_tree
+from tuneval.engine.hf.passes.tree import MaskedTree, Tree, find_tree
 from tuneval.engine.hf.voice import Key, Voice, module_of
 from tuneval.engine.hf.weights import held, memory, placement
 from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.engine.hf.weights.loading import SMALL_MODEL, load_weights
+from tuneval.engine.hf.weights.network import Network
 from tuneval.engine.hf.weights.proof import PROBES, Proof
 from tuneval.types import Variant
 
 _N_PROBE_TOKENS = 32
 _MAX_ROW = 256
+_CHECKED = ("is_split", "can_pad", "can_pad_left")
 
 
 class Resident:
@@ -37,6 +39,8 @@ class Resident:
         self.trees: dict[tuple[int, str | None], Tree | None] = {}
         self.expands: dict[tuple[int, str | None], bool] = {}
         self._proofs: dict[Key, Proof] = {}
+        self._alike: dict[str, dict[str, Any]] = {}
+        """Architecture and dtype -> what was found out of it on the first weights."""
         self._threads_before = torch.get_num_threads()
 
     def close(self) -> None:
@@ -66,7 +70,7 @@ class Resident:
             # The probes are compared bit for bit, so they must run on as many threads as all else.
             self._set_threads(weights.n_parameters)
             with torch.inference_mode(), weights.network.without_outliers():
-                weights.network.check(_probes(voice)[0])
+                self._check(weights.network, _probes(voice)[0])
             self.held[key] = weights
         weights = self.held[key]
         self._set_threads(weights.n_parameters)
@@ -136,9 +140,29 @@ class Resident:
             base = (id(weights), None)
             self.trees = {k: tree for k, tree in self.trees.items() if k == base}
             n_tokens = int(weights.model.get_input_embeddings().weight.shape[0])
-            with weights.network.without_outliers():
-                self.trees[key] = find_tree(weights.network, weights.active, n_tokens)
+            self.trees[key] = self._find_tree(weights, n_tokens)
         return self.trees[key]
+
+    def _check(self, network: Network, probe: list[int]) -> None:
+        """Find out what the architecture allows, or take it over from weights of the same."""
+        alike = self._alike.setdefault(network.architecture(), {})
+        if not alike:
+            network.check(probe)
+            alike.update({name: getattr(network, name) for name in _CHECKED})
+        for name in _CHECKED:
+            setattr(network, name, alike[name])
+
+    def _find_tree(self, weights: Weights, n_tokens: int) -> Tree | None:
+        """A tree that was checked, on these weights or, without an adapter, on others alike."""
+        network = weights.network
+        alike = self._alike.get(network.architecture(), {})
+        if weights.active is None and "tree" in alike:
+            return MaskedTree.like(alike["tree"], network)
+        with network.without_outliers():
+            tree = find_tree(network, weights.active, n_tokens)
+        if weights.active is None and isinstance(tree, MaskedTree):
+            alike["tree"] = (tree.window, tree.can_generate)
+        return tree
 
     def can_expand(self, weights: Weights, voice: Voice) -> bool:
         """Whether beginnings can be shared where there is no tree; found once, by trying."""

@@ -73,7 +73,15 @@ def test_a_file_of_the_same_size_and_time_is_noticed(
 
 @pytest.mark.parametrize(
     "content",
-    ["", "{", "[]", "null", '{"version": 0, "hashes": {}}', '{"version": 1, "hashes": []}', "[" * 9999],
+    [
+        "",
+        "{",
+        "[]",
+        "null",
+        '{"version": 0, "hashes": {}}',
+        '{"version": 1, "hashes": []}',
+        "[" * 9999,
+    ],
 )
 def test_a_damaged_memory_is_made_anew(tmp_path, reads, monkeypatch, content) -> None:
     file, memory = tmp_path / "a", tmp_path / "hashes.json"

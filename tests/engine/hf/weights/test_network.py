@@ -6,10 +6,13 @@ import pytest
 import torch
 
 from tiny_models import build_model
+from tuneval.engine.hf.backend import HFBackend
 from tuneval.engine.hf.passes.tree import MaskedTree, find_tree
 from tuneval.engine.hf.resident import packed
 from tuneval.engine.hf.weights.folder import describe
 from tuneval.engine.hf.weights.loading import load_weights
+from tuneval.engine.hf.weights.network import Network
+from tuneval.types import Request, Variant
 
 PROBE = list(range(2, 22))
 
@@ -79,3 +82,26 @@ def test_a_forward_that_counts_its_layers_is_tried_whole(tmp_path, monkeypatch) 
 )
 def test_probes_share_rows(probes, longest, expected) -> None:
     assert packed(probes, longest) == expected
+
+
+@pytest.mark.parametrize(("change", "n_checks"), [({}, 1), ({"rms_norm_eps": 1e-3}, 2)])
+def test_an_architecture_is_checked_once(tmp_path, monkeypatch, change, n_checks) -> None:
+    """A full fine-tune of the base's architecture answers the same with and without the check."""
+    base = build_model(tmp_path / "base", "gpt2" if not change else "llama")
+    full = build_model(tmp_path / "full", "gpt2" if not change else "llama", seed=3, **change)
+    monkeypatch.setattr("tuneval.engine.hf.passes.tree.fits", lambda model: False)
+    variants = [Variant("base", "base", str(base)), Variant("full", "full", str(full))]
+    requests = [Request("r", "c", "Once upon a time", continuation=" there was")]
+    checked = []
+    inner = Network.check
+    monkeypatch.setattr(Network, "check", lambda self, p: (checked.append(p), inner(self, p))[1])
+    both = HFBackend(HFBackend.Options(offline=True))
+    facts = both.prepare(variants)
+    assert len(checked) == n_checks
+    alone = HFBackend(HFBackend.Options(offline=True))
+    alone.prepare(variants[1:])
+    (together,), (apart,) = (list(b.answer(variants[1], requests)) for b in (both, alone))
+    assert together.loglikelihood == apart.loglikelihood
+    assert facts["full"].fingerprint == alone.fingerprint(variants[1])
+    both.close()
+    alone.close()

@@ -303,12 +303,19 @@ class MaskedTree:
         self.longest: int | None = None
         if "chunked_attention" in types:
             self.longest = config.attention_chunk_size
-        self._window = window
+        self.window = window
         # Models with one kind of layer take one mask; mixed ones take a mask per kind.
         self._kinds = sorted(types) if len(types) > 1 else []
         self._is_sliding = window is not None and types <= {"sliding_attention"}
         self._cache: Any = None
         self._kept: NDArray[np.int64] | None = None
+
+    @classmethod
+    def like(cls, checked: tuple[int | None, bool], network: Network) -> MaskedTree:
+        """A tree over weights of an architecture whose window and slots were found by trying."""
+        tree = cls(network, checked[0])
+        tree.can_generate = checked[1]
+        return tree
 
     def begin(self) -> None:
         from transformers import DynamicCache
@@ -366,10 +373,10 @@ class MaskedTree:
         """The mask, or one per kind of layer, that the decoder takes; ``visible`` makes it."""
         if self._kinds:
             return {
-                kind: self._mask(visible(self._window if kind == "sliding_attention" else None))
+                kind: self._mask(visible(self.window if kind == "sliding_attention" else None))
                 for kind in self._kinds
             }
-        return self._mask(visible(self._window if self._is_sliding else None))
+        return self._mask(visible(self.window if self._is_sliding else None))
 
     def _mask(self, visible: Tensor) -> Tensor:
         if not self._is_eager:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,6 +63,14 @@ class Network:
     def hidden(self, ids: Tensor, mask: Tensor | None, **options: Any) -> Any:
         """Output of the body; its last hidden state has shape (rows, tokens, width)."""
         return self.body(input_ids=ids, attention_mask=mask, **options)
+
+    def architecture(self) -> str:
+        """All that decides which code runs: weights that agree in it are checked once."""
+        config = {k: v for k, v in self.model.config.to_dict().items() if k != "_name_or_path"}
+        kind = type(self.model)
+        words = (kind.__module__, kind.__qualname__, str(self.model.dtype), self.device, self.bits)
+        how = self.model.config._attn_implementation
+        return json.dumps([*words, how, config], sort_keys=True, default=str)
 
     def check(self, probe: list[int]) -> None:
         """Find out whether body and head may be called apart, and whether rows may be padded.
