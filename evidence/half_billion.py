@@ -3,14 +3,16 @@
 Random weights from a seed (24 layers, width 896, vocabulary 151,936, bfloat16), so nothing is
 downloaded: what is timed does not depend on what the model has learnt.
 
-    python evidence/half_billion.py --dir WORK --shared SHARED/data --peer-script PEER
+Used by ``engine.py --size half-billion``.
 """
 
 from __future__ import annotations
 
-import argparse
+import gzip
 import importlib.util
+import json
 from pathlib import Path
+from typing import Any
 
 SIZE = "half-billion"
 SHAPE = {
@@ -42,9 +44,55 @@ def build(root: Path, peer_script: Path) -> Path:
     return found
 
 
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--dir", required=True)
-    parser.add_argument("--peer-script", required=True)
-    a = parser.parse_args()
-    print(build(Path(a.dir), Path(a.peer_script)))
+def read_rows(file: Path) -> list[dict[str, Any]]:
+    """Rows of a packed JSON Lines file."""
+    with gzip.open(file, "rt", encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def requests(data: Path) -> dict[str, list[dict[str, Any]]]:
+    """Workload -> rows in the peer script's format, from Banking77 and SST-2."""
+    banking = read_rows(data / "banking77" / "test_half.jsonl.gz")
+    films = read_rows(data / "sst2" / "validation.jsonl.gz")
+    labels = sorted({str(row["category"]).replace("_", " ") for row in banking})
+    found: dict[str, list[dict[str, Any]]] = {
+        "banking77": [
+            _scored(f"{n}-{label}", f"Message: {row['text']}\nIntent:", f" {label}")
+            for n, row in enumerate(banking[:4])
+            for label in labels
+        ],
+        "sst2": [
+            _scored(f"{n}-{label}", f"Review: {row['sentence']}\nSentiment:", f" {label}")
+            for n, row in enumerate(films[:60])
+            for label in ("negative", "positive")
+        ],
+        "completions": [
+            {
+                "id": str(n),
+                "kind": "generate",
+                "context": f"Message: {row['text']}\nAnswer:",
+                "until": [],
+                "max_new_tokens": 32,
+                "do_sample": False,
+            }
+            for n, row in enumerate(banking[-16:])
+        ],
+    }
+    return found
+
+
+def _scored(name: str, context: str, continuation: str) -> dict[str, Any]:
+    return {
+        "id": name,
+        "kind": "loglikelihood",
+        "context": context,
+        "continuation": continuation,
+    }
+
+
+def write(root: Path, data: Path, peer_script: Path) -> None:
+    """Make models and request files where they are not there yet."""
+    build(root, peer_script)
+    for workload, rows in requests(data).items():
+        lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+        (root / f"{workload}.requests.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
