@@ -18,7 +18,8 @@ exit codes are the CLI's.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 
 class TunevalError(Exception):
@@ -34,7 +35,16 @@ class DataError(TunevalError):
 
 
 class VariantError(TunevalError):
-    """A model folder or hub id is not what it should be."""
+    """A model folder or hub id is not what it should be.
+
+    Attributes
+    ----------
+    refused : mapping
+        Variant name -> reason, where some of several were refused once their weights were there and the
+        others may go on.
+    """
+
+    refused: Mapping[str, str] = MappingProxyType({})
 
 
 class AdapterError(VariantError):

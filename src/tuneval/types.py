@@ -17,7 +17,9 @@ from numpy.typing import NDArray
 SCHEMA_VERSION = 1
 """Version of ``result.json``; raised whenever a reader of the old form would misread the new one."""
 
-VariantKind = Literal["base", "adapter", "full", "judge"]
+VariantKind = Literal["base", "adapter", "full", "judge", "majority"]
+"""``majority``: no model, but the commonest label for every case; what a base without a trained head is
+worth."""
 Head = Literal["causal", "seq2seq", "classification", "tokens"]
 """What a variant's answers come from: a language model from left to right, one with an encoder before it,
 a head over labels of a whole text (or over one number), a head over the tags of its words."""
@@ -210,7 +212,8 @@ class Request:
     ``engine/hf/text/render.py``). Exactly one of ``continuation`` and ``decoding`` is set. An empty text
     prompt means: score from the beginning-of-sequence token on. ``with_token_logprobs`` asks for
     the log-probability of every scored token. ``texts``: the bare texts of the case (one, or a pair), which
-    a head that is no language model reads instead of ``prompt``.
+    a head that is no language model reads instead of ``prompt``. ``label``: what ``continuation`` stands
+    for, whatever its words; such a head knows it by that name.
     """
 
     id: str
@@ -220,6 +223,7 @@ class Request:
     decoding: Decoding | None = None
     with_token_logprobs: bool = False
     texts: tuple[str, ...] = ()
+    label: str = ""
 
     def __post_init__(self) -> None:
         assert (self.continuation is None) != (self.decoding is None), self.id

@@ -12,6 +12,7 @@ import pytest
 from tuneval import registry
 from tuneval.benchmarks import BENCHMARKS, Benchmark, Place
 from tuneval.benchmarks.codexglue import LANGUAGES
+from tuneval.benchmarks.glue import PARTS
 from tuneval.benchmarks.mmlu import SUBJECTS
 
 Rows = list[dict[str, Any]]
@@ -65,6 +66,21 @@ COMMENTED = [
     {"id": n, "code_tokens": ["f", "(", ")"], "docstring_tokens": ["Does", f"{n}", "."]}
     for n in range(3)
 ]
+
+
+def glue_rows(name: str, start: str) -> Rows:
+    """Every label in turn; numbers for STS-B."""
+    part = PARTS[name]
+    return [
+        {
+            "idx": n,
+            **{column: f"{start} {column} {n}" for column in part.inputs.values()},
+            "label": n % len(part.facts.labels) if part.facts.labels else n * 5 / 11,
+        }
+        for n in range(12)
+    ]
+
+
 PROBLEMS_OF_SCHOOL = [
     {"question": f"{n} and {n}?", "answer": f"{n}+{n}=<<{n}+{n}={2 * n}>>{2 * n}\n#### {2 * n}"}
     for n in range(12)
@@ -110,6 +126,13 @@ FILES: dict[str, Rows] = {
     "cnndm_realsumm/realsumm.jsonl": [
         {"doc_id": 0, "article": "News.", "reference": "<t> It is . </t> <t> New . </t>"}
     ],
+    **{
+        f"glue/{part.facts.config}/{split}-00000-of-00001.parquet": glue_rows(
+            name, "old" if split == "train" else "new"
+        )
+        for name, part in PARTS.items()
+        for split in (part.facts.split, "train")
+    },
     "humaneval/openai_humaneval/test-00000-of-00001.parquet": FUNCTIONS,
     "humaneval/test.jsonl": FUNCTIONS,
     "mbpp/full/test-00000-of-00001.parquet": PROBLEMS,

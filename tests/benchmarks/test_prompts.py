@@ -63,6 +63,8 @@ def row_of(case: Case) -> str:
     """What `rows` of the vectors knows the case by."""
     fields = ("question", "text", "article", "prompt")
     text = next(case.inputs[one] for one in fields if one in case.inputs)
+    if case.id.startswith("glue") and "context" in case.inputs:  # one text may stand beside several
+        text = f"{text}\n{case.inputs['context']}"
     return digest("\n".join((text, *case.inputs.get("choices", ()))).strip(), "")
 
 
@@ -73,7 +75,7 @@ def digest(context: str, continuation: str) -> str:
 def test_they_were_made_by_the_version_that_the_wording_names() -> None:
     assert (VECTORS["tool"], VECTORS["version"]) == ("lm_eval", "0.4.13")
     assert {key.partition(":")[0].partition("/")[0] for key in PROMPTS} == {
-        "mmlu", "sst2", "squad", "humaneval", "cnn_dailymail", "gsm8k",
+        "mmlu", "sst2", "squad", "humaneval", "cnn_dailymail", "glue", "gsm8k",
     }  # fmt: skip
 
 

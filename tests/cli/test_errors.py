@@ -165,7 +165,7 @@ def test_a_hub_id_that_is_not_in_the_cache(fail: Fail) -> None:
         (["--task", "clasify"], 'tasks: there is no "clasify" (did you mean "classify"?)'),
         (["--perturb", "typo"], 'perturbations: there is no "typo" (did you mean "typos"?)'),
         (["--perturb", "typos:hevy"], 'perturbation typos: there is no "hevy" (did you mean'),
-        (["--report", "pdf"], 'report: there is no "pdf" (known: csv, html, json, junit, md)'),
+        (["--report", "pdf"], 'report: there is no "pdf" (known: csv, html, json, junit, md,'),
         (["--group", "labl"], 'test.jsonl, columns: there is no "labl" (did you mean "label"?).'),
         (
             ["--device", "gpu"],

@@ -450,13 +450,13 @@ ASKED: dict[str, tuple[Make, str]] = {
     ),
     "text and a score": (
         lambda n: {"text": p(n), "score": n / 7},
-        'rows: "score" holds numbers; predicting a number is another task, which tuneval does not '
-        'have.\nSay --task language_model for the perplexity of "text" alone.',
+        'rows: "score" holds numbers; predicting a number is another task '
+        '(--task regression).\nSay --task language_model for the perplexity of "text" alone.',
     ),
     "a pair and a score": (
         lambda n: {"sentence1": p(n), "sentence2": a(n), "label": n / 7},
         'rows: "label" holds numbers with fractions (0.14285714285714285, 0.2857142857142857, '
-        "0.42857142857142855); predicting a number is another task, which tuneval does not have.\n"
+        "0.42857142857142855); predicting a number is another task (--task regression).\n"
         "Write classes into the column, or name another with --reference.",
     ),
     "text and its language": (
@@ -511,7 +511,7 @@ ASKED: dict[str, tuple[Make, str]] = {
     "a pair and a number": (
         lambda n: {"sentence1": p(n), "sentence2": a(n), "score": n / 7},
         'rows: its columns "sentence1", "sentence2", "score" are no layout that is known. "score" '
-        "holds numbers; predicting a number is another task, which tuneval does not have.\n"
+        "holds numbers; predicting a number is another task (--task regression).\n"
         'The nearest is pair of texts, which needs "sentence1", "sentence2", "label".\n'
         "Name the columns: --input COLUMN --reference COLUMN.",
     ),
@@ -564,8 +564,8 @@ ASKED: dict[str, tuple[Make, str]] = {
     ),
     "text and a count": (
         lambda n: {"text": p(n), "votes": 10 * n},
-        'rows: "votes" holds numbers; predicting a number is another task, which tuneval does not '
-        'have.\nSay --task language_model for the perplexity of "text" alone.',
+        'rows: "votes" holds numbers; predicting a number is another task '
+        '(--task regression).\nSay --task language_model for the perplexity of "text" alone.',
     ),
     "wrong answers in columns of their own": (
         lambda n: {"question": q(n), "correct_answer": a(n), "distractor1": "at"},

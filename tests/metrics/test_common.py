@@ -29,12 +29,17 @@ TEXTS = (
 )
 # Metrics of completions run programs; their contract is tested with the sandbox.
 NAMES = [name for name in METRICS if "completions" not in describe(name).needs]
-TEXT_NAMES = [name for name in NAMES if describe(name).needs == ("text",)]
+# Of texts that are numbers.
+NUMBER_NAMES = ["kendall_tau", "mae", "mse", "pearson", "r2", "rmse", "spearman"]
+NUMBERS = ("1.5", "-2", "0", "3.25", "7e2", "4")
+TEXT_NAMES = [
+    name for name in NAMES if describe(name).needs == ("text",) and name not in NUMBER_NAMES
+]
 BEST = {
     **dict.fromkeys(NAMES, 1.0),
     **dict.fromkeys(("bleu", "chrf", "chrf++", "codexglue_bleu", "codexglue_text_bleu"), 100.0),
     **dict.fromkeys(("ter", "loss", "bits_per_byte", "log_loss", "aurc", "ece", "ece_width"), 0.0),
-    **dict.fromkeys(("brier", "brier_top_label"), 0.0),
+    **dict.fromkeys(("brier", "brier_top_label", "mae", "mse", "rmse"), 0.0),
     **dict.fromkeys(JUDGED, 1.0),
     **dict.fromkeys(("refused", "xstest_over_refusal"), 0.0),
 }
@@ -50,7 +55,10 @@ NO_WORST = {
 }
 # Made cases are all safe, so that nothing is known of unsafe ones.
 ONE_SIDED = "xstest_unsafe_compliance"
-UNDEFINED = {"cohen_kappa", ONE_SIDED}
+# Entities are undefined where there are none.
+UNDEFINED = {
+    "cohen_kappa", "kendall_tau", "pearson", "r2", "spearman", ONE_SIDED, *(name for name in NAMES if name.startswith("entity_")),
+}  # fmt: skip
 # Counts of several references are merged, and TER divides by their mean length.
 MERGED = {"bleu", "codexglue_bleu", "codexglue_text_bleu", "ter"}
 
@@ -96,6 +104,7 @@ def answered(name, cases, given):
 def workload(name, n=12):
     """Cases, and predictions that are partly right."""
     values = VERDICTS if name in JUDGED else TEXTS if name in TEXT_NAMES else LABELS
+    values = NUMBERS if name in NUMBER_NAMES else values
     rng = np.random.default_rng(7)
     cases = made_cases([values[k] for k in rng.integers(0, len(values), size=n)])
     given = [
@@ -180,6 +189,8 @@ def test_perfect_predictions_reach_the_best_value(name, make):
         if name.startswith("gsm8k")
         else ["the cat sat on the mat", "a b c d e", "one two three four"]
         if name in TEXT_NAMES
+        else NUMBERS
+        if name in NUMBER_NAMES
         else LABELS
     )
     perfect = [
@@ -239,7 +250,14 @@ def test_values_stay_within_bounds(name, make):
     metric = make(name)
     cases, predictions = workload(name, n=40)
     found = value(metric, cases, predictions)
-    low = -1.0 if name in {"mcc", "cohen_kappa", "bleurt"} or name.startswith("bertscore") else 0.0
+    if name in {"mae", "mse", "r2", "rmse"}:  # in the unit of the references, or below any bound
+        assert math.isfinite(found)
+        return
+    low = (
+        -1.0
+        if name in {"mcc", "cohen_kappa", "bleurt", *NUMBER_NAMES} or name.startswith("bertscore")
+        else 0.0
+    )
     high = {"share": 1.0, "points": 100.0, "number": 2.0}.get(metric.unit, math.inf)
     assert low - 1e-9 <= found <= high + 1e-9 or name == ONE_SIDED
 

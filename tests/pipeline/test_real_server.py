@@ -181,3 +181,28 @@ def test_the_models_under_test_behind_a_real_server(
     assert {one.backend for one in result.facts} == {"openai"}
     assert all(one.text for one in result.predictions["base"])
     assert result.predictions["base"] != result.predictions["full"]
+
+
+def test_labels_are_written_where_a_real_server_tells_no_likelihoods(
+    server: str, tmp_path: Path
+) -> None:
+    from tuneval.api import compare
+    from tuneval.errors import VariantError
+
+    base = build_model(tmp_path / "base", chat=True, max_position_embeddings=CONTEXT)
+    full = build_model(tmp_path / "full", chat=True, seed=5, max_position_embeddings=CONTEXT)
+    copy = shutil.copytree(base, tmp_path / "copy")
+    rows = [{"text": f"note {n}", "label": ("billing", "login")[n % 2]} for n in range(6)]
+    words = {
+        "data": str(write_rows(tmp_path / "test.jsonl", rows)),
+        "statistics": {"resamples": 200},
+        "backend": {"kind": "openai", "base_url": server},
+    }
+    result = compare(str(base), full=str(full), **words)
+    assert result.spec["cases"][0]["options"] == {"scoring": "generate"}
+    assert any("written, not scored" in one for one in result.notes)
+    assert all(
+        one.problem is None or "unparsed" in one.problem for one in result.predictions["base"]
+    )
+    with pytest.raises(VariantError, match="exactly as for"):
+        compare(str(base), full=str(copy), **words)

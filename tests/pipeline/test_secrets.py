@@ -90,7 +90,8 @@ def test_fault_40_nothing_that_a_run_leaves_holds_a_secret(
         monkeypatch.setenv("OPENAI_BASE_URL", url)
     said.append(tuneval("run", str(run / "run.yaml"), exits=1))
     assert runs_in(tmp_path) == [run]
-    assert len(guarded.seen) - n_asked < 12, "what was answered is not asked again"
+    asked_again = [one for one in guarded.seen[n_asked:] if not fake_server.is_probe(one)]
+    assert len(asked_again) < 12, "what was answered is not asked again"
 
     said.append(tuneval("compare", "base", f"http://me:{PASSWORD}@host/v1?key={QUERY}", exits=2))
     left = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -37,8 +37,10 @@ CASES = {
     "classify": LABELLED,
     "multiple_choice": (CHOICE,),
     "generate": LABELLED,
+    "regression": LABELLED,
     "language_model": (*LABELLED, Case("t.txt:1", {"text": "Once upon a time"})),
     "judge": (PAIR,),
+    "tag": (TEXT,),
 }
 OPTIONS = {
     "classify": (
@@ -55,8 +57,10 @@ OPTIONS = {
         {"normalize": "pmi"},
     ),
     "generate": ({}, {"n_completions": 2, "temperature": 0.7}),
+    "regression": ({}, {"lowest": 0, "highest": 5}),
     "language_model": ({}, {"token_logprobs": True}),
     "judge": ({}, {"scoring": "likelihood"}),
+    "tag": ({}, {"max_tokens": 9}),
 }
 STYLES = ({}, {"prompt_style": "text"}, {"system": "Be exact."})
 
@@ -211,11 +215,19 @@ SETTINGS = {
         "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
         "max_tokens": 3, "stop": ["x"], "temperature": 0.5, "top_p": 0.5, "sampling_seed": 1,
     },
+    "regression": {
+        "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
+        "max_tokens": 3, "stop": ["x"], "lowest": 0, "highest": 5.0,
+    },
     "language_model": {
         "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
     },
     "judge": {
         "template": "{A}{B}", "system": "s", "prompt_style": "text", "scoring": "likelihood",
+        "max_tokens": 3,
+    },
+    "tag": {
+        "template": "{text}", "system": "s", "prompt_style": "text", "few_shot": (TEXT,),
         "max_tokens": 3,
     },
 }  # fmt: skip
@@ -257,6 +269,8 @@ def test_decoding_is_in_the_signature_where_it_counts() -> None:
         ("classify", {"prompt_style": "chat"}, "It may be messages, text"),
         ("classify", {"template": 5}, 'option "template": "5" is not a text'),
         ("classify", {"system": ["x"]}, 'option "system"'),
+        ("regression", {"lowest": "0"}, 'option "lowest": "0" is no number'),
+        ("regression", {"lowest": 5, "highest": 0}, "the scale from 5.0 to 0.0 is empty"),
         ("generate", {"max_tokens": 0}, '"max_tokens": "0" is not a whole number of at least 1'),
         ("generate", {"max_tokens": "12"}, 'option "max_tokens": "12" is not a whole number'),
         ("generate", {"max_tokens": True}, 'option "max_tokens": "True" is not a whole number'),

@@ -92,7 +92,7 @@ def compare(
     options
         ``task``, ``columns``, ``labels``, ``groups``, ``limit``, ``split``, ``template``,
         ``options`` (of the task), ``few_shot`` (of benchmarks), ``few_shot_file``, ``skip_bad_rows``
-        for the data; ``name``, ``benchmark_data`` and the sections of run.yaml (
+        for the data; ``name``, ``benchmark_data``, ``base_as`` and the sections of run.yaml (
         ``prompting``, ``metrics``, ``perturbations``, ``statistics``, ``backend``, ``output``,
         ``task_options``) as mappings.
 

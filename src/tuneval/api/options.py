@@ -29,6 +29,7 @@ class CompareOptions(CaseOptions, total=False):
     revision: str | None
     trust_remote_code: bool
     training_log: str | None
+    base_as: Literal["auto", "lm", "none"]
     train_data: str | None
     validation: str | None
     adversarial: str | Sequence[str]

@@ -149,20 +149,35 @@ def _told(items: Iterable[Item], progress: Progress) -> Iterator[Item]:
 
 
 def pairs(rows: Mapping[str, Sequence[Variant]], baseline: str) -> list[tuple[str, str]]:
-    """Who is compared with whom: the baseline with every other arm, every adapter with every full."""
-    against_baseline = [(baseline, arm) for arm in rows if arm != baseline]
+    """Who is compared with whom: the baseline with every other arm, every adapter with every full.
+
+    The commonest label beside a baseline that is a model is a second baseline.
+    """
+    against_baseline = [
+        (one, arm)
+        for one in (baseline, *_majority(rows, baseline))
+        for arm in tuned(rows, baseline)
+    ]
     adapters = [arm for arm, members in rows.items() if members[0].kind == "adapter"]
     fulls = [arm for arm, members in rows.items() if members[0].kind == "full" and arm != baseline]
     return against_baseline + [(adapter, full) for adapter in adapters for full in fulls]
 
 
+def tuned(rows: Mapping[str, Sequence[Variant]], baseline: str) -> list[str]:
+    """The arms that the run is about: no baseline, and not the commonest label."""
+    return [arm for arm in rows if arm not in (baseline, *_majority(rows, baseline))]
+
+
+def _majority(rows: Mapping[str, Sequence[Variant]], baseline: str) -> list[str]:
+    return [arm for arm, one in rows.items() if one[0].kind == "majority" and arm != baseline]
+
+
 def ranked_pairs(rows: Mapping[str, Sequence[Variant]], baseline: str) -> list[tuple[str, str]]:
     """Pairs of tuned arms beside those of ``pairs``: recipe with recipe, full with full."""
-    tuned = [arm for arm in rows if arm != baseline]
     known = set(pairs(rows, baseline))
     return [
         (left, right)
-        for left, right in combinations(tuned, 2)
+        for left, right in combinations(tuned(rows, baseline), 2)
         if (left, right) not in known and (right, left) not in known
     ]
 
@@ -185,12 +200,12 @@ def _selected(
         for score in found.scores
         if score.slice == "all" and score.metric == of_slice.metric.name
     }
-    tuned = [arm for arm in rows if arm != baseline and not isnan(values[arm])]
-    if len(tuned) < 2 or not found.ranking:
+    named = [arm for arm in tuned(rows, baseline) if not isnan(values[arm])]
+    if len(named) < 2 or not found.ranking:
         return None
-    best = (max if of_slice.metric.higher_is_better else min)(tuned, key=lambda arm: values[arm])
+    best = (max if of_slice.metric.higher_is_better else min)(named, key=lambda arm: values[arm])
     settings = of_slice.settings
-    wide = replace(settings, confidence=1 - (1 - settings.confidence) / len(tuned))
+    wide = replace(settings, confidence=1 - (1 - settings.confidence) / len(named))
     return replace(of_slice, settings=wide).compare(baseline, best, rows, measured, predictions)
 
 

@@ -164,8 +164,9 @@ def rankings(
     """Which of several tuned arms is best, as far as it can be told: one finding per case set."""
     from tuneval.assess.ranking import rank
 
+    order = [arm for arm, own in arms(variants).items() if own[0].kind != "majority"]
     return [
-        rank(name, one.selected, comparisons, one.scores, list(arms(variants)))
+        rank(name, one.selected, comparisons, one.scores, order)
         for name, one in found.assessments.items()
         if one.selected is not None
     ]

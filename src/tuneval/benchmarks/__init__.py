@@ -55,6 +55,8 @@ class Facts:
         The group whose values are fixed strata: ``--limit`` keeps their proportions.
     options, metrics, metric_options
         For the task and the metrics; the first metric decides.
+    averaged : tuple of str
+        Metrics whose mean is this part's share in the score of the whole; () where the whole has none.
     prompts : str
         Name and version of the wording; a changed wording is a new version.
     """
@@ -81,6 +83,7 @@ class Facts:
     folders: tuple[str, ...] = ()
     get: str = ""
     counts_unanswered: bool = False
+    averaged: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -89,7 +92,8 @@ class Benchmark(Protocol):
 
     ``subsets`` are what may stand after the colon; "" among them means that it may be left out.
     ``read`` gives all rows of a split as cases, in published order, without prompts. ``id`` is
-    "NAME:n", from 1; what has a published id of its own keeps it in ``inputs["id"]``.
+    "NAME:n", from 1; what has a published id of its own keeps it in ``inputs["id"]``. One whose whole is
+    several tasks names their subsets in ``whole``: its name alone stands for all of them.
     """
 
     subsets: tuple[str, ...]
@@ -119,6 +123,10 @@ class Loaded:
         Metric -> its options.
     counts_unanswered : bool
         Whether a case without a prediction is wrong, when outputs from a file are scored.
+    averaged : tuple of str
+        Metrics whose mean is its share in the score of the whole benchmark.
+    whole : tuple of str
+        Names of all case sets of which it is one part; () where it is none.
     task, own_metrics : Task and Metric objects
         Where another tool brings its own (`tuneval.bridges`).
     """
@@ -131,6 +139,8 @@ class Loaded:
     notes: tuple[str, ...] = field(default=())
     metric_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     counts_unanswered: bool = False
+    averaged: tuple[str, ...] = ()
+    whole: tuple[str, ...] = ()
     task: Any = None
     own_metrics: tuple[Any, ...] = ()
 
@@ -140,6 +150,7 @@ BENCHMARKS: dict[str, str] = {
     "cnn_dailymail": "tuneval.benchmarks.cnn_dailymail:CnnDailyMail",
     "codexglue": "tuneval.benchmarks.codexglue:CodeXGlue",
     "everyday": "tuneval.benchmarks.everyday:Everyday",
+    "glue": "tuneval.benchmarks.glue:Glue",
     "gsm8k": "tuneval.benchmarks.gsm8k:Gsm8k",
     "humaneval": "tuneval.benchmarks.humaneval:HumanEval",
     "ifeval": "tuneval.benchmarks.ifeval:IfEval",

@@ -42,6 +42,24 @@ def find(text: str) -> tuple[Benchmark, str]:
     return benchmark, subset
 
 
+def unfold(text: str) -> tuple[str, ...]:
+    """The names that a benchmark's name stands for: its parts, where the whole is several tasks.
+
+    Raises
+    ------
+    ConfigError
+        There is no such benchmark.
+    """
+    name, colon, _ = text.partition(":")
+    whole = () if colon else _parts_of(name)
+    return whole or (text,)
+
+
+def _parts_of(name: str) -> tuple[str, ...]:
+    kind = registry.load(BENCHMARKS, name, room="benchmarks")
+    return tuple(f"{name}:{subset}" for subset in getattr(kind, "whole", ()))
+
+
 def load(
     text: str,
     place: Place,
@@ -118,6 +136,8 @@ def load(
         signature=signature,
         metric_options=_metric_options(facts, every),
         counts_unanswered=facts.counts_unanswered,
+        averaged=facts.averaged,
+        whole=_parts_of(facts.name.partition(":")[0]) if facts.averaged else (),
     )
 
 
@@ -155,6 +175,8 @@ def _about_rows(facts: Facts, cases: Sequence[Case], digest: str) -> list[str]:
             f"{counted}, but their checksum {digest[:12]} is not that of the published rows "
             f"({known[:12]}): texts were changed."
         ]
+    if n is not None and n < len(cases):
+        return [f"{counted} (checksum {digest[:12]}): not the published split."]
     if n is not None and n != len(cases):
         return [f"Only {counted} (checksum {digest[:12]}): not comparable with figures for all."]
     return [f"{counted}, checksum {digest[:12]} (none is known to compare with)."]

@@ -72,8 +72,10 @@ class Check(Protocol):
 
 
 CHECKS = {
+    "average": "tuneval.checks.average:WholeBenchmark",
     "cuts": "tuneval.checks.cuts:Cuts",
     "answers": "tuneval.checks.answers:Answers",
+    "label order": "tuneval.checks.label_order:LabelOrder",
     "robustness": "tuneval.checks.robustness:Robustness",
     "counterfactual": "tuneval.checks.counterfactual:Counterfactual",
     "contamination": "tuneval.checks.contamination:Contamination",

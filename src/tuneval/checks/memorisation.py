@@ -22,7 +22,7 @@ from tuneval.comparison.beyond.memorisation import (
 from tuneval.data.overlap import find_overlap, text_of
 from tuneval.data.select import take
 from tuneval.plan.resolve import Plan
-from tuneval.types import Case, CaseSet, Finding, FindingLevel, arms
+from tuneval.types import READS_TEXTS, Case, CaseSet, Finding, FindingLevel, arms
 
 MOST_TEXTS = 200
 FEWEST_TEXTS = 30
@@ -40,7 +40,8 @@ class LearntByHeart:
     def begin(cls, plan: Plan) -> LearntByHeart | None:
         """Sample both files. None where a base model is missing or the files are too small."""
         training, tested = read_training(plan), plan.case_sets[0]
-        if training is None or not any(one.name == plan.baseline for one in plan.variants):
+        base = next((one for one in plan.variants if one.name == plan.baseline), None)
+        if training is None or base is None or base.head in READS_TEXTS:
             return None
         test = _sample(replace(tested, name=f"{tested.name} (test texts)"))
         shared = find_overlap(map(text_of, training.cases), [text_of(case) for case in test.cases])
@@ -59,10 +60,12 @@ class LearntByHeart:
     def look(self, scene: Scene) -> Iterator[Finding]:
         """Ask every variant for the likelihood of every token; judge each arm's seeds apart."""
         task = tasks.build("language_model", token_logprobs=True, prompt_style="text")
-        asked = scene.ask([self.training, self.test], scene.plan.variants, task)
+        # A head over labels gives no text a likelihood.
+        readers = [one for one in scene.plan.variants if one.head not in READS_TEXTS]
+        asked = scene.ask([self.training, self.test], readers, task)
         sides = (asked[self.training.name], asked[self.test.name])
         base = scene.plan.baseline
-        for arm, members in arms(scene.plan.variants).items():
+        for arm, members in arms(readers).items():
             if arm == base:
                 continue
             for member in members:

@@ -61,7 +61,9 @@ class TrainingGap:
             )
             return
         metric = scene.metrics[cases.name][0]
-        tuned = [variant for variant in scene.plan.variants if variant.kind != "base"]
+        tuned = [
+            variant for variant in scene.plan.variants if variant.kind not in ("base", "majority")
+        ]
         asked = scene.ask([self.training], tuned, scene.tasks[cases.name])[self.training.name]
         clean = [position for position, case in enumerate(cases.cases) if case.origin is None]
         for variant in tuned:

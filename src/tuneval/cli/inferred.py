@@ -47,7 +47,12 @@ def _about_cases(cases: CaseSet) -> list[str]:
 
 
 def _about_variant(variant: Variant, plan: Plan) -> list[str]:
+    if variant.kind == "majority":
+        return [f"  {_name(variant)}the commonest label for every case (no model)"]
     kind = {"base": "base model", "adapter": "adapter", "full": "full fine-tune"}[variant.kind]
+    kind += {"classification": " with a head over labels", "tokens": " with a head over words"}.get(
+        variant.head, ""
+    )
     lines = [f"  {_name(variant)}{variant.adapter or variant.model} ({kind}{_size(variant, plan)})"]
     log = plan.logs.get(variant.name)
     if log is not None:
@@ -65,6 +70,8 @@ def _size(variant: Variant, plan: Plan) -> str:
 
 
 def _about_facts(variant: Variant, facts: VariantFacts) -> list[str]:
+    if variant.kind == "majority":
+        return []
     if not facts.n_parameters:  # behind a server: what it is made of cannot be seen
         told = ", ".join(f"{key} {value}" for key, value in facts.settings.items())
         return [f"  {_name(variant)}{told}; prompts: {facts.prompt_format}"]

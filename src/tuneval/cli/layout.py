@@ -39,7 +39,7 @@ class PlainCommand(TyperCommand):
             for left, right in rows:
                 formatter.write(_row(left, right))
         if rare:
-            text = f"more (docs/cli.md): {' '.join(rare)}"
+            text = f"docs/cli.md: {' '.join(rare)}"
             lines = textwrap.wrap(text, width(), break_on_hyphens=False)
             formatter.write("\n" + "\n".join(lines) + "\n")
 

@@ -21,8 +21,8 @@ def list_(
     room: Annotated[
         str,
         typer.Argument(
-            metavar="|".join(ROOMS),
-            help="what to list",
+            metavar="WHAT",
+            help=f"one of {', '.join(ROOMS)}",
             autocompletion=lambda: [(one, "") for one in ROOMS],
         ),
     ],
@@ -92,11 +92,7 @@ def _print_benchmarks(folder: str | None) -> None:
         many = len(benchmark.subsets) > MANY_SUBSETS
         for subset in ("",) if many else benchmark.subsets:
             facts = benchmark.facts(subset)
-            if len(facts.name) < COLUMN:
-                _print_row(facts.name, f"{facts.title}. {facts.measures}")
-            else:
-                print(facts.name)
-                _print_row("", f"{facts.title}. {facts.measures}")
+            _print_row(facts.name, f"{facts.title}. {facts.measures}")
             size = facts.sizes.get(facts.split)
             _print_row("", f"{size or 'unknown'} cases ({facts.split}); licence: {facts.licence}")
             _print_row("", f"task {facts.task}; metrics: {', '.join(facts.metrics)}")
@@ -145,6 +141,9 @@ def _print_row(name: str, text: str) -> None:
     """A name and its first paragraph, wrapped to the terminal."""
     paragraph = " ".join(text.partition("\n\n")[0].split())
     first, *rest = textwrap.wrap(paragraph.replace("`", ""), width() - COLUMN) or [""]
+    if len(name) >= COLUMN:  # a long name stands alone
+        print(name)
+        name = ""
     print(f"{name:<{COLUMN - 1}} {first}".rstrip())
     for line in rest:
         print(" " * COLUMN + line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -36,6 +36,15 @@ def _words(
         list[str] | None,
         _option(VARIANTS, "full fine-tune; repeatable", metavar="[NAME=]DIR"),
     ] = None,
+    base_as: Annotated[
+        str,
+        _option(
+            VARIANTS,
+            "beside classifiers: by likelihood, or majority alone",
+            metavar="auto|lm|none",
+            rare=True,
+        ),
+    ] = "auto",
     revision: Annotated[
         str | None, _option(VARIANTS, "revision of the base on the hub", metavar="REV", rare=True)
     ] = None,
@@ -142,6 +151,10 @@ def _words(
     scoring: Annotated[
         str | None, _option(HOW, "of labels: likelihood or generate", metavar="KIND", rare=True)
     ] = None,
+    prompt_style: Annotated[
+        str | None,
+        _option(HOW, "ask by chat messages or by one text", metavar="messages|text", rare=True),
+    ] = None,
     few_shot: Annotated[int, _option(HOW, "examples before every question", metavar="K")] = 0,
     few_shot_file: Annotated[
         str | None, _option(HOW, "where the examples come from", metavar="FILE", rare=True)
@@ -185,6 +198,15 @@ def _words(
         str | None,
         _option(MACHINE, "server of the models; openai unless --backend", metavar="URL", rare=True),
     ] = None,
+    tokenizer: Annotated[
+        list[str] | None,
+        _option(
+            MACHINE,
+            "of a served model: prompts are written here; repeatable",
+            metavar="[NAME=]DIR",
+            rare=True,
+        ),
+    ] = None,
     device: Annotated[
         str, _option(MACHINE, "cpu, mps, cuda, cuda:1, ...", metavar="auto|NAME")
     ] = "auto",
@@ -197,7 +219,15 @@ def _words(
     threads: Annotated[
         str, _option(MACHINE, "CPU threads (auto: 1 for small models)", metavar="auto|N", rare=True)
     ] = "auto",
+    workers: Annotated[
+        str | None,
+        _option(MACHINE, "processes: one a GPU, or a core", metavar="auto|N", rare=True),
+    ] = None,
     offline: Annotated[bool, _option(MACHINE, "never ask the hub", "--offline")] = False,
+    head_labels: Annotated[
+        str | None,
+        _option(MACHINE, "what a classifier's outputs are, in order", metavar="A,B,..", rare=True),
+    ] = None,
     allow_base_mismatch: Annotated[
         bool,
         _option(MACHINE, "adapter may name another base", "--allow-base-mismatch", rare=True),
@@ -262,7 +292,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
     """Command-line words -> keyword arguments of ``plan.words.describe_run``."""
     task_options = {
         key: words[key]
-        for key in ("scoring", "max_tokens", "stop")
+        for key in ("scoring", "prompt_style", "max_tokens", "stop")
         if words[key] not in (None, [], ())
     }
     cases = {
@@ -293,6 +323,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "ood": words["ood"] or (),
         "judge": _judge(words["judge"], words["judge_url"]),
         "revision": words["revision"],
+        "base_as": words["base_as"],
         "trust_remote_code": words["trust_remote_code"],
         "training_log": None if words["training_log"] == "none" else words["training_log"],
         "cases": cases,
@@ -319,6 +350,8 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
             if words["base_url"] and words["backend"] == "hf"
             else words["backend"],
             "base_url": words["base_url"],
+            "tokenizers": _tokenizers(words["tokenizer"] or ()),
+            "head_labels": _listed(words["head_labels"] or ""),
         }
         | {
             key: _number_or_text(words[key])
@@ -327,6 +360,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
                 "dtype",
                 "batch_size",
                 "threads",
+                "workers",
                 "offline",
                 "allow_base_mismatch",
                 "allow_pickle_weights",
@@ -396,6 +430,12 @@ def _judge(model: str | None, url: str | None) -> dict[str, Any] | None:
     if kind == "openai" or url is not None:
         return {"model": name if kind == "openai" else model, "backend": "openai", "base_url": url}
     return {"model": model}
+
+
+def _tokenizers(words: Sequence[str]) -> dict[str, str]:
+    """Read "NAME=DIR" as the tokenizer of one variant and "DIR" as that of every other."""
+    named = (word.partition("=") if "=" in word else ("*", "=", word) for word in words)
+    return {name: folder for name, _, folder in named}
 
 
 def _listed(text: str) -> list[str]:

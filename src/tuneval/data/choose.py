@@ -73,7 +73,8 @@ def choose(
     notes: tuple[str, ...] = ()
     if chosen.layout.reference == "label" and "reference" not in explicit:
         chosen, names, notes = _label_column(table, chosen)
-        unread.refuse_numbers(table, chosen.columns["label"])
+        if task != "regression":
+            unread.refuse_numbers(table, chosen.columns["label"])
         if task == "auto" and not has_labels and names is None:
             _refuse_unrepeated(table, chosen)
     chosen = _without_twins(table, chosen)

@@ -99,6 +99,28 @@ def some_answers(row: Fields, columns: Mapping[str, str], key: str) -> tuple[obj
     return answers
 
 
+def words_of(row: Fields, columns: Mapping[str, str], key: str) -> list[str]:
+    """A list of words, or of tags as text or numbers, none of them empty or parted by white space."""
+    column, value = columns[key], value_of(row, columns, key)
+    if hasattr(value, "tolist"):  # an array, as of Parquet
+        value = value.tolist()
+    if not isinstance(value, list | tuple) or not value:
+        what = "empty" if value == [] else kind(value)
+        raise RowFault(
+            f"field {quote(column)} is {what}, expected a list with one entry a word", key
+        )
+    found = []
+    for place, one in enumerate(value, 1):
+        if isinstance(one, bool) or not isinstance(one, str | int):
+            raise RowFault(f"entry {place} of {quote(column)} is {kind(one)}, expected text", key)
+        text = str(one)
+        if len(text.split()) != 1:
+            fault = f"({quote(text)}) holds white space" if text.strip() else "is empty"
+            raise RowFault(f"entry {place} of {quote(column)} {fault}, expected one word", key)
+        found.append(text.strip())
+    return found
+
+
 def _refuse_blank(text: str, column: str, key: str) -> None:
     if not text.strip():
         raise RowFault(f"field {quote(column)} is empty", key)

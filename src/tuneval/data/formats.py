@@ -115,12 +115,21 @@ def feature_names(features: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Class names per column, from the ``features`` of ``datasets`` (objects or their JSON)."""
     found = {}
     for column, feature in features.items():
-        names: Any = feature.get("names") if isinstance(feature, Mapping) else _names_of(feature)
+        one = _of_each_word(feature)
+        names: Any = one.get("names") if isinstance(one, Mapping) else _names_of(one)
         if isinstance(names, Mapping):  # dataset cards write {"0": "negative", ...}
             names = list(names.values())
         if names:
             found[column] = tuple(str(name) for name in names)
     return found
+
+
+def _of_each_word(feature: object) -> object:
+    """The feature of one entry, where a column holds a list of them; the feature itself elsewhere."""
+    for key in ("feature", "sequence", "class_label"):
+        inner = feature.get(key) if isinstance(feature, Mapping) else getattr(feature, key, None)
+        feature = feature if inner is None else inner
+    return feature
 
 
 def _names_of(feature: object) -> object:

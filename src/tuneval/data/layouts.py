@@ -21,6 +21,7 @@ from tuneval.data.fields import (
     text_of,
     turns_of,
     value_of,
+    words_of,
 )
 from tuneval.data.formats import Fields, Row, Table
 from tuneval.data.names import (
@@ -268,6 +269,13 @@ def _preference(row: Fields, columns: Mapping[str, str]) -> Reading:
     return Reading({**_prompt(row, columns), "chosen": chosen, "rejected": rejected}, (chosen,))
 
 
+def _tagged_words(row: Fields, columns: Mapping[str, str]) -> Reading:
+    words, tags = (words_of(row, columns, key) for key in ("words", "tags"))
+    if len(words) != len(tags):
+        raise RowFault(f"{len(words)} words and {len(tags)} tags, expected as many")
+    return Reading({"text": " ".join(words)}, (" ".join(tags),))
+
+
 def _multiple_choice(table: Table, columns: Mapping[str, str]) -> Prepared:
     settled = choices.settle(table, columns)
 
@@ -291,7 +299,8 @@ def _unprepared(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 # ---- the table -----------------------------------------------------------------------------------
 
-_FREE = ("generate", "classify", "language_model")
+_FREE = ("generate", "classify", "language_model", "regression")
+_LABELLED = ("classify", "generate", "regression")
 _CHATS: Tiers = (("messages",), ("conversations",), ("conversation",))
 _ANSWERS = (*REFERENCES, *LABELS)
 
@@ -300,9 +309,15 @@ LAYOUTS = (
         "messages", "messages", "messages", {"messages": _CHATS},
         _FREE, _messages, {"system": SYSTEMS}, decided_by_references=True,
     ),
+    Layout(
+        "tagged words", "words", "tags",
+        {"words": (("tokens",), ("words",)),
+         "tags": (("ner_tags",), ("tags", "ner", "labels"), ("pos_tags", "chunk_tags"))},
+        ("tag",), _tagged_words,
+    ),
     Layout(  # only when the user names the label's column: else the last turn is the reference
         "labelled messages", "messages", "label", {"messages": _CHATS, "label": ()},
-        ("classify", "generate"), _labelled_messages,
+        _LABELLED, _labelled_messages,
     ),
     Layout(
         "prompt and completion", "prompt", "completion",
@@ -318,14 +333,14 @@ LAYOUTS = (
     ),
     Layout(
         "labelled text", "text", "label", {"text": TEXTS, "label": LABELS},
-        ("classify", "generate"), _labelled, {**_AROUND, "context": (*PASSAGES, ("text",))},
+        _LABELLED, _labelled, {**_AROUND, "context": (*PASSAGES, ("text",))},
         is_named=True,
     ),
     *(
         Layout(
             "pair of texts", "text", "label",
             {"context": ((first,),), "text": ((second,),), "label": (*LABELS, *REFERENCES)},
-            ("classify", "generate"), _pair, _TOLD,
+            _LABELLED, _pair, _TOLD,
         )
         for first, second in PAIRS
     ),

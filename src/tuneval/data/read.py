@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,15 @@ def read(
         known = label_set(raw, labels or found.names, declared, label_column)
         drafts, wrong = _label(drafts, known)
         faults += wrong
+    if task == "regression":
+        faults += _no_numbers(drafts)
+    if task == "tag" and drafts:
+        declared = table.label_names.get(label_column)
+        raw = [tag for draft in drafts for tag in draft.references[0].split()]
+        _refuse_hidden(table, raw)
+        known = label_set(raw, labels, declared, label_column)
+        drafts, wrong = _tag(drafts, known)
+        faults += wrong
     if not allow_duplicate_ids:
         faults += _repeated(table, explicit.get("id", "id"), drafts)
     bad = {fault.place for fault in faults}
@@ -129,7 +139,7 @@ def read(
         ],
         [draft.reading.inputs for draft in drafts],
     )
-    offered = _offered(drafts, found.match, group_columns, is_classes=known is not None)
+    offered = _offered(drafts, found.match, group_columns, is_classes=task == "classify")
     case_set = CaseSet(
         name=name or _stem(table.file),
         source=table.source,
@@ -157,7 +167,7 @@ def read(
                     templated,
                 )
             ),
-            *suspects.notes(table, drafts, known),
+            *suspects.notes(table, drafts, known if task == "classify" else None),
             *equal_notes,
             *_cluster_notes(drafts, found.match, explicit, group_columns),
             *_one(_skip_note(table, len(bad))),
@@ -291,6 +301,37 @@ def _label(drafts: Sequence[Draft], known: LabelSet) -> tuple[list[Draft], list[
         else:
             raw = class_text(draft.reading.references[0])
             good.append(draft._replace(references=(known.by_raw[raw],)))
+    return good, faults
+
+
+def _no_numbers(drafts: Sequence[Draft]) -> list[Fault]:
+    """References that are no number; the metrics compare numbers."""
+    return [
+        Fault(draft.row.place, f"{quote(text)} is no number, and the task is regression")
+        for draft in drafts
+        for text in draft.references
+        if not _is_number(text)
+    ]
+
+
+def _is_number(text: str) -> bool:
+    try:
+        return isfinite(float(text))
+    except ValueError:
+        return False
+
+
+def _tag(drafts: Sequence[Draft], known: LabelSet) -> tuple[list[Draft], list[Fault]]:
+    """Replace raw tags by names; those outside the set become faults."""
+    good, faults = [], []
+    for draft in drafts:
+        raw = draft.references[0].split()
+        wrong = [fault for tag in raw if (fault := known.fault(tag))]
+        if wrong:
+            faults.append(Fault(draft.row.place, wrong[0].replace("label", "tag", 1)))
+        else:
+            tags = " ".join(known.by_raw[tag] for tag in raw)
+            good.append(draft._replace(references=(tags,)))
     return good, faults
 
 
@@ -435,7 +476,11 @@ def _notes(
     if columns.get("reference", columns["input"]) != columns["input"]:
         where += f" -> {quote(columns['reference'])}"
     yield f"Read as {match.layout.name}: {where}."
-    if known is not None:
+    if task == "tag" and known is not None:
+        n = sum(len(draft.references[0].split()) for draft in drafts)
+        yield f"Task tag: {n:,} words in {len(drafts)} cases, {len(known.names)} tags."
+        yield from known.notes
+    elif known is not None:
         n = len({draft.references for draft in drafts})
         yield f"Task classify: {n} label{'s' * (n != 1)} in {len(drafts)} cases."
         yield from known.notes

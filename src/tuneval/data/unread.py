@@ -45,7 +45,7 @@ _ENOUGH = 20
 _FEW, _LONG, _TIMES = 5, 20, 2
 """Rows, words of a text, and how often it is as long as all that is read, from which a column that
 nobody asked about may be part of the question."""
-_ANOTHER_TASK = "predicting a number is another task, which tuneval does not have"
+_ANOTHER_TASK = "predicting a number is another task (--task regression)"
 
 
 def refuse_reference(

@@ -18,7 +18,8 @@ class Backend(Protocol):
     def prepare(self, variants: Sequence[Variant]) -> Mapping[str, VariantFacts]:
         """Prove before any case is scored that every variant is what it says and acts.
 
-        Raises a ``VariantError`` or ``BackendUnavailable`` otherwise.
+        Raises a ``VariantError`` or ``BackendUnavailable`` otherwise; the former names in ``refused``
+        which of them it speaks of, where the others are ready.
         """
 
     def answer(

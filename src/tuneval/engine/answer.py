@@ -67,9 +67,9 @@ def answer(
 def _as_read(request: Request, variant: Variant) -> Request:
     """The request with nothing in it that the variant's head does not read, so that no answer is asked
     again for what cannot change it."""
-    if not request.texts or variant.head in READS_TEXTS:
-        return request
-    return replace(request, texts=())
+    if variant.head not in READS_TEXTS:
+        return replace(request, texts=(), label="") if request.texts or request.label else request
+    return replace(request, continuation=request.label) if request.label else request
 
 
 def _by_content(requests: Sequence[Request]) -> dict[str, list[Request]]:

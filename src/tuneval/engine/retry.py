@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 import threading
 import time
@@ -12,6 +13,8 @@ from typing import Literal, TypeVar
 Answer = TypeVar("Answer")
 
 LONGEST_WAIT = 120.0
+GONE_SECONDS = 40.0
+"""A server that takes no connection for so long is gone: with the last attempt, within a minute."""
 TRANSIENT = {408, 425, 429}
 OF_THIS_REQUEST = {400, 413, 422}
 
@@ -20,7 +23,8 @@ class Refused(Exception):
     """A server did not answer as it should.
 
     ``kind`` says what follows: ``retry`` may work later, ``unit`` spoils this request alone,
-    ``fatal`` would spoil every request. ``wait_seconds`` is what the server asked for.
+    ``fatal`` would spoil every request. ``wait_seconds`` is what the server asked for; ``is_gone``:
+    nobody took the connection.
     """
 
     def __init__(
@@ -28,10 +32,13 @@ class Refused(Exception):
         kind: Literal["retry", "unit", "fatal"],
         reason: str,
         wait_seconds: float | None = None,
+        *,
+        is_gone: bool = False,
     ) -> None:
         super().__init__(reason)
         self.kind = kind
         self.wait_seconds = wait_seconds
+        self.is_gone = is_gone
 
 
 def kind_of(status: int) -> Literal["retry", "unit", "fatal"]:
@@ -87,6 +94,7 @@ class RetryPolicy:
         self.budget_seconds = budget_seconds
         self.first_wait_seconds = first_wait_seconds
         self.n_attempts = 0
+        self._last_contact = -math.inf
         self._stopped = threading.Event()
         self._sleep = self._stopped.wait if sleep is None else sleep
         self._clock = clock
@@ -101,15 +109,21 @@ class RetryPolicy:
         """Wake every waiting request and let none try again."""
         self._stopped.set()
 
+    def note_contact(self) -> None:
+        """The server said something to somebody, so that it is there."""
+        self._last_contact = self._clock()
+
     def run(self, act: Callable[[], Answer]) -> Answer:
         """Call until it answers.
 
         Raises
         ------
         Refused
-            Not worth another attempt; of kind ``unit`` where attempts or time are used up.
+            Not worth another attempt; of kind ``unit`` where attempts or time are used up, of kind
+            ``fatal`` where meanwhile the server took no connection from anyone.
         """
         deadline = self._clock() + self.budget_seconds
+        gone_since: float | None = None
         for attempt in range(1, self.attempts + 1):
             with self._lock:
                 self.n_attempts += 1
@@ -120,8 +134,18 @@ class RetryPolicy:
                     raise
                 wait = self._wait_after(attempt, refused)
                 is_late = self._clock() + wait > deadline
-                if attempt == self.attempts or is_late or self._stopped.is_set():
-                    tried = f"{attempt} attempt" + ("s" if attempt > 1 else "")
+                is_last = attempt == self.attempts or self._stopped.is_set()
+                if not refused.is_gone:
+                    gone_since = None
+                elif gone_since is None or self._last_contact > gone_since:
+                    gone_since = self._clock()
+                if gone_since is not None and (
+                    is_last or self._clock() + wait > gone_since + GONE_SECONDS
+                ):
+                    reason = f"{refused} (after {_counted(attempt)})"
+                    raise Refused("fatal", reason, is_gone=True) from refused
+                if is_last or is_late:
+                    tried = _counted(attempt)
                     if is_late:
                         tried += f", within {self.budget_seconds:g} s: backend.give_up_seconds"
                     raise Refused("unit", f"{refused} (after {tried})") from refused
@@ -130,7 +154,13 @@ class RetryPolicy:
 
     def _wait_after(self, attempt: int, refused: Refused) -> float:
         longest = min(LONGEST_WAIT, self.first_wait_seconds * 2.0 ** (attempt - 1))
+        if refused.is_gone:  # nobody is there to be spared; the longer it may take to come back
+            return longest
         jittered = longest * self._draw()
         if refused.wait_seconds is None:
             return jittered
         return min(LONGEST_WAIT, refused.wait_seconds) + jittered * 0.1
+
+
+def _counted(n: int) -> str:
+    return f"{n} attempt" + ("s" if n > 1 else "")

@@ -68,6 +68,10 @@ METRICS = {
     "discrete_win_rate": "tuneval.metrics.win_rate:DiscreteWinRate",
     "ece": "tuneval.metrics.calibration:CalibrationError",
     "ece_width": "tuneval.metrics.calibration:CalibrationErrorWidth",
+    "entity_f1": "tuneval.metrics.entities:EntityF1",
+    "entity_f1_macro": "tuneval.metrics.entities:EntityF1Macro",
+    "entity_precision": "tuneval.metrics.entities:EntityPrecision",
+    "entity_recall": "tuneval.metrics.entities:EntityRecall",
     "exact_match": "tuneval.metrics.exact_match:ExactMatch",
     "f1_binary": "tuneval.metrics.classification:F1Binary",
     "f1_macro": "tuneval.metrics.classification:F1Macro",
@@ -80,28 +84,36 @@ METRICS = {
     "ifeval_instruction_strict": "tuneval.metrics.ifeval:InstructionStrict",
     "ifeval_prompt_loose": "tuneval.metrics.ifeval:PromptLoose",
     "ifeval_prompt_strict": "tuneval.metrics.ifeval:PromptStrict",
+    "kendall_tau": "tuneval.metrics.regression:KendallTau",
     "log_loss": "tuneval.metrics.calibration:LogLoss",
     "loss": "tuneval.metrics.perplexity:Loss",
+    "mae": "tuneval.metrics.regression:MeanAbsoluteError",
     "mcc": "tuneval.metrics.classification:MatthewsCorrelation",
     "meteor": "tuneval.metrics.meteor:Meteor",
+    "mse": "tuneval.metrics.regression:MeanSquaredError",
     "pass_at_k": "tuneval.metrics.pass_at_k:PassAtK",
+    "pearson": "tuneval.metrics.regression:Pearson",
     "perplexity": "tuneval.metrics.perplexity:Perplexity",
     "precision_binary": "tuneval.metrics.classification:PrecisionBinary",
     "precision_macro": "tuneval.metrics.classification:PrecisionMacro",
     "precision_micro": "tuneval.metrics.classification:PrecisionMicro",
     "precision_weighted": "tuneval.metrics.classification:PrecisionWeighted",
+    "r2": "tuneval.metrics.regression:RSquared",
     "recall_binary": "tuneval.metrics.classification:RecallBinary",
     "recall_macro": "tuneval.metrics.classification:RecallMacro",
     "recall_micro": "tuneval.metrics.classification:RecallMicro",
     "recall_weighted": "tuneval.metrics.classification:RecallWeighted",
+    "rmse": "tuneval.metrics.regression:RootMeanSquaredError",
     "rouge1": "tuneval.metrics.rouge:Rouge1",
     "rouge2": "tuneval.metrics.rouge:Rouge2",
     "rougeL": "tuneval.metrics.rouge:RougeL",
     "rougeLsum": "tuneval.metrics.rouge:RougeLsum",
+    "spearman": "tuneval.metrics.regression:Spearman",
     "squad_em": "tuneval.metrics.squad:SquadExactMatch",
     "squad_f1": "tuneval.metrics.squad:SquadF1",
     "squad_v1_em": "tuneval.metrics.squad:SquadV1ExactMatch",
     "squad_v1_f1": "tuneval.metrics.squad:SquadV1F1",
+    "tag_accuracy": "tuneval.metrics.entities:TagAccuracy",
     "ter": "tuneval.metrics.translation:Ter",
     "win_rate": "tuneval.metrics.win_rate:WinRate",
     "word_perplexity": "tuneval.metrics.perplexity:WordPerplexity",
@@ -134,7 +146,9 @@ DEFAULTS: dict[str, tuple[str, ...]] = {
     "multiple_choice": ("accuracy", "log_loss", "brier", "ece"),
     "generate": ("rougeL", "rouge1", "rouge2", "rougeLsum", "bleu", "chrf", "exact_match"),
     "complete_code": ("pass_at_k",),
+    "regression": ("pearson", "spearman", "kendall_tau", "rmse", "mae", "r2"),
     "language_model": ("perplexity", "loss", "bits_per_byte"),
+    "tag": ("entity_f1", "entity_precision", "entity_recall", "entity_f1_macro", "tag_accuracy"),
 }
 """Task -> metrics that are computed unless told otherwise; the first is the primary one. One whose
 ``needs`` the task's predictions do not have (probabilities of generated labels) is dropped."""
@@ -145,9 +159,16 @@ def defaults_of(cases: CaseSet) -> tuple[str, ...]:
     usual = DEFAULTS[cases.task]
     if cases.task == "generate" and cases.layout == "squad":
         return (*FAMILIES["squad"], *usual)
+    if cases.task == "tag" and not _name_entities(cases.labels or ()):
+        return ("tag_accuracy",)
     if cases.task == "generate" and _end_in_numbers(cases):
         return ("final_number", *usual)
     return usual
+
+
+def _name_entities(tags: Sequence[str]) -> bool:
+    """BIO, BIOES or the like, and no parts of speech."""
+    return bool(tags) and all(re.fullmatch(r"[BIESO]|[BIES]-.+", tag) for tag in tags)
 
 
 def _end_in_numbers(cases: CaseSet) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from tuneval import metrics, perturbations, registry, tasks
@@ -19,6 +20,7 @@ from tuneval.data.select import few_shot
 from tuneval.engine import BACKENDS, Backend, need_installed
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
+from tuneval.pipeline.folder import answers_home
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import BackendSpec, CasesSpec, MetricsSpec, RunSpec
 from tuneval.tasks import Task
@@ -54,10 +56,15 @@ def with_perturbed_twins(plan: Plan) -> Plan:
                 plan.spec.statistics.perturbation_seed,
                 protected=perturbations.label_words(cases.labels or ()),
             )
+            if cases.task == "tag":  # its tags belong to its words, one to one
+                n_made = len(changed)
+                changed = tuple(twin for twin in changed if _has_its_words(twin))
+                n_unchanged += n_made - len(changed)
             twins[cases.name] += changed
             if n_unchanged:
                 notes.append(
                     f"{cases.name}: {one.name} left {n_unchanged} cases unchanged: dropped"
+                    + (" (or with other words than tags)" if cases.task == "tag" else "")
                 )
         if hasattr(kind, "remarks"):
             notes += kind.remarks()
@@ -67,7 +74,12 @@ def with_perturbed_twins(plan: Plan) -> Plan:
     return replace(plan, case_sets=case_sets, notes=tuple(notes))
 
 
-THINKING_TASKS = ("classify", "generate", "multiple_choice")
+def _has_its_words(twin: Case) -> bool:
+    """Has a changed text as many words as it has tags?"""
+    return len(str(twin.inputs.get("text")).split()) == len(twin.references[0].split())
+
+
+THINKING_TASKS = ("classify", "generate", "multiple_choice", "regression")
 """Tasks whose answers may hold thoughts that someone wants to keep."""
 
 
@@ -206,7 +218,7 @@ def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
     accepted = inspect.signature(record or kind).parameters
     takes_any = any(one.kind is one.VAR_KEYWORD for one in accepted.values())
     options = {
-        **spec.backend.model_dump(exclude={"kind"}),
+        **spec.backend.model_dump(exclude={"kind", "workers", "allow_unlike_cards"}),
         "chat_template": spec.prompting.chat_template,
         "thinks": spec.prompting.thinking != "off",
     }
@@ -215,7 +227,32 @@ def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
         if name not in accepted and not takes_any and value != unset[name]:
             raise ConfigError(f'backend "{spec.backend.kind}" has no option "{name}".')
     chosen = {name: value for name, value in options.items() if name in accepted or takes_any}
+    if spec.backend.workers is not None:
+        return _pool(spec, models, chosen)
     if models is not None:
         chosen["models"] = models
+    if "memory" in accepted:
+        chosen["memory"] = answers_home().with_name("canaries")
     backend: Backend = kind(record(**chosen)) if record else kind(**chosen)
     return backend
+
+
+def _pool(spec: RunSpec, models: Mapping[str, Any] | None, options: Mapping[str, Any]) -> Backend:
+    """The chosen backend, made of worker processes."""
+    from tuneval.engine.pool.local import pool
+
+    if models:
+        raise ConfigError(
+            "models in memory cannot be handed to other processes: give folders, or leave workers "
+            "away."
+        )
+    assert spec.backend.workers is not None
+    places = {place for one in spec.variants for place in (one.model,) if place}
+    sizes = [sum(file.stat().st_size for file in Path(one).glob("*.safetensors")) for one in places]
+    return pool(
+        spec.backend.kind,
+        options,
+        workers=spec.backend.workers,
+        variants_bytes=max(sizes, default=0),
+        allow_unlike_cards=spec.backend.allow_unlike_cards,
+    )

@@ -16,7 +16,16 @@ from tuneval.errors import DataError, gather
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import CasesSpec
 from tuneval.tasks import Task
-from tuneval.types import Case, CaseSet, Request, RunResult, ShownPrompt, Variant
+from tuneval.types import (
+    READS_TEXTS,
+    Case,
+    CaseSet,
+    Head,
+    Request,
+    RunResult,
+    ShownPrompt,
+    Variant,
+)
 
 Show = Callable[[Variant, Sequence[Request]], Sequence[ShownPrompt]]
 """The exact text of requests as a variant reads them."""
@@ -67,18 +76,29 @@ def see(
         one for cases in case_sets if cases.cases for one in asked[cases.name].ask(cases.cases[0])
     ]
     for variant in variants:
+        if variant.kind == "majority":  # reads nothing
+            continue
         show(variant, of_first)  # all answers to one question: can they be told apart?
         found = zip(cases, requests, show(variant, requests), strict=True)
         of[variant.name] = {
-            (name, case.id): places.setdefault(_judged(case, request, shown), len(places))
+            (name, case.id): places.setdefault(
+                _judged(variant.head, case, request, shown), len(places)
+            )
             for (name, case), request, shown in found
         }
     return Prompts(tuple(places), of)
 
 
-def _judged(case: Case, request: Request, shown: ShownPrompt) -> ShownPrompt:
-    """Whether a prompt of exact characters, which loses its beginning, has lost its question."""
-    if shown.n_cut == 0 or not isinstance(request.prompt, str):
+def _judged(head: Head, case: Case, request: Request, shown: ShownPrompt) -> ShownPrompt:
+    """Whether a text that lost its beginning (an encoder's: its end) has lost its question."""
+    if shown.n_cut == 0 or head in READS_TEXTS:
+        return shown
+    if (
+        head == "seq2seq"
+    ):  # a text that is summed up or sorted is no question: it is cut as in training
+        asked = str(case.inputs.get("question") or case.inputs.get("instruction") or "")
+        return replace(shown, is_question_lost=asked[: len(asked) // 2 + 1] not in shown.text)
+    if not isinstance(request.prompt, str):
         return shown
     question = _question(case)
     at = request.prompt.rfind(question) if question else -1
@@ -212,7 +232,11 @@ def lines_about(
         if cases.cases
         for line in (
             *_first_case(plan, cases, prompts, asked[cases.name]),
-            *_worded(plan, described, cases.cases[0], asked[cases.name], is_tried=is_tried),
+            *(
+                _worded(plan, described, cases.cases[0], asked[cases.name], is_tried=is_tried)
+                if any(one.head not in READS_TEXTS for one in plan.variants)
+                else ()
+            ),
         )
         if prompts.texts
     ]
@@ -250,7 +274,10 @@ def _shown(prompt: ShownPrompt, n_requests: int) -> list[str]:
 
 
 def _where(prompt: ShownPrompt) -> str:
-    return "at its beginning" if prompt.cut_at == 0 else f'where "{GAP.strip()}" stands'
+    at = prompt.cut_at or 0
+    if prompt.text[at:].startswith(GAP):
+        return f'where "{GAP.strip()}" stands'
+    return "at its beginning" if at == 0 else "at its end"
 
 
 def _worded(
@@ -304,26 +331,38 @@ def _listed(names: Sequence[str]) -> str:
 def show_from_folders(plan: Plan) -> Show:
     """What ``HFBackend`` would show, from the folders of the plan alone."""
     from tuneval.engine.hf.text.render import Renderer
-    from tuneval.engine.hf.text.shown import renderer_of, shown
+    from tuneval.engine.hf.text.shown import renderer_of, shown_to
     from tuneval.engine.hf.weights.folder import describe
+    from tuneval.engine.hf.weights.labels import labels_of
 
-    whole = {one.model: plan.folders[one.name] for one in plan.variants if one.adapter is None}
+    whole = {
+        one.model: plan.folders[one.name]
+        for one in plan.variants
+        if one.adapter is None and one.name in plan.folders
+    }
     renderers: dict[str, Renderer] = {}
 
     def show(variant: Variant, requests: Sequence[Request]) -> Sequence[ShownPrompt]:
+        model = whole.get(variant.model) or describe(
+            variant.model, offline=True, revision=variant.revision
+        )
+        adapter = plan.folders[variant.name] if variant.adapter else None
         if variant.name not in renderers:
-            model = whole.get(variant.model) or describe(
-                variant.model, offline=True, revision=variant.revision
-            )
             renderers[variant.name] = renderer_of(
                 variant.name,
                 model,
-                plan.folders[variant.name] if variant.adapter else None,
+                adapter,
                 tokenizer_from=plan.spec.backend.tokenizer_from,
                 chat_template=plan.spec.prompting.chat_template,
                 thinks=plan.spec.prompting.thinking != "off",
                 trust_remote_code=variant.trust_remote_code,
+                head=variant.head,
+                asked=plan.spec.backend.context_length,
             )
-        return shown(renderers[variant.name], requests)
+        renderer = renderers[variant.name]
+        labels = None
+        if variant.head in READS_TEXTS:
+            labels = labels_of(model, adapter, plan.spec.backend.head_labels)
+        return shown_to(variant.head, renderer, labels, variant.name, requests)
 
     return show

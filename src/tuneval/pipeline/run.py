@@ -19,6 +19,7 @@ from tuneval.comparison import Settings
 from tuneval.engine import Backend
 from tuneval.engine.answer import answer
 from tuneval.engine.journal import Journal
+from tuneval.errors import VariantError
 from tuneval.metrics import Metric
 from tuneval.pipeline.build import (
     build_task,
@@ -38,11 +39,17 @@ from tuneval.pipeline.folder import (
     write_result,
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
+from tuneval.pipeline.judging.begin import check as check_judge
+from tuneval.pipeline.judging.lap import Judging
+from tuneval.pipeline.majority import begin as begin_majority
 from tuneval.pipeline.prompts import Prompts, Show, look_at_prompts, show_of
+from tuneval.pipeline.refusals import without
+from tuneval.pipeline.serving import fit
 from tuneval.pipeline.wording_trial import AskVariants, Trial, Trialled, begin_trial
 from tuneval.plan.gates import parse_conditions, refuse_unknown
 from tuneval.plan.resolve import Plan, resolve
 from tuneval.plan.spec import RunSpec
+from tuneval.plan.variants import SERVED
 from tuneval.runs.gate import gates_of, hold
 from tuneval.tasks import Task
 from tuneval.types import (
@@ -86,25 +93,42 @@ def run(
         Something the user can mend. What was answered until then is in the journal, and the same
         call continues from there.
     """
-    started = time.monotonic()
-    progress = progress or NoProgress()
     plan = with_perturbed_twins(resolve(spec, in_memory=models))
+    refused: tuple[str, ...] = ()
+    while True:
+        try:
+            return _run(plan, refused, progress or NoProgress(), announce, models)
+        except VariantError as error:  # raised again where the others cannot go on
+            plan, told = without(plan, error)
+            refused += told
+
+
+def _run(
+    plan: Plan,
+    refused: Sequence[str],
+    progress: Progress,
+    announce: Announce | None,
+    models: Mapping[str, Any] | None,
+) -> RunResult:
+    """Run a plan; ``refused`` says which variants of its description are not in it, and why."""
+    started = time.monotonic()
+    plan, server = met_at_server(plan)
     spec = plan.spec
     asked, chosen = tasks_and_metrics(plan)
     refuse_gates(plan, chosen)
     trial, plan = begin_trial(plan, asked)
     begun = checks.begin(plan)
     alpha = checks.share_of_alpha(begun, has_curves=bool(plan.logs))
+    plan, with_majority = begin_majority(plan)
     plan, judge = begin_judging(plan, lambda own: make_backend(own, models))
     settings = settings_of(spec)
     drawings = begin_drawings(plan, chosen, settings)
-    signing = [*asked.values(), *([judge] if judge else ())]
-    run_id = identify(plan, [one.signature() for one in signing])
+    run_id = identify(plan, signatures_of(asked, judge))
     folder = open_folder(plan, run_id)
     with only_owner_of(folder):
         if announce:
             announce(plan, None, folder)
-        backend = make_backend(spec, models)
+        backend = with_majority(server or make_backend(spec, models))
         journal = Journal(answers_home())
         try:
             plan, seen = look_at_prompts(plan, asked, show_of(backend))
@@ -169,6 +193,7 @@ def run(
                 assessments,
                 primary_metrics,
                 findings,
+                problems=refused,
                 notes=notes_of(plan, asked, journal),
                 alpha=alpha,
             ),
@@ -176,6 +201,27 @@ def run(
         result = hold(seen.join(result), gates_of(result), spec.output.fail_on)
         write_result(folder, result, spec.output)
     return result
+
+
+def met_at_server(plan: Plan) -> tuple[Plan, Backend | None]:
+    """Fit the plan to a server, which is met before anything is asked of it; None without one."""
+    if plan.spec.backend.kind not in SERVED:
+        return plan, None
+    server = make_backend(plan.spec, None)
+    return fitted(plan, server), server
+
+
+def fitted(plan: Plan, server: Backend) -> Plan:
+    """The plan with what it leaves open to a server."""
+    if plan.spec.judge is not None:
+        check_judge(plan)  # what is wrong without any server is said first
+    return fit(plan, server)
+
+
+def signatures_of(asked: Mapping[str, Task], judge: Judging | None) -> list[str]:
+    """All that can change a number of the run, and stands in its name."""
+    own = [one.signature() for one in asked.values()]
+    return own if judge is None else [*own, judge.signature()]
 
 
 def assess_all(

@@ -37,7 +37,7 @@ from tuneval.tasks.frames import Frame, Framing, cue_of
 from tuneval.tasks.generate import Generate
 from tuneval.tasks.multiple_choice import MultipleChoice
 from tuneval.tasks.reference_loss import ReferenceLoss
-from tuneval.types import Case, CaseSet, Finding, Variant, arms
+from tuneval.types import READS_TEXTS, Case, CaseSet, Finding, Variant, arms
 
 MOST_REFERENCES = 32
 FEWEST_REFERENCES = 16
@@ -152,6 +152,8 @@ def _begin(plan: Plan, asked: Mapping[str, Task]) -> Trial | str:
         return "a server tells no likelihood of a reference"
     if not any(one.name == plan.baseline and one.kind == "base" for one in plan.variants):
         return "the baseline is no base model to hold fine-tunes against"
+    if any(one.head in READS_TEXTS for one in plan.variants):
+        return "a head over labels reads the bare text, whatever the wording"
     if len(plan.variants) == 1:
         return "there is no fine-tune to try wordings on"
     subjects = [

@@ -17,6 +17,7 @@ from typing import Any
 from tuneval import perturbations, registry
 from tuneval.benchmarks import Loaded, Place
 from tuneval.benchmarks.load import load as load_benchmark
+from tuneval.benchmarks.load import unfold
 from tuneval.benchmarks.source import place_of
 from tuneval.bridges import BRIDGES
 from tuneval.data.code_problems import read_problems
@@ -25,7 +26,7 @@ from tuneval.data.select import take
 from tuneval.engine import BACKENDS, need_installed
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import ConfigError, TunevalError
-from tuneval.plan import adversarial, arms
+from tuneval.plan import adversarial, arms, tags, without_head
 from tuneval.plan.spec import CasesSpec, PerturbationSpec, RunSpec
 from tuneval.plan.variants import SERVED, baseline_spec, is_here, training_log_of, variants_of
 from tuneval.publish import PUBLISHED
@@ -83,6 +84,8 @@ def resolve(
         need_installed(spec.backend.kind)
     read_sets: list[CaseSet] = []
     benchmarks: dict[str, Loaded] = {}
+    with _gathering(faults):
+        spec = _unfolded(spec)
     for described in spec.cases:
         with _gathering(faults):
             if described.benchmark is None:
@@ -107,6 +110,13 @@ def resolve(
     for one in spec.variants:
         with _gathering(faults):
             variants += variants_of(one, base, spec, folders, notes, in_memory)
+    baseline = base.name
+    with _gathering(faults):
+        variants, baseline, told = without_head.join(variants, base.name, folders, spec, in_memory)
+        notes += told
+    with _gathering(faults):
+        case_sets, told = tags.join(case_sets, variants, folders, spec)
+        notes += told
     notes += arms.remarks(variants, folders)
     with _gathering(faults):
         spec = _with_perturbations(spec, case_sets, folders)
@@ -118,7 +128,7 @@ def resolve(
     return Plan(
         spec=_complete(spec, case_sets) if len(case_sets) == len(spec.cases) else spec,
         variants=tuple(variants),
-        baseline=base.name,
+        baseline=baseline,
         case_sets=case_sets,
         logs=logs,
         folders=folders,
@@ -169,6 +179,10 @@ def _names_are_known(spec: RunSpec, in_memory: Mapping[str, Any]) -> None:
             f"backend {spec.backend.kind}: the server has no address. Give --base-url "
             "http://HOST:PORT/v1, or set OPENAI_BASE_URL."
         )
+    strange = sorted(set(spec.backend.tokenizers) - {"*"} - {one.name for one in spec.variants})
+    if strange:
+        names = [one.name for one in spec.variants]
+        raise ConfigError(f"--tokenizer {strange[0]}=...: {registry.unknown(strange[0], names)}")
     strangers = sorted(set(in_memory) - {one.name for one in spec.variants})
     if strangers:
         names = [one.name for one in spec.variants]
@@ -236,6 +250,8 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
             for one in spec.variants
         )
     output = spec.output.model_copy(update={"dir": str(Path(spec.output.dir).absolute())})
+    tokenizers = {name: _absolute(folder) for name, folder in spec.backend.tokenizers.items()}
+    backend = spec.backend.model_copy(update={"tokenizers": tokenizers})
     files = {
         "adversarial": tuple(_absolute(file) for file in spec.adversarial),
         "ood": tuple(_absolute(file) for file in spec.ood),
@@ -243,7 +259,15 @@ def _complete(spec: RunSpec, case_sets: Sequence[CaseSet]) -> RunSpec:
         "validation": spec.validation and _absolute(spec.validation),
         "benchmark_data": spec.benchmark_data and _absolute(spec.benchmark_data),
     }
-    return spec.model_copy(update={"cases": cases, "variants": variants, "output": output, **files})
+    return spec.model_copy(
+        update={
+            "cases": cases,
+            "variants": variants,
+            "output": output,
+            "backend": backend,
+            **files,
+        }
+    )
 
 
 def _absolute(place: str) -> str:
@@ -278,6 +302,17 @@ def read_cases(spec: CasesSpec) -> CaseSet:
 
 OF_FILES = ("task", "columns", "labels", "groups", "few_shot_file", "skip_bad_rows", "split")
 """Keys of a section of cases that a benchmark answers by itself."""
+
+
+def _unfolded(spec: RunSpec) -> RunSpec:
+    """The parts of every benchmark whose whole is several tasks, each in a section of its own."""
+    cases: list[CasesSpec] = []
+    for described in spec.cases:
+        name = described.benchmark
+        is_own = name is not None and name.partition(":")[0] not in BRIDGES
+        parts = unfold(str(name)) if is_own else (name,)
+        cases += [described.model_copy(update={"benchmark": part}) for part in parts]
+    return spec.model_copy(update={"cases": tuple(cases)})
 
 
 def read_benchmark(spec: CasesSpec, place: Place) -> Loaded:

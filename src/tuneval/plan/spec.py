@@ -235,6 +235,11 @@ class StatisticsSpec(_Strict):
     """With it: stop also when the difference is surely within this many points."""
 
 
+def _tokenizers(value: Any) -> Any:
+    """One folder is that of every variant's tokenizer; a mapping names variants."""
+    return {"*": value} if isinstance(value, str) else value
+
+
 class BackendSpec(_Strict):
     """What runs the models, and on what."""
 
@@ -246,6 +251,10 @@ class BackendSpec(_Strict):
     """Patience with one answer of a server."""
     give_up_seconds: PositiveFloat = 600.0
     """Patience with a server that does not answer at all."""
+    tokenizers: Annotated[Mapping[str, str], BeforeValidator(_tokenizers)] = Field(
+        default_factory=dict
+    )
+    """Behind a server: variant -> folder of its tokenizer ("*": every other); prompts are written here."""
     device: str = "auto"
     """auto, cpu, mps, cuda, cuda:1, ..."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -254,6 +263,10 @@ class BackendSpec(_Strict):
     """Requests per batch."""
     threads: Literal["auto"] | PositiveInt = "auto"
     """CPU threads; auto takes 1 for small models."""
+    workers: Literal["auto"] | PositiveInt | None = None
+    """Processes that answer together: auto takes one a GPU, or a core; left out, this one alone."""
+    allow_unlike_cards: bool = False
+    """Workers may sit on GPUs of other kinds, whose numbers differ."""
     offline: bool = False
     """Never ask the hub."""
     allow_base_mismatch: bool = False
@@ -264,6 +277,10 @@ class BackendSpec(_Strict):
     """Whose tokenizer an adapter uses."""
     quantization: Literal["none", "8bit", "4bit"] = "none"
     """Load weights in 8 or 4 bits."""
+    head_labels: Texts = ()
+    """What the outputs of classifiers are called, in their order."""
+    context_length: PositiveInt | None = None
+    """Longest input in tokens; more than the folder says only for T5 and its like."""
 
 
 class JudgeSpec(_Strict):
@@ -335,6 +352,8 @@ class RunSpec(_Strict):
     """The arms of the comparison."""
     baseline: str | None = None
     """Name of the arm that the others are compared with; left out: the first whole model."""
+    base_as: Literal["auto", "lm", "none"] = "auto"
+    """What the base of a classifier without a head of its own is asked as; none: the commonest label alone."""
     cases: tuple[CasesSpec, ...] = Field(min_length=1)
     """Test files and benchmarks."""
     train_data: str | None = None
@@ -561,4 +580,8 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
         }
     )
     output = spec.output.model_copy(update={"dir": path_of(spec.output.dir)})
-    return spec.model_copy(update={"variants": variants, "cases": cases, "output": output})
+    tokenizers = {name: str(place(folder)) for name, folder in spec.backend.tokenizers.items()}
+    backend = spec.backend.model_copy(update={"tokenizers": tokenizers})
+    return spec.model_copy(
+        update={"variants": variants, "cases": cases, "output": output, "backend": backend}
+    )

@@ -16,6 +16,8 @@ from tuneval.data.training_log import find as find_training_log
 from tuneval.data.training_record import read_record
 from tuneval.engine.hf.weights.adapter import check_adapter_fits
 from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, MODEL_CONFIG, ModelFolder, describe
+from tuneval.engine.hf.weights.heads import head_of_object
+from tuneval.engine.hf.weights.kind import no_head
 from tuneval.errors import ConfigError, VariantError
 from tuneval.plan.spec import RunSpec, VariantSpec
 from tuneval.types import TrainingLog, Variant, VariantKind
@@ -97,6 +99,7 @@ def variants_of(
                 kind=_kind_of_object(one, base, in_memory[one.name]),
                 model=one.model or str(base.model),
                 training_log=one.training_log if one.training_log != "auto" else None,
+                head=head_of_object(model_of(in_memory[one.name])) or "causal",
                 **shared,  # type: ignore[arg-type]
             )
         ]
@@ -113,6 +116,8 @@ def variants_of(
             )
         if not folder.has_model:
             raise VariantError(_not_a_model(one, folder))
+        if folder.head is None and kind != "base":
+            raise no_head(folder.path, folder.config, folder.given)
         folders[one.name] = folder
         notes += [f"{one.name}: {note}" for note in folder.notes]
         if folder.has_adapter:
@@ -203,8 +208,12 @@ def _refuse_without_tokenizer(one: VariantSpec, held: Any) -> None:
 def _kind_of_object(one: VariantSpec, base: VariantSpec, held: Any) -> VariantKind:
     if one.name == base.name:
         return "base"
-    model = held[0] if isinstance(held, tuple) else held
-    return "adapter" if hasattr(model, "peft_config") else "full"
+    return "adapter" if hasattr(model_of(held), "peft_config") else "full"
+
+
+def model_of(held: Any) -> Any:
+    """The model of what was given in memory, a tokenizer beside it or not."""
+    return held[0] if isinstance(held, tuple) else held
 
 
 def _not_a_model(one: VariantSpec, folder: ModelFolder) -> str:

@@ -77,6 +77,8 @@ def _independent(case_set: CaseSet) -> str:
 
 def _arm_line(view: View, arm: Arm) -> str:
     first, facts = arm.variants[0], view.facts(arm)
+    if first.kind == "majority":
+        return "no model: the commonest label for every case"
     seeds = len(arm.variants)
     place = f"{seeds} training seeds" if seeds > 1 else first.adapter or first.model
     if facts is None:

@@ -21,6 +21,10 @@ OPEN_SIGNS = ("!", "?")
 """What is never folded."""
 
 _TITLES = {
+    "average": (
+        "The score of the whole benchmark",
+        "The mean over its tasks; intervals draw the cases of each task anew, the same for all variants.",
+    ),
     "cuts": (
         "What did not fit",
         "Prompts cut to the context and answers cut at the token limit; each case shows its own.",
@@ -69,6 +73,10 @@ _TITLES = {
     "contamination": (
         "Leaked cases",
         "Test cases that occur in the training file, and the score without them.",
+    ),
+    "label order": (
+        "The order of the labels",
+        "Answers of a head over labels that are right under other names: a fault of the set-up.",
     ),
     "memorisation": (
         "Learnt by heart",

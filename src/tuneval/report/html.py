@@ -368,7 +368,7 @@ class Page:
         view, found = self.view, []
         kinds = {arm.kind for arm in view.arms}
         for arm in view.arms:
-            if arm.kind == "base":
+            if arm.kind in ("base", "majority"):
                 continue
             if len(arm.variants) == 1:
                 found.append(

@@ -191,8 +191,11 @@ class View:
 
     @property
     def base(self) -> Arm | None:
-        """The base model's arm."""
-        return next((arm for arm in self.arms if arm.kind == "base"), None)
+        """The base model's arm; where it has no trained head, the commonest label's."""
+        for kind in ("base", "majority"):
+            if found := next((arm for arm in self.arms if arm.kind == kind), None):
+                return found
+        return None
 
     @property
     def leading(self) -> Arm | None:

@@ -211,7 +211,7 @@ class _Held:
         if named:
             return named
         baseline = self._baseline
-        tuned = [arm for arm in self.view.arms if arm != baseline]
+        tuned = [arm for arm in self.view.arms if arm != baseline and arm.kind != "majority"]
         adapters = [arm for arm in tuned if arm.kind == "adapter"]
         return adapters or tuned or list(self.view.arms)
 

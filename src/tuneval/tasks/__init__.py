@@ -36,7 +36,9 @@ TASKS = {
     "multiple_choice": "tuneval.tasks.multiple_choice:MultipleChoice",
     "complete_code": "tuneval.tasks.complete_code:CompleteCode",
     "generate": "tuneval.tasks.generate:Generate",
+    "regression": "tuneval.tasks.regression:Regression",
     "language_model": "tuneval.tasks.language_model:LanguageModel",
+    "tag": "tuneval.tasks.tag:Tag",
     "judge": "tuneval.tasks.judge:Judge",
 }
 

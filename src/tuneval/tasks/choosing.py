@@ -83,8 +83,13 @@ class Choosing:
             **({} if self.thinking == "cut" else {"thinking": self.thinking}),
         }
 
-    def ask(self, case: Case, wording: Wording, words: Sequence[str]) -> tuple[Request, ...]:
-        """One request per answer (``pmi``: a second one without the prompt), or one completion."""
+    def ask(
+        self, case: Case, wording: Wording, words: Sequence[str], labels: Sequence[str] = ()
+    ) -> tuple[Request, ...]:
+        """One request per answer (``pmi``: a second one without the prompt), or one completion.
+
+        ``labels``: what the words stand for, where they stand for labels.
+        """
         texts = texts_of(case)
         if self.is_drawn:
             prompt = wording.prompt_to_complete(case)
@@ -101,6 +106,7 @@ class Choosing:
                 one,
                 continuation=continuation,
                 texts=texts if n < len(words) else (),
+                label=labels[n % len(labels)] if labels else "",
             )
             for n, (one, continuation) in enumerate(asked)
         )

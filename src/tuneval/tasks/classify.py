@@ -74,7 +74,8 @@ class Classify:
 
     def ask(self, case: Case) -> tuple[Request, ...]:
         """One request per label (``pmi``: a second one without the prompt), or one completion."""
-        return self.choosing.ask(case, self.wording, tuple(self.words.values()))
+        words = tuple(self.words.values())
+        return self.choosing.ask(case, self.wording, words, self.labels)
 
     def read(self, case: Case, responses: Sequence[Response]) -> Prediction:
         """Choose the label; ties go to the first of the set."""

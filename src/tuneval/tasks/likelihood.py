@@ -27,13 +27,15 @@ def choice_scores(
     normalize : str
         ``sum``: log-likelihood in nats (lm-eval's acc); divided by tokens, by characters (acc_norm)
         or by utf-8 bytes (acc_bytes); ``pmi``: minus the log-likelihood without the prompt
-        (acc_mutual_info).
+        (acc_mutual_info). What a head over labels gave has no tokens, and is taken as it is.
 
     References
     ----------
     lm-evaluation-harness 0.4, ``ConfigurableTask.process_results``.
     """
     nats = np.array([_nats(response) for response in responses], dtype=np.float64)
+    if all(response.n_tokens == 0 for response in responses):
+        return nats
     if normalize == "pmi":
         return nats - np.array([_nats(response) for response in unconditional], dtype=np.float64)
     lengths = {

@@ -26,6 +26,7 @@ WORDING_VERSION = 1
 PROMPT_STYLES = ("messages", "text")
 BETWEEN_TURNS = "\n\n"
 _PLACE = re.compile(r"\{([^{}\n]+)\}")
+SENTENCE = "!sentence"
 _NAME = re.compile(r"[^\W\d][\w.-]*")
 
 
@@ -43,6 +44,7 @@ def joiner(content: str) -> str:
 def fill(template: str, inputs: Mapping[str, object]) -> str:
     """Replace each ``{column}`` by the case's own value, once and literally.
 
+    ``{column!sentence}`` is the value without outer blanks and with a full stop, where it has none.
     Braces around anything that is neither a column nor a name (JSON, code) stay as they are, and
     braces inside a value are never looked at.
 
@@ -57,6 +59,9 @@ def fill(template: str, inputs: Mapping[str, object]) -> str:
         key = _key_of(name, inputs)
         if key in inputs:
             return _as_text(name, inputs[key])
+        bare = name.removesuffix(SENTENCE)
+        if bare != name and (key := _key_of(bare, inputs)) in inputs:
+            return _as_sentence(_as_text(bare, inputs[key]))
         if _NAME.fullmatch(name):
             raise ConfigError(
                 f'template: there is no column "{name}" (there are: {_columns(inputs)}).'
@@ -73,6 +78,11 @@ def _key_of(name: str, inputs: Mapping[str, object]) -> str:
     names = inputs.get(COLUMN_NAMES)
     key = names.get(name) if isinstance(names, Mapping) else None
     return str(key) if key is not None else f"{OWN}{name}"
+
+
+def _as_sentence(text: str) -> str:
+    bare = text.strip()
+    return bare if bare.endswith(".") else f"{bare}."
 
 
 def _as_text(name: str, value: object) -> str:

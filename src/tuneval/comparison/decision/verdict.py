@@ -91,7 +91,7 @@ def decide(
     unproved = {
         candidate
         for (baseline, candidate), group in pairs.items()
-        if known.kind(baseline) == "base"
+        if known.kind(baseline) in {"base", "majority"}
         and not any(outcome_of(c) == "better" for c in group if c.case_set not in general)
     }
     verdicts, readings, guards, flags = [], [], [], []

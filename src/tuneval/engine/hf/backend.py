@@ -5,7 +5,6 @@ Not for: remembering answers (``engine/journal.py``).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
@@ -16,17 +15,28 @@ from tuneval.engine.hf.options import HFOptions
 from tuneval.engine.hf.passes.generation import Drawn, Job, generate
 from tuneval.engine.hf.passes.loglikelihood import score
 from tuneval.engine.hf.passes.padded import WindowScore
+from tuneval.engine.hf.passes.responses import (
+    beyond,
+    drawn_response,
+    jobs_of,
+    scored_response,
+)
 from tuneval.engine.hf.passes.speaker import Pass, Speaker
 from tuneval.engine.hf.resident import Resident
-from tuneval.engine.hf.text.render import Prompt, Scoring, Window
-from tuneval.engine.hf.text.shown import shown
+from tuneval.engine.hf.text.render import Window
+from tuneval.engine.hf.text.shown import rows_of_own_embeddings, shown_to
 from tuneval.engine.hf.voice import Key, Reader, Voice, module_of
 from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.loading import resolve_device
 from tuneval.engine.hf.weights.network import Network
-from tuneval.types import Completion, Request, Response, ShownPrompt, Variant, VariantFacts
+from tuneval.errors import VariantError
+from tuneval.types import Request, Response, ShownPrompt, Variant, VariantFacts
 
-PASSES: Mapping[str, str] = {}
+PASSES: Mapping[str, str] = {
+    "classification": "tuneval.engine.hf.passes.classification:answer",
+    "seq2seq": "tuneval.engine.hf.passes.seq2seq:answer",
+    "tokens": "tuneval.engine.hf.passes.tokens:answer",
+}
 """Head -> the pass that answers for it; a causal language model's are joined below."""
 _SCORED_TOKENS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 _DRAWN_TOKENS = {"cpu": 65536, "cuda": 1 << 20, "mps": 65536}
@@ -79,7 +89,8 @@ class HFBackend:
     def prepare(self, variants: Sequence[Variant]) -> dict[str, VariantFacts]:
         """Prove that every variant is complete, fits and acts; see ``Backend.prepare``.
 
-        Everything that needs no weights is checked for all variants first.
+        Everything that needs no weights is checked for all variants first. What is found with their
+        weights is found for all of them, and raised as one error that names those it speaks of.
         """
         new = {variant: self._read(variant) for variant in variants if variant not in self._voices}
         new = self._reader.in_one_dtype(new, self._voices)
@@ -87,24 +98,32 @@ class HFBackend:
         for variant, voice in new.items():
             by_weights.setdefault(voice.key, []).append(variant)
         # The weights with most variants come last, so that they are the ones still in memory.
+        refused: dict[str, VariantError] = {}
         for sharing in sorted(by_weights.values(), key=len):
-            weights = self._resident.weights(sharing[0], new[sharing[0]])
             for variant in sharing:
-                voice = new[variant]
-                self._resident.prove(weights, voice)
-                parts = facts.parts_of(
-                    variant,
-                    voice,
-                    weights,
-                    device=self.device,
-                    path=self._resident.path(weights, voice),
-                    given=module_of(self._models.get(variant.name)),
-                )
-                found = facts.facts_of(variant, voice, weights, parts, device=self.device)
-                self._voices[variant] = replace(voice, facts=found, parts=parts)
+                try:
+                    self._prove(variant, new[variant])
+                except VariantError as error:
+                    refused[variant.name] = error
+        if refused:
+            raise _refusal(refused)
         facts.warn_of_twins(self._voices, variants)
         facts.warn_of_other_bits(self._voices, variants)
         return {variant.name: self._fact(variant) for variant in variants}
+
+    def _prove(self, variant: Variant, voice: Voice) -> None:
+        weights = self._resident.weights(variant, voice)
+        self._resident.prove(weights, voice)
+        parts = facts.parts_of(
+            variant,
+            voice,
+            weights,
+            device=self.device,
+            path=self._resident.path(weights, voice),
+            given=module_of(self._models.get(variant.name)),
+        )
+        found = facts.facts_of(variant, voice, weights, parts, device=self.device)
+        self._voices[variant] = replace(voice, facts=found, parts=parts)
 
     def answer(
         self, variant: Variant, requests: Sequence[Request], known: Collection[str] = frozenset()
@@ -129,7 +148,8 @@ class HFBackend:
 
     def shown(self, variant: Variant, requests: Sequence[Request]) -> list[ShownPrompt]:
         """The exact text of every request as the variant reads it; loads no weights."""
-        return shown(self._read(variant).renderer, requests)
+        voice = self._read(variant)
+        return shown_to(voice.head, voice.renderer, voice.labels, variant.name, requests)
 
     def fingerprint(self, variant: Variant) -> str:
         """Hash of weights, adapter, tokenizer, template, dtype, device kind and versions."""
@@ -165,6 +185,7 @@ class HFBackend:
         """Answer as a variant whose head has a pass of its own."""
         answer: Pass = registry.load(PASSES, voice.head, room="passes")
         budget, max_rows = self._limits(_SCORED_TOKENS)
+        drawn_budget, _ = self._limits(_DRAWN_TOKENS)
 
         def run(network: Network) -> Iterator[Response]:
             speaker = Speaker(
@@ -173,7 +194,10 @@ class HFBackend:
                 voice.renderer,
                 facts.end_tokens_of(weights, voice),
                 token_budget=budget,
+                drawn_budget=drawn_budget,
                 max_rows=max_rows,
+                n_embeddings=_n_embeddings(weights, voice),
+                labels=voice.labels,
             )
             return answer(speaker, requests, known)
 
@@ -205,7 +229,7 @@ class HFBackend:
                 max((max(w.ids, default=0) for w in one.windows), default=0) for one in scorings
             ],
             run=run,
-            respond=lambda n, parts: _scored_response(requests[n], variant, scorings[n], parts),
+            respond=lambda n, parts: scored_response(requests[n], variant.name, scorings[n], parts),
         )
 
     def _drawing(
@@ -229,10 +253,10 @@ class HFBackend:
             )
 
         return _Work(
-            pieces=[_jobs(n, *one) for n, one in enumerate(zip(requests, prompts, strict=True))],
+            pieces=[jobs_of(n, *one) for n, one in enumerate(zip(requests, prompts, strict=True))],
             largest=[max(prompt.ids) for prompt in prompts],
             run=run,
-            respond=lambda n, parts: _drawn_response(requests[n], variant, prompts[n], parts),
+            respond=lambda n, parts: drawn_response(requests[n], variant.name, prompts[n], parts),
         )
 
     def _ask(
@@ -250,11 +274,11 @@ class HFBackend:
         owners: list[int] = []
         pending: dict[int, dict[int, Any]] = {}
         for owner, request in enumerate(requests):
-            beyond = _beyond(work.largest[owner], rows)
-            if beyond and request.id in known:
+            problem = beyond(work.largest[owner], rows)
+            if problem and request.id in known:
                 continue
-            if beyond:
-                yield Response(request.id, variant.name, problem=beyond)
+            if problem:
+                yield Response(request.id, variant.name, problem=problem)
                 continue
             pending[owner] = {}
             pieces += work.pieces[owner]
@@ -297,73 +321,16 @@ class HFBackend:
         return found
 
 
+def _refusal(refused: Mapping[str, VariantError]) -> VariantError:
+    """One error for all variants that were refused, when every one of the run has been tried."""
+    errors = list(refused.values())
+    error = errors[0] if len(errors) == 1 else VariantError("\n\n".join(map(str, errors)))
+    error.refused = {name: str(one) for name, one in refused.items()}
+    return error
+
+
 def _n_embeddings(weights: Weights, voice: Voice) -> int:
     rows = int(weights.model.get_input_embeddings().weight.shape[0])
     if voice.adapter is not None:
-        own = [
-            shape[0]
-            for key, shape in voice.adapter.adapter_tensors.items()
-            if key.endswith(("embed_tokens.weight", "wte.weight", "embed_in.weight"))
-        ]
-        rows = max([rows, *own])
+        rows = max([rows, *rows_of_own_embeddings(voice.adapter)])
     return rows
-
-
-def _beyond(largest: int, rows: int) -> str | None:
-    if largest < rows:
-        return None
-    return f"the text has token id {largest}, but the model has embeddings for {rows} tokens only"
-
-
-def _scored_response(
-    request: Request, variant: Variant, scoring: Scoring, parts: Sequence[WindowScore]
-) -> Response:
-    problem = next((part.problem for part in parts if part.problem), None)
-    logprobs = [value for part in parts for value in part.logprobs]
-    seconds = sum(part.seconds for part in parts)
-    if problem is not None:
-        return Response(
-            request.id,
-            variant.name,
-            prompt_tokens=scoring.n_prompt,
-            is_truncated=scoring.is_truncated,
-            seconds=seconds,
-            problem=problem,
-        )
-    return Response(
-        request.id,
-        variant.name,
-        loglikelihood=math.fsum(logprobs),
-        n_tokens=len(logprobs),
-        is_greedy=all(part.is_greedy for part in parts),
-        token_logprobs=tuple(logprobs) if request.with_token_logprobs else None,
-        prompt_tokens=scoring.n_prompt,
-        is_truncated=scoring.is_truncated,
-        seconds=seconds,
-    )
-
-
-def _jobs(owner: int, request: Request, prompt: Prompt) -> list[Job]:
-    assert request.decoding is not None
-    return [
-        Job(owner, number, prompt, request.decoding)
-        for number in range(request.decoding.n_completions)
-    ]
-
-
-def _drawn_response(
-    request: Request, variant: Variant, prompt: Prompt, parts: Sequence[Drawn]
-) -> Response:
-    problem = next((part.problem for part in parts if part.problem), None)
-    completions: tuple[Completion, ...] = ()
-    if problem is None:
-        completions = tuple(part.completion for part in parts if part.completion is not None)
-    return Response(
-        request.id,
-        variant.name,
-        completions=completions,
-        prompt_tokens=prompt.n_prompt,
-        is_truncated=prompt.is_truncated,
-        seconds=sum(part.seconds for part in parts),
-        problem=problem,
-    )

@@ -16,6 +16,7 @@ from tuneval.engine.hf.weights import fingerprint, held
 from tuneval.engine.hf.weights.adapter import acts_everywhere
 from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.folder import ModelFolder
+from tuneval.engine.hf.weights.labels import listed
 from tuneval.types import Variant, VariantFacts
 
 
@@ -28,6 +29,8 @@ def facts_of(
         settings["quantization"] = voice.bits
     if weights.spread_over:
         settings["placement"] = weights.spread_over
+    if voice.labels is not None:
+        settings["labels"] = listed(voice.labels.names)
     return VariantFacts(
         variant=variant.name,
         fingerprint=fingerprint.of_parts(parts),
@@ -36,7 +39,7 @@ def facts_of(
         dtype=str(parts["dtype"]),
         n_parameters=weights.n_parameters,
         n_adapter_parameters=voice.adapter.n_adapter_parameters if voice.adapter else 0,
-        prompt_format=voice.spoken.prompt_format,
+        prompt_format="bare texts" if voice.labels is not None else voice.spoken.prompt_format,
         tokenizer=voice.spoken.origin,
         context_length=voice.renderer.context_length,
         settings=settings,
@@ -70,6 +73,8 @@ def parts_of(
         "device": device.partition(":")[0],
         "quantization": voice.bits,
         "path": path,
+        **({} if voice.head == "causal" else {"head": voice.head}),
+        **({} if voice.labels is None else {"labels": list(voice.labels.names)}),
         "versions": fingerprint.versions(*more),
     }
 
@@ -167,6 +172,11 @@ def _notes(variant: Variant, voice: Voice, weights: Weights, device: str) -> lis
     if not weights.network.can_pad:
         notes.append(
             f'"{variant.name}" gives other logits in padded batches: rows run one at a time.'
+        )
+    if weights.looks_ahead:
+        notes.append(
+            f'with the adapter "{variant.name}" a token\'s numbers depend on the tokens after it (a kind '
+            "that averages over the text): likelihoods of labels see a part of the label itself."
         )
     if voice.bits == "8-bit":
         notes.append(

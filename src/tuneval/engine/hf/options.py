@@ -32,6 +32,10 @@ class HFOptions:
     quantization : "none", "8bit" or "4bit"
         Hold base and full fine-tunes so, by bitsandbytes. A model that is stored quantised loads as
         it is stored.
+    context_length : int, optional
+        Longest input in tokens; more than the folder says only where positions are relative (T5).
+    head_labels : tuple of str
+        What the outputs of heads over labels are called, in their order, whatever their folders say.
     models : mapping, optional
         Variant name -> model already loaded, or (model, tokenizer), instead of a folder. A PEFT
         model under an adapter's name is that adapter; the base may be given as the same object.
@@ -48,4 +52,6 @@ class HFOptions:
     allow_base_mismatch: bool = False
     tokenizer_from: TokenizerFrom = "auto"
     quantization: Quantization = "none"
+    head_labels: tuple[str, ...] = ()
+    context_length: int | None = None
     models: Mapping[str, Any] | None = None

@@ -19,6 +19,7 @@ from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.engine.hf.weights.loading import SMALL_MODEL, load_weights
 from tuneval.engine.hf.weights.network import Network
 from tuneval.engine.hf.weights.proof import PROBES, Proof
+from tuneval.errors import AdapterError
 from tuneval.types import Variant
 
 _N_PROBE_TOKENS = 32
@@ -57,6 +58,12 @@ class Resident:
         self._proofs.clear()
         memory.release(self._device)
 
+    def _forget(self, key: Key) -> None:
+        gone = id(self.held.pop(key))
+        del self._proofs[key]
+        self.trees = {one: tree for one, tree in self.trees.items() if one[0] != gone}
+        self.expands = {one: can for one, can in self.expands.items() if one[0] != gone}
+
     def weights(self, variant: Variant, voice: Voice) -> Weights:
         """The weights of a variant, loaded now if they are not held."""
         key = voice.key
@@ -67,10 +74,11 @@ class Resident:
             else:
                 assert voice.model is not None
                 weights = self._load(voice.model, variant, voice)
+                _take_pad_token(weights, voice)
             # The probes are compared bit for bit, so they must run on as many threads as all else.
             self._set_threads(weights.n_parameters)
             with torch.inference_mode(), weights.network.without_outliers():
-                self._check(weights.network, _probes(voice)[0])
+                self._check(weights.network, _probes(voice)[0][:_N_PROBE_TOKENS])
             self.held[key] = weights
         weights = self.held[key]
         self._set_threads(weights.n_parameters)
@@ -109,18 +117,27 @@ class Resident:
             bits=bits,
             placement=placement.place(needed, self._device, free, bits=bits),
             head=voice.head,
+            n_labels=len(voice.labels) if voice.labels and voice.adapter else None,
         )
 
     def prove(self, weights: Weights, voice: Voice) -> None:
         """Attach a variant's adapter, if it has one, and show that it acts."""
         if voice.adapter is None:
             return
-        probes = packed(_probes(voice), voice.renderer.context_length)
+        probes = _probes(voice)
         if voice.key not in self._proofs:  # no adapter has come near the base yet
             weights.switch(None)
-            self._proofs[voice.key] = Proof(weights, probes)
+            n_rows = int(weights.model.get_input_embeddings().weight.shape[0])
+            own = [ids for ids in probes if max(ids) < n_rows]
+            self._proofs[voice.key] = Proof(weights, own or [[0]])
         weights.attach(voice.adapter)
-        self._proofs[voice.key].check(voice.adapter, probes)
+        try:
+            self._proofs[voice.key].check(voice.adapter, probes)
+        except AdapterError:
+            weights.detach()
+            if voice.model is not None and not self._proofs[voice.key].holds():
+                self._forget(voice.key)  # read again for the others
+            raise
 
     def _set_threads(self, n_parameters: int) -> None:
         if self._threads != "auto":
@@ -135,7 +152,7 @@ class Resident:
         Held for the base and for one adapter more: a fused pass keeps copies of small weights.
         """
         weights.switch(voice.adapter)
-        key = (id(weights), weights.active)
+        key = (id(weights), weights.active_path)
         if key not in self.trees:
             base = (id(weights), None)
             self.trees = {k: tree for k, tree in self.trees.items() if k == base}
@@ -167,7 +184,7 @@ class Resident:
     def can_expand(self, weights: Weights, voice: Voice) -> bool:
         """Whether beginnings can be shared where there is no tree; found once, by trying."""
         weights.switch(voice.adapter)
-        key = (id(weights), weights.active)
+        key = (id(weights), weights.active_path)
         if key not in self.expands:
             n_tokens = int(weights.model.get_input_embeddings().weight.shape[0])
             with weights.network.without_outliers():
@@ -176,6 +193,9 @@ class Resident:
 
     def path(self, weights: Weights, voice: Voice) -> str:
         """How this variant is scored, in words; part of the fingerprint."""
+        if voice.head != "causal":
+            weights.switch(voice.adapter)
+            return weights.network.way
         tree = self.tree(weights, voice)
         network = weights.network
         if tree is not None:
@@ -186,15 +206,27 @@ class Resident:
         return "one row at a time" if is_single else "padded batches"
 
 
+def _take_pad_token(weights: Weights, voice: Voice) -> None:
+    """Have a decoder with a head look for the end of a text before the pads of its tokenizer.
+
+    transformers trains no such model on batches until its settings name a pad token; an adapter's
+    folder does not keep those settings, but it keeps the tokenizer. Where the pad token ends texts, too,
+    the head was trained on the token before it.
+    """
+    pad = voice.spoken.tokenizer.pad_token_id
+    if voice.head == "classification" and weights.network.pad_token is None and pad is not None:
+        weights.model.config.get_text_config().pad_token_id = pad
+
+
 def _probes(voice: Voice) -> list[list[int]]:
     """Short token sequences to try a variant on; trained tokens of an adapter among them."""
     encode = voice.renderer.tokenizer
     probes = [list(encode(text)["input_ids"])[:_N_PROBE_TOKENS] for text in PROBES]
-    settings = voice.adapter.adapter_settings if voice.adapter else {}
-    trained = settings.get("trainable_token_indices")
-    if isinstance(trained, list) and trained:
-        probes.append([int(token) for token in trained[:_N_PROBE_TOKENS]])
-    return [ids for ids in probes if ids] or [[0]]
+    trained = _with_trained_tokens(
+        voice.adapter.adapter_settings if voice.adapter else {}, probes[0]
+    )
+    texts = packed([ids for ids in probes if ids], voice.renderer.context_length)
+    return [*texts, *(ids for ids in trained if ids)] or [[0]]
 
 
 def packed(probes: list[list[int]], longest: int | None) -> list[list[int]]:
@@ -210,3 +242,16 @@ def packed(probes: list[list[int]], longest: int | None) -> list[list[int]]:
         else:
             rows.append(probe)
     return rows
+
+
+def _with_trained_tokens(settings: Mapping[str, Any], text: list[int]) -> list[list[int]]:
+    """Probes of the tokens that an adapter was trained on, or that call it, and only those."""
+    listed: list[list[int]] = []
+    for name in ("trainable_token_indices", "token_indices", "alora_invocation_tokens"):
+        value = settings.get(name) or []
+        listed += [*value.values()] if isinstance(value, Mapping) else [value]
+    return [
+        [*text[:4], *(int(token) for token in tokens[:_N_PROBE_TOKENS]), *text[:4]]
+        for tokens in listed
+        if tokens
+    ]

@@ -12,15 +12,22 @@ from typing import Any
 from tuneval.engine.hf.options import HFOptions
 from tuneval.engine.hf.text import tokenizer
 from tuneval.engine.hf.text.render import Renderer
-from tuneval.engine.hf.text.shown import Folders, context_length, spoken_by
+from tuneval.engine.hf.text.shown import Folders, renderer_for, spoken_by
 from tuneval.engine.hf.text.tokenizer import Spoken
 from tuneval.engine.hf.weights import folder as folders
-from tuneval.engine.hf.weights import held, placement
+from tuneval.engine.hf.weights import held, placement, quantiser
 from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
-from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, quantization_of
+from tuneval.engine.hf.weights.folder import (
+    ADAPTER_CONFIG,
+    ModelFolder,
+    context_length_of,
+    quantization_of,
+)
+from tuneval.engine.hf.weights.kind import no_head
+from tuneval.engine.hf.weights.labels import HeadLabels, labels_of, labels_of_config
 from tuneval.engine.hf.weights.loading import resolve_dtype
 from tuneval.errors import AdapterError, VariantError
-from tuneval.types import Head, Variant, VariantFacts
+from tuneval.types import READS_TEXTS, Head, Variant, VariantFacts
 
 Key = tuple[str, ...]
 """What variants with the same weights share."""
@@ -31,7 +38,7 @@ class Voice:
     """A variant that was found to be what it says: where its weights are and how it reads text.
 
     ``bits``: in how many bits its weights are held, None for whole. ``parts`` are what its
-    fingerprint is made of.
+    fingerprint is made of. ``labels``: those of a head over labels.
     """
 
     key: Key
@@ -45,6 +52,7 @@ class Voice:
     facts: VariantFacts | None = None
     parts: Mapping[str, object] = field(default_factory=dict)
     head: Head = "causal"
+    labels: HeadLabels | None = None
 
 
 class Reader:
@@ -81,24 +89,34 @@ class Reader:
                     allow_base_mismatch=self._options.allow_base_mismatch,
                     is_quantised=self._options.quantization != "none",
                 )
+        _check_head(variant, model, adapter)
         bits = self._bits(model, given)
         spoken = self._speak(variant, model, adapter)
         dtype = self._resolved_dtype(variant, model, given)
+        if self._is_unpacked(model, bits, dtype):
+            warnings += (
+                f'"{variant.name}" is stored in {bits}, in which {self._device} does no products: its '
+                f"weights are unpacked to {dtype} as they are read.",
+            )
+            bits = None
         key: Key = (
             ("object", str(id(held.inner(module_of(given)))))
             if given is not None
             else (str(_given(model).path), dtype, str(variant.trust_remote_code), variant.head)
         )
-        renderer = Renderer(
-            spoken.tokenizer,
-            template=spoken.template,
+        labels = self._labels(variant, model, adapter)
+        if labels is not None and adapter is not None:
+            key = (*key, f"{len(labels)} outputs of an adapter")
+        config, generation = _settings(model, given)
+        renderer = renderer_for(
+            spoken,
+            variant.head,
+            length=model.context_length if model is not None else context_length_of(config),
+            config=config,
+            generation=generation,
+            who=model.given if model is not None else variant.name,
+            asked=self._options.context_length,
             thinks=self._options.thinks,
-            context_length=context_length(
-                model.context_length
-                if model is not None
-                else getattr(module_of(given).config, "max_position_embeddings", None),
-                spoken,
-            ),
         )
         return Voice(
             key,
@@ -110,6 +128,7 @@ class Reader:
             dtype,
             bits,
             head=variant.head,
+            labels=labels,
         )
 
     def in_one_dtype(
@@ -144,9 +163,11 @@ class Reader:
             adapter = held.describe(module_of(given), variant.name)
             return adapter, ()
         if given is None and (adapter is None or not adapter.has_adapter):
+            lack = f"there is no {ADAPTER_CONFIG}"
+            if adapter is not None and adapter.base_model_name is not None:
+                lack = f"there is an {ADAPTER_CONFIG} without an adapter's weights beside a whole model"
             raise AdapterError(
-                f'adapter "{variant.adapter or variant.name}": there is no '
-                f"{ADAPTER_CONFIG}. For a whole model use --full."
+                f'adapter "{variant.adapter or variant.name}": {lack}. For a whole model use --full.'
             )
         return adapter, ()
 
@@ -161,6 +182,12 @@ class Reader:
         if placement.needs_bitsandbytes(model, bits):
             placement.check_bitsandbytes(model.given, self._device)
         return bits
+
+    def _is_unpacked(self, model: ModelFolder | None, bits: str | None, dtype: str) -> bool:
+        """Whether weights that are stored quantised will be held whole."""
+        if model is None or placement.needs_bitsandbytes(model, bits):
+            return False
+        return quantiser.is_unpacked(model, device=self._device, dtype=dtype)
 
     def describe(self, name: str, variant: Variant) -> ModelFolder:
         """What a folder that a variant names holds."""
@@ -199,6 +226,18 @@ class Reader:
             chat_template=self._options.chat_template,
         )
 
+    def _labels(
+        self, variant: Variant, model: ModelFolder | None, adapter: ModelFolder | None
+    ) -> HeadLabels | None:
+        """The labels of a head over labels, as its files or the user name them."""
+        if variant.head not in READS_TEXTS:
+            return None
+        order = self._options.head_labels
+        if model is None:
+            config = held.inner(module_of(self._models[variant.name])).config
+            return labels_of_config(config, order, variant.name)
+        return labels_of(model, adapter, order)
+
     def _resolved_dtype(self, variant: Variant, model: ModelFolder | None, given: Any) -> str:
         if given is not None:
             return str(held.inner(module_of(given)).dtype).removeprefix("torch.")
@@ -211,9 +250,34 @@ def _in_dtype(voice: Voice, dtype: str) -> Voice:
     return replace(voice, dtype=dtype, key=(folder, dtype, *rest))
 
 
+def _settings(model: ModelFolder | None, given: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What a model's config and its generation config say, of a folder or of a model in memory."""
+    if model is not None:
+        return model.config, model.generation
+    inner = held.inner(module_of(given))
+    found = (getattr(inner, name, None) for name in ("config", "generation_config"))
+    config, generation = ({} if one is None else one.to_dict() for one in found)
+    return config, generation
+
+
 def _given(folder: ModelFolder | None) -> ModelFolder:
     assert folder is not None
     return folder
+
+
+def _check_head(variant: Variant, model: ModelFolder | None, adapter: ModelFolder | None) -> None:
+    """Raise VariantError where neither the model nor the adapter has a trained head of the variant's kind."""
+    if model is None:
+        return
+    head = (adapter.adapter_head if adapter is not None else None) or model.head
+    if head is None:
+        raise no_head(model.path, model.config, model.given)
+    if head != variant.head:
+        raise VariantError(
+            f'"{variant.name}": its folder holds a head for {head}, not for {variant.head}.'
+        )
+    if head not in READS_TEXTS and model.head is None:  # an adapter for text on an encoder
+        raise no_head(model.path, model.config, model.given)
 
 
 def module_of(given: Any) -> Any:

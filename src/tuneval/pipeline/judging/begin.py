@@ -11,6 +11,7 @@ from pathlib import Path
 from tuneval import registry
 from tuneval.engine import BACKENDS, Backend
 from tuneval.engine.hf.weights.folder import describe
+from tuneval.engine.hf.weights.kind import no_head
 from tuneval.errors import BackendUnavailable, ConfigError, DataError, VariantError
 from tuneval.pipeline.judging.judged import NAME
 from tuneval.pipeline.judging.lap import Judging
@@ -18,7 +19,7 @@ from tuneval.pipeline.judging.questions import REFERENCE
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import CasesSpec, JudgeSpec, RunSpec
 from tuneval.tasks.judge import Judge
-from tuneval.types import Case, CaseSet, Variant
+from tuneval.types import READS_TEXTS, Case, CaseSet, Variant
 
 PROBE = Case(
     id="probe",
@@ -52,7 +53,7 @@ def begin(plan: Plan, make_backend: MakeBackend) -> tuple[Plan, Judging | None]:
         )
     chosen = plan.spec.backend.model_copy(update={"kind": spec.backend, "base_url": spec.base_url})
     if spec.backend != plan.spec.backend.kind:  # rows in a batch are no calls at a time
-        chosen = chosen.model_copy(update={"batch_size": "auto"})
+        chosen = chosen.model_copy(update={"batch_size": "auto", "workers": None})
     backend = make_backend(plan.spec.model_copy(update={"backend": chosen}))
     judge = Variant(name=NAME, kind="judge", model=spec.model, dtype=chosen.dtype)
     if spec.backend != "hf":
@@ -94,6 +95,12 @@ def check(plan: Plan) -> dict[str, str]:
         folder = describe(spec.model, offline=plan.spec.backend.offline)
         if not folder.has_model:
             raise VariantError(f'the judge "{spec.model}" is no folder of a whole model.')
+        if folder.head is None:
+            raise no_head(folder.path, folder.config, folder.given)
+        if folder.head in READS_TEXTS:
+            raise VariantError(
+                f'the judge "{spec.model}" has a head over labels: a judge answers in words.'
+            )
     return opponents
 
 

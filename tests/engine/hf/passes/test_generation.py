@@ -16,11 +16,11 @@ from tuneval.engine.hf.backend import HFBackend
 from tuneval.engine.hf.passes.generation import (
     Job,
     Reader,
+    Row,
     Speller,
-    _Row,
-    _row,
     can_complete,
     choose,
+    row_of,
 )
 from tuneval.engine.hf.text.render import Prompt
 from tuneval.types import Decoding, Request, Variant
@@ -144,9 +144,9 @@ def test_indentation_survives_vocabularies_that_drop_the_first_blank() -> None:
 SPELLER = Speller(build_tokenizer())
 
 
-def row(top_p: float, number: int) -> _Row:
+def row(top_p: float, number: int) -> Row:
     decoding = Decoding(temperature=0.5, top_p=top_p)
-    return _row(0, Job(0, number, Prompt((1, 2), 2, 4), decoding), SPELLER)
+    return row_of(0, Job(0, number, Prompt((1, 2), 2, 4), decoding), SPELLER)
 
 
 @pytest.mark.parametrize("n_tokens", [4, 300])
@@ -170,7 +170,7 @@ def test_rows_that_are_not_finite_draw_nothing_and_leave_others_alone(n_tokens) 
     logits[1, n_tokens - 1] = 50.0
     logits[2] = float("-inf")
     rows = [row(0.9, number) for number in range(5)]
-    greedy = _row(4, Job(0, 0, Prompt((1, 2), 2, 4), Decoding()), SPELLER)
+    greedy = row_of(4, Job(0, 0, Prompt((1, 2), 2, 4), Decoding()), SPELLER)
     assert choose(logits, [*rows[:4], greedy]) == [-1, n_tokens - 1, -1, -1, 3]
     assert choose(logits[[4, 1]], [greedy, rows[1]]) == [3, n_tokens - 1]
 

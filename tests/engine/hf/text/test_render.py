@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiny_models import CHAT_TEMPLATE, build_tokenizer
-from tuneval.engine.hf.text.render import Renderer, _windows
+from tuneval.engine.hf.text.render import Renderer, windows_of
 from tuneval.engine.hf.text.written import answer_joint, joiner, plain_template
 from tuneval.errors import VariantError
 from tuneval.types import Decoding, Message, Request
@@ -148,7 +148,7 @@ def test_long_prompts_are_cut_on_the_left() -> None:
 @given(n=st.integers(1, 200), n_context=st.integers(1, 60), length=st.integers(2, 40))
 def test_every_token_is_scored_once(n, n_context, length) -> None:
     ids = list(range(n_context + n))
-    found = _windows(ids, n_context, length)
+    found = windows_of(ids, n_context, length)
     scored = [token for w in found.windows for token in w.ids[len(w.ids) - w.n_scored :]]
     assert scored == ids[n_context:]
     for window in found.windows:
@@ -158,8 +158,8 @@ def test_every_token_is_scored_once(n, n_context, length) -> None:
 
 
 def test_rolling_windows_are_lm_evals() -> None:
-    """get_rolling_token_windows(range(100), prefix 0, 30, context_len=1), made disjoint."""
-    found = _windows([-1, *range(100)], 1, 30)
+    """get_rolling_tokenwindows_of(range(100), prefix 0, 30, context_len=1), made disjoint."""
+    found = windows_of([-1, *range(100)], 1, 30)
     spans = [(w.ids[0], w.ids[-1], w.n_scored) for w in found.windows]
     assert spans == [(-1, 29, 30), (29, 59, 30), (59, 89, 30), (69, 99, 10)]
 

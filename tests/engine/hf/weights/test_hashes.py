@@ -16,7 +16,7 @@ BIG = 2 * 2**20
 def forgetful(monkeypatch):
     """A process that knows nothing yet, and to which 1 MB is large."""
     monkeypatch.setattr(hashes, "_LARGE", 2**20)
-    monkeypatch.setattr(hashes, "_known", {})
+    monkeypatch.setattr(hashes, "KNOWN", {})
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_large_files_are_read_once_per_machine(tmp_path, reads, monkeypatch, siz
     content = os.urandom(size)
     file.write_bytes(content)
     for _ in range(2):
-        monkeypatch.setattr(hashes, "_known", {})  # another process
+        monkeypatch.setattr(hashes, "KNOWN", {})  # another process
         assert hashes.of_file(file, memory) == of(content)
         assert hashes.of_file(file, memory) == of(content)
     assert len(reads) == n_reads
@@ -67,7 +67,7 @@ def test_a_file_of_the_same_size_and_time_is_noticed(
             stream.write(other)
     os.utime(file, ns=(state.st_atime_ns, state.st_mtime_ns))
     if is_new_process:
-        monkeypatch.setattr(hashes, "_known", {})
+        monkeypatch.setattr(hashes, "KNOWN", {})
     assert hashes.of_file(file, memory) == of(other)
 
 
@@ -88,7 +88,7 @@ def test_a_damaged_memory_is_made_anew(tmp_path, reads, monkeypatch, content) ->
     file.write_bytes(bytes(BIG))
     memory.write_text(content)
     for _ in range(2):
-        monkeypatch.setattr(hashes, "_known", {})
+        monkeypatch.setattr(hashes, "KNOWN", {})
         assert hashes.of_file(file, memory) == of(bytes(BIG))
     assert len(reads) == 1
 

@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tiny_models import build_model, edit_json
+from tuneval.engine.hf.backend import HFBackend, HFOptions
 from tuneval.engine.hf.weights.folder import describe
 from tuneval.engine.hf.weights.loading import load_weights
 from tuneval.errors import AdapterError, TunevalError, VariantError
+from tuneval.types import Variant
 
 INSTEAD = "tuneval score --references FILE --predictions NAME=FILE"
 
@@ -22,31 +24,14 @@ INSTEAD = "tuneval score --references FILE --predictions NAME=FILE"
     ("settings", "message"),
     [
         (
-            {"architectures": ["LlamaForSequenceClassification"]},
-            '"m" is a LlamaForSequenceClassification: its answers come from a head over labels, and here '
-            f"models are asked by text.\nWrite its predictions to a file and compare those: {INSTEAD}",
+            {"architectures": ["BertForQuestionAnswering"], "model_type": "bert"},
+            '"m" is a BertForQuestionAnswering, whose answers are neither text nor labels.\n'
+            f"Write its predictions to a file and compare those: {INSTEAD}",
         ),
         (
-            {"architectures": ["Qwen2ForTokenClassification"]},
-            '"m" is a Qwen2ForTokenClassification: its answers come from a head over labels, and here '
-            f"models are asked by text.\nWrite its predictions to a file and compare those: {INSTEAD}",
-        ),
-        (
-            {"architectures": ["BertForMaskedLM"], "model_type": "bert"},
-            '"m" is an encoder (BertForMaskedLM): it reads in both directions, so that it would see the '
-            "very label that it is asked for.\nGive a language model that reads from left to right, or "
-            f"compare predictions: {INSTEAD}",
-        ),
-        (
-            {"architectures": None, "model_type": "roberta"},
-            '"m" is an encoder (roberta): it reads in both directions, so that it would see the very label '
-            "that it is asked for.\nGive a language model that reads from left to right, or compare "
-            f"predictions: {INSTEAD}",
-        ),
-        (
-            {"architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True},
-            '"m" is an encoder with a decoder (T5ForConditionalGeneration), which the hf backend does not '
-            f"run.\nWrite its predictions to a file and compare those: {INSTEAD}",
+            {"architectures": ["LlamaForRewardModel"]},
+            '"m" is a LlamaForRewardModel, whose answers are neither text nor labels.\n'
+            "Reward models are measured on pairs of answers: pip install rewardbench.",
         ),
     ],
 )
@@ -58,6 +43,53 @@ def test_other_kinds_of_models_are_refused(
     edit_json(Path("m/config.json"), **settings)
     with pytest.raises(VariantError) as error:
         describe("m")
+    assert str(error.value) == message
+
+
+ENCODER = (
+    "without a trained head: it reads in both directions, so that it would see the very label that it is "
+    "asked for.\nGive a fine-tune of it (--full, --adapter), or a language model that reads from left to "
+    "right."
+)
+
+
+@pytest.mark.parametrize(
+    ("settings", "has_modules", "message"),
+    [
+        (
+            {"architectures": ["BertForMaskedLM"], "model_type": "bert"},
+            False,
+            f'"m" is an encoder (BertForMaskedLM) {ENCODER}',
+        ),
+        (
+            {"architectures": None, "model_type": "roberta"},
+            False,
+            f'"m" is an encoder (roberta) {ENCODER}',
+        ),
+        (
+            {"architectures": ["BertModel"], "model_type": "bert"},
+            True,
+            '"m" is an embedding model (sentence-transformers): it answers with vectors.\n'
+            "Embeddings are measured by MTEB: pip install mteb.",
+        ),
+    ],
+)
+def test_models_without_a_head_do_not_answer(
+    settings: dict[str, Any],
+    has_modules: bool,
+    message: str,
+    base: Path,
+    tmp_path: Path,
+    monkeypatch: Any,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(base, "m")
+    edit_json(Path("m/config.json"), **settings)
+    if has_modules:
+        Path("m/modules.json").write_text('[{"type": "sentence_transformers.models.Pooling"}]')
+    assert describe("m").head is None
+    with pytest.raises(VariantError) as error:
+        HFBackend(HFOptions(device="cpu")).shown(Variant("m", "full", "m"), [])
     assert str(error.value) == message
 
 
@@ -106,9 +138,9 @@ def test_a_decoder_of_an_encoders_kind_is_taken(base: Path, copy: Any) -> None:
             "A newer PEFT may know it: pip install --upgrade 'peft'",
         ),
         (
-            {"task_type": "SEQ_CLS"},
-            'adapter "a" was trained for SEQ_CLS, not for text (CAUSAL_LM): its answers come from a head of '
-            f"its own.\nWrite its predictions to a file and compare those: {INSTEAD}",
+            {"task_type": "QUESTION_ANS"},
+            'adapter "a" was trained for QUESTION_ANS, not for text (CAUSAL_LM): its answers come from a '
+            f"head of its own.\nWrite its predictions to a file and compare those: {INSTEAD}",
         ),
     ],
 )

@@ -64,7 +64,7 @@ class Drawn:
 
 
 @dataclass(slots=True)
-class _Row:
+class Row:
     """A job under way; ``index`` is its place among all jobs."""
 
     index: int
@@ -167,7 +167,8 @@ def can_complete(token: str, stop: Sequence[str]) -> bool:
 
 def stream(job: Job) -> np.random.Generator:
     """The random numbers of one completion, from its seed, its prompt and its number."""
-    content = f"{job.decoding.sampling_seed}/{job.number}/{','.join(map(str, job.prompt.ids))}"
+    ids = ",".join(map(str, (*job.prompt.source, *job.prompt.ids)))
+    content = f"{job.decoding.sampling_seed}/{job.number}/{ids}"
     key = int.from_bytes(hashlib.sha256(content.encode()).digest()[:16], "little")
     return np.random.Generator(np.random.Philox(key=key))
 
@@ -207,7 +208,7 @@ def _halving(
     network: Network, jobs: Sequence[Job], batch: list[int], speller: Speller, ends: frozenset[int]
 ) -> Iterator[tuple[int, Drawn]]:
     started = time.perf_counter()
-    rows = [_row(index, jobs[index], speller) for index in batch]
+    rows = [row_of(index, jobs[index], speller) for index in batch]
     has_memory = True
     try:
         _run(network, rows, ends)
@@ -230,7 +231,7 @@ def _halving(
     yield from _halving(network, jobs, batch[middle:], speller, ends)
 
 
-def finish(row: _Row, seconds: float) -> Drawn:
+def finish(row: Row, seconds: float) -> Drawn:
     """Make a completion of an ended row."""
     if row.problem:
         return Drawn(None, seconds, row.problem)
@@ -239,7 +240,7 @@ def finish(row: _Row, seconds: float) -> Drawn:
 
 
 @torch.inference_mode()
-def _run(network: Network, rows: list[_Row], ends: frozenset[int]) -> None:
+def _run(network: Network, rows: list[Row], ends: frozenset[int]) -> None:
     """Prefill and decode one batch until every row has ended."""
     width = max(len(row.job.prompt.ids) for row in rows)
     ids = torch.zeros((len(rows), width), dtype=torch.long)
@@ -269,7 +270,10 @@ def _run(network: Network, rows: list[_Row], ends: frozenset[int]) -> None:
 
 def _first(network: Network, ids: Tensor, mask: Tensor) -> tuple[Tensor, Any]:
     if network.own_forward is not None:
-        output = network.own_forward(input_ids=ids, attention_mask=mask, use_cache=True)
+        keeps = network.own_keeps_cache
+        output = network.own_forward(input_ids=ids, attention_mask=mask, use_cache=keeps)
+        if not keeps:  # PEFT must see the whole text at every token
+            return output.logits[:, -1].float(), None
     else:
         output = network.model(
             input_ids=ids, attention_mask=mask, use_cache=True, **_positions(network, mask, ids)
@@ -299,7 +303,7 @@ def _positions(network: Network, mask: Tensor, ids: Tensor) -> dict[str, Tensor]
     return {"position_ids": positions[:, -ids.shape[1] :]}
 
 
-def advance(row: _Row, token: int, ends: frozenset[int]) -> None:
+def advance(row: Row, token: int, ends: frozenset[int]) -> None:
     """Add a drawn token to a row, and end the row where it ends."""
     if token < 0:
         row.problem = "nonfinite: the model's logits are not finite for this request"
@@ -315,7 +319,7 @@ def advance(row: _Row, token: int, ends: frozenset[int]) -> None:
         row.finish_reason = "length"
 
 
-def choose(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
+def choose(logits: Tensor, rows: Sequence[Row]) -> list[int]:
     """Draw one token per row, -1 where the logits are not finite. ``logits``: (rows, vocabulary)."""
     tokens: list[int] = []
     size = _ROWS if logits.device.type == "cpu" else len(rows)
@@ -324,7 +328,7 @@ def choose(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
     return tokens
 
 
-def _choose(logits: Tensor, rows: Sequence[_Row]) -> list[int]:
+def _choose(logits: Tensor, rows: Sequence[Row]) -> list[int]:
     blocks = _blocked(logits, float("-inf"))
     top, block = blocks.amax(dim=-1).max(dim=-1)
     is_sampled = [row.job.decoding.temperature > 0 and not row.is_ended for row in rows]
@@ -351,7 +355,7 @@ def _blocked(numbers: Tensor, filling: float) -> Tensor:
     return numbers.view(n_rows, -1, _BLOCK)
 
 
-def _sample(logits: Tensor, top: Tensor, rows: Sequence[_Row]) -> list[int]:
+def _sample(logits: Tensor, top: Tensor, rows: Sequence[Row]) -> list[int]:
     """Draw from the whole distribution, and again while the draw lies outside of top_p.
 
     A token is inside iff the mass of strictly likelier tokens is below top_p; so nothing is
@@ -394,8 +398,9 @@ def _draw(shares: Tensor, points: Sequence[float], top_p: Tensor) -> tuple[Tenso
     return (block * _BLOCK + place)[:, 0], is_inside
 
 
-def _row(index: int, job: Job, speller: Speller) -> _Row:
-    return _Row(index, job, Reader(speller, job.prompt.ids, job.decoding.stop), stream(job))
+def row_of(index: int, job: Job, speller: Speller) -> Row:
+    """A job that nothing was drawn for yet."""
+    return Row(index, job, Reader(speller, job.prompt.ids, job.decoding.stop), stream(job))
 
 
 # --------------------------------------------------------------------------------------- by slots
@@ -432,7 +437,7 @@ def generate(
         apart: list[int] = []
         while left and n_slots > 0:
             done: set[int] = set()
-            rows = [_row(index, jobs[index], speller) for index in left]
+            rows = [row_of(index, jobs[index], speller) for index in left]
             try:
                 with torch.inference_mode():
                     slots = tree.slots(n_slots, longest, max(token_budget, longest))
@@ -463,14 +468,14 @@ def generate(
 
 
 def _by_slots(
-    tree: Tree, slots: Slots, rows: Sequence[_Row], ends: frozenset[int]
-) -> Iterator[tuple[_Row, Drawn]]:
+    tree: Tree, slots: Slots, rows: Sequence[Row], ends: frozenset[int]
+) -> Iterator[tuple[Row, Drawn]]:
     """Prefill prompts as one prefix tree, decode in slots, refill slots as rows end."""
     started = time.perf_counter()
     n_slots, n_tokens = slots.n_free, slots.n_free_tokens
     waiting = _prefilled(tree, rows, n_slots, ends)
     next_ = next(waiting, None)
-    active: dict[int, _Row] = {}
+    active: dict[int, Row] = {}
     n_done = 0
     while next_ is not None or active:
         # Rows are let in by the dozen: to find room for some costs about as much as a step.
@@ -498,7 +503,7 @@ def _by_slots(
 
 
 @torch.inference_mode()
-def _step(slots: Slots, active: dict[int, _Row], ends: frozenset[int]) -> list[_Row]:
+def _step(slots: Slots, active: dict[int, Row], ends: frozenset[int]) -> list[Row]:
     """Draw one token more for every row; those that end leave."""
     rows = [active[key] for key in slots.order()]
     ids = [row.ids[-1] for row in rows]
@@ -513,10 +518,10 @@ def _step(slots: Slots, active: dict[int, _Row], ends: frozenset[int]) -> list[_
 
 
 def _prefilled(
-    tree: Tree, rows: Sequence[_Row], n_slots: int, ends: frozenset[int]
-) -> Iterator[tuple[_Row, Begun]]:
+    tree: Tree, rows: Sequence[Row], n_slots: int, ends: frozenset[int]
+) -> Iterator[tuple[Row, Begun]]:
     """Rows with their first token drawn, and the keys and values of their prompts."""
-    by_prompt: dict[tuple[int, ...], list[_Row]] = {}
+    by_prompt: dict[tuple[int, ...], list[Row]] = {}
     for row in rows:
         by_prompt.setdefault(row.job.prompt.ids, []).append(row)
     prompts = list(by_prompt)

@@ -157,7 +157,7 @@ def _score_batch(
         )
     else:
         logits = network.logits(ids, mask)[wanted[0], wanted[1]]
-        logprobs, greedy = _from_logits(
+        logprobs, greedy = from_logits(
             logits, inverse, torch.tensor(targets, device=network.device)
         )
     values, is_best = logprobs.tolist(), greedy.tolist()
@@ -202,13 +202,13 @@ def targets_of(
         first = block * n_rows
         logits = head(states[first : first + n_rows])
         chosen = order[low:high]
-        logprobs[chosen], greedy[chosen] = _from_logits(
+        logprobs[chosen], greedy[chosen] = from_logits(
             logits, row_of[chosen] - first, targets[chosen]
         )
     return logprobs, greedy
 
 
-def _from_logits(logits: Tensor, row_of: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def from_logits(logits: Tensor, row_of: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities of targets, and whether each is the first of the likeliest tokens.
 
     On CPU ``log_softmax`` takes a third of the time of ``logsumexp``, and ``amax`` a tenth of that

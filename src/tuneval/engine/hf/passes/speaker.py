@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tuneval.engine.hf.text.render import Renderer
+from tuneval.engine.hf.weights.labels import HeadLabels
 from tuneval.engine.hf.weights.network import Network
 from tuneval.types import Request, Response
 
@@ -18,7 +19,9 @@ from tuneval.types import Request, Response
 class Speaker:
     """A variant that is ready to answer: its network, its adapter on at every step of the pass.
 
-    ``token_budget`` and ``max_rows``: tokens and rows that go through the model together at most.
+    ``token_budget`` and ``max_rows``: tokens and rows that go through the model together at most;
+    ``drawn_budget``: tokens that are held together while texts are written. ``n_embeddings``: the number of
+    tokens that the model knows. ``labels``: those of a head over labels.
     """
 
     variant: str
@@ -26,7 +29,10 @@ class Speaker:
     renderer: Renderer
     end_tokens: frozenset[int]
     token_budget: int
+    drawn_budget: int
     max_rows: int
+    n_embeddings: int
+    labels: HeadLabels | None = None
 
 
 class Pass(Protocol):

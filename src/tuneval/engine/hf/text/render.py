@@ -43,10 +43,12 @@ class Written:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Token ids of which the last ``n_scored`` are scored, given all ids before them."""
+    """Token ids of which the last ``n_scored`` are scored, given all ids before them, and ``source``: what an
+    encoder reads."""
 
     ids: tuple[int, ...]
     n_scored: int
+    source: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +62,14 @@ class Scoring:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A request for completions as ids, and how many tokens there is room for."""
+    """A request for completions as ids, and how many tokens there is room for; ``source``: what an encoder
+    reads, where ``ids`` are but the beginning of what the decoder writes."""
 
     ids: tuple[int, ...]
     n_prompt: int
     max_tokens: int
     is_truncated: bool = False
+    source: tuple[int, ...] = ()
 
 
 class Renderer:
@@ -115,7 +119,7 @@ class Renderer:
                     ids, n_context = self._after_nothing(encoded[rest])
                 else:
                     ids, n_context = self._split(encoded, context, rest, is_chat=is_chat)
-                scoring = _windows(ids, n_context, self.context_length)
+                scoring = windows_of(ids, n_context, self.context_length)
                 is_cut = scoring.is_truncated or prompts[index].n_cut > 0
                 found[index] = replace(scoring, is_truncated=is_cut)
         return [found[index] for index in range(len(pairs))]
@@ -346,7 +350,7 @@ def _leading_specials(tokenizer: Any) -> list[int]:
     return []
 
 
-def _windows(ids: list[int], n_context: int, context_length: int) -> Scoring:
+def windows_of(ids: list[int], n_context: int, context_length: int) -> Scoring:
     """Cut a sequence so that each token after the context is scored once, in a fitting window.
 
     A window may hold one token more than the context: the last one is only predicted. A

@@ -6,18 +6,46 @@ from its folders.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuneval.engine.hf.text import tokenizer
+from tuneval.engine.hf.text import bare, tokenizer, words
 from tuneval.engine.hf.text.render import DEFAULT_CONTEXT_LENGTH, Renderer, Written
+from tuneval.engine.hf.text.source import SourceRenderer, start_of
 from tuneval.engine.hf.text.tokenizer import ChatTemplate, Spoken, TokenizerFrom
 from tuneval.engine.hf.weights.folder import ModelFolder
+from tuneval.engine.hf.weights.labels import HeadLabels
 from tuneval.errors import VariantError, gather
-from tuneval.types import Request, ShownPrompt
+from tuneval.types import READS_TEXTS, Head, Request, ShownPrompt
 
-EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
+EMBEDDINGS = (
+    "embed_tokens.weight",
+    "wte.weight",
+    "embed_in.weight",
+    "word_embeddings.weight",
+    "shared.weight",
+)
+
+
+_POSITIONS = frozenset(("max_position_embeddings", "max_encoder_position_embeddings"))
+"""Settings of models with a table of positions, beyond which they cannot read."""
+
+
+def shown_to(
+    head: Head,
+    renderer: Renderer,
+    labels: HeadLabels | None,
+    given: str,
+    requests: Sequence[Request],
+) -> list[ShownPrompt]:
+    """What a variant of a head reads of every request; ``labels`` are those of a head over labels."""
+    if head == "tokens":
+        return words.shown(renderer.tokenizer, renderer.context_length, given, requests)
+    if labels is not None:
+        longest = renderer.context_length
+        return bare.shown(renderer.tokenizer, longest, labels, given, requests)
+    return shown(renderer, requests)
 
 
 def shown(renderer: Renderer, requests: Sequence[Request]) -> list[ShownPrompt]:
@@ -30,6 +58,8 @@ def shown(renderer: Renderer, requests: Sequence[Request]) -> list[ShownPrompt]:
         way to spell an answer, or spells two answers to one question alike.
     """
     _check_answers(renderer, requests)
+    if isinstance(renderer, SourceRenderer):
+        return [renderer.shown(request) for request in requests]
     return [
         _shown(renderer, request, written)
         for request, written in zip(requests, renderer.written(requests), strict=True)
@@ -40,7 +70,9 @@ def _check_answers(renderer: Renderer, requests: Sequence[Request]) -> None:
     """Refuse answers to one question that the model could not tell apart."""
     by_prompt: dict[object, dict[str, Request]] = {}
     for request in requests:
-        if request.continuation is not None:
+        if (
+            request.continuation is not None and request.prompt
+        ):  # texts after nothing answer nothing
             by_prompt.setdefault(request.prompt, {})[request.continuation] = request
     unknown = getattr(renderer.tokenizer, "unk_token_id", None)
     for answers in by_prompt.values():
@@ -147,16 +179,73 @@ def spoken_by(
 
 def has_own_embeddings(adapter: ModelFolder | None) -> bool:
     """Whether an adapter brings a whole embedding matrix."""
-    return adapter is not None and any(key.endswith(EMBEDDINGS) for key in adapter.adapter_tensors)
+    return adapter is not None and bool(rows_of_own_embeddings(adapter))
 
 
-def context_length(length: object, spoken: Spoken) -> int:
-    """Tokens that the model reads at most: as its config says, else as its tokenizer says."""
-    if isinstance(length, int) and length:
-        return length
+def rows_of_own_embeddings(adapter: ModelFolder) -> list[int]:
+    """Of each embedding matrix that an adapter brings: how many tokens it has."""
+    return [
+        shape[0]
+        for key, shape in adapter.adapter_tensors.items()
+        if key.replace(".token_adapter.base_layer.", ".").endswith(EMBEDDINGS)
+    ]
+
+
+def context_length(length: object, spoken: Spoken, head: Head = "causal") -> int:
+    """Tokens that the model reads at most: as its config says, else as its tokenizer says.
+
+    Of a head over labels, whichever is less: RoBERTa's kind has two places more than it can use.
+    """
     named = getattr(spoken.tokenizer, "model_max_length", None)
+    if isinstance(length, int) and length:
+        is_shorter = head in READS_TEXTS and named and named < length
+        return int(named) if is_shorter and named else length
     # Tokenizers that know no limit say 1e30.
     return int(named) if named and named < 1e9 else DEFAULT_CONTEXT_LENGTH
+
+
+def renderer_for(
+    spoken: Spoken,
+    head: Head,
+    *,
+    length: object,
+    config: Mapping[str, Any],
+    generation: Mapping[str, Any],
+    who: str,
+    asked: int | None = None,
+    thinks: bool = True,
+) -> Renderer:
+    """The renderer of a head, with what a model's ``config.json`` and ``generation_config.json`` say.
+
+    ``asked``: the longest input that the user wants.
+
+    Raises
+    ------
+    VariantError
+        The model has no positions for that many tokens.
+    """
+    limit = context_length(length, spoken, head)
+    if asked is not None:
+        has_table = head != "seq2seq" or not _POSITIONS.isdisjoint(config)
+        if asked > limit and has_table:
+            raise VariantError(
+                f'"{who}" reads {limit:,} tokens at most, and backend.context_length asks for {asked:,}.\n'
+                "Only a model with relative positions (T5) reads more than its folder says."
+            )
+        limit = asked
+    if head != "seq2seq":
+        return Renderer(
+            spoken.tokenizer, template=spoken.template, context_length=limit, thinks=thinks
+        )
+    return SourceRenderer(
+        spoken.tokenizer,
+        template=spoken.template,
+        context_length=limit,
+        thinks=thinks,
+        start=start_of(config, generation, spoken.tokenizer, who),
+        longest_answer=config.get("max_decoder_position_embeddings")
+        or config.get("max_position_embeddings"),
+    )
 
 
 def renderer_of(
@@ -168,6 +257,8 @@ def renderer_of(
     chat_template: ChatTemplate = "auto",
     thinks: bool = True,
     trust_remote_code: bool = False,
+    head: Head = "causal",
+    asked: int | None = None,
 ) -> Renderer:
     """The renderer of a variant, from its folders alone; imports neither torch nor weights."""
     own = None if adapter is None else tokenizer.load(adapter, trust_remote_code=trust_remote_code)
@@ -177,7 +268,13 @@ def renderer_of(
         tokenizer_from=tokenizer_from,
         chat_template=chat_template,
     )
-    length = context_length(model.context_length, spoken)
-    return Renderer(
-        spoken.tokenizer, template=spoken.template, context_length=length, thinks=thinks
+    return renderer_for(
+        spoken,
+        head,
+        length=model.context_length,
+        config=model.config,
+        generation=model.generation,
+        who=model.given,
+        asked=asked,
+        thinks=thinks,
     )

@@ -19,6 +19,7 @@ from tuneval.engine.hf.weights.folder import (
     Shape,
     layer_number,
 )
+from tuneval.engine.hf.weights.labels import n_outputs
 from tuneval.engine.hf.weights.location import (
     cached_hub_ids,
     expanded,
@@ -28,12 +29,14 @@ from tuneval.engine.hf.weights.location import (
     may_be_hub_id,
 )
 from tuneval.errors import AdapterError
+from tuneval.types import READS_TEXTS
 
 _ADAPTER_PREFIX = "base_model.model."
 PROMPT_LEARNING = {"PROMPT_TUNING", "PREFIX_TUNING", "P_TUNING", "MULTITASK_PROMPT_TUNING", "CPT"}
 # Names of containers that move between a checkpoint and the modules made from it.
-_CONTAINERS = {"model", "transformer", "language_model", "base_model", "gpt_neox"}
-_EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings")
+_CONTAINERS = {"model", "transformer", "language_model", "base_model", "gpt_neox", "bert", "roberta",
+               "distilbert", "deberta", "electra"}  # fmt: skip
+_EMBEDDINGS = ("embed_tokens", "wte", "embed_in", "word_embeddings", "shared")
 # The tensors that PEFT itself reads below a module for a LoRA adapter.
 _LORA_TENSOR = re.compile(
     r"(base_layer\.)*(lora_[AB]\.(weight|bias)|lora_embedding_[AB]|lora_magnitude_vector(\.weight)?"
@@ -133,6 +136,7 @@ def check_adapter_fits(
         if adapter.adapter_settings.get("peft_type") in PROMPT_LEARNING:
             _check_prompt_width(adapter, base)
         else:
+            _check_has_head(adapter, base)
             _check_tensors(adapter, base)
     return (*warnings, *_name_mismatch(adapter, base))
 
@@ -153,10 +157,17 @@ def _check_tensors(adapter: ModelFolder, base: ModelFolder) -> None:
     modules = _modules(base)
     homeless: list[str] = []
     misshapen: list[str] = []
+    layers = _replicated(adapter.adapter_settings)
+    # Other types have tensors that layers share, or layers of their own: PEFT itself checks those.
+    is_loose = not _is_lora(adapter) and _touches(adapter, modules)
     for name, shape in adapter.adapter_tensors.items():
         if ".experts." in name:  # experts are fused on loading; the loader itself checks these
             continue
-        module, tail = _split(name, modules)
+        if _is_of_head(name, adapter):
+            continue
+        module, tail = _split(_in_layer(name, layers), modules)
+        if module is None and is_loose:
+            continue
         if module is None or not _is_known_tail(tail, adapter):
             homeless.append(name)
         elif not _has_right_shape(tail, shape, modules[module]):
@@ -173,6 +184,52 @@ def _check_tensors(adapter: ModelFolder, base: ModelFolder) -> None:
             f'the modules of "{base.given}" (first: {misshapen[0]}).\n'
             f"{widths}It was trained on another base model"
             + (f' ("{adapter.base_model_name}" is recorded).' if adapter.base_model_name else ".")
+        )
+
+
+def _is_lora(adapter: ModelFolder) -> bool:
+    return adapter.adapter_settings.get("peft_type") == "LORA"
+
+
+def _replicated(settings: Mapping[str, object]) -> list[int]:
+    """Which layer of the base each layer of a model with replicated ones is; empty where none are."""
+    spans = settings.get("layer_replication")
+    if not isinstance(spans, list):
+        return []
+    return [layer for start, stop in spans for layer in range(int(start), int(stop))]
+
+
+def _in_layer(name: str, layers: list[int]) -> str:
+    """A tensor's name with the layer of the base that its own is a copy of."""
+    number = layer_number(name)
+    if number is None or number >= len(layers):
+        return name
+    return re.sub(rf"\.{number}\.", f".{layers[number]}.", name, count=1)
+
+
+def _touches(adapter: ModelFolder, modules: Mapping[str, Shape]) -> bool:
+    """Whether an adapter has tensors in numbered layers of the base, or none in numbered layers at all."""
+    plain = (_plain(name.removeprefix(_ADAPTER_PREFIX)) for name in adapter.adapter_tensors)
+    found = {layer[0] for name in plain if (layer := re.match(r"[a-z_.]*\w+\.\d+\.", name))}
+    return not found or any(module.startswith(tuple(found)) for module in modules)
+
+
+def _is_of_head(name: str, adapter: ModelFolder) -> bool:
+    """Is a tensor of the head over labels that an adapter brings, or of another whole module of it?"""
+    if adapter.adapter_head not in READS_TEXTS:
+        return False
+    listed = adapter.adapter_settings.get("modules_to_save") or ()
+    return any(f".{known}." in name for known in (*listed, "classifier", "score"))
+
+
+def _check_has_head(adapter: ModelFolder, base: ModelFolder) -> None:
+    if adapter.adapter_head not in READS_TEXTS or base.head == adapter.adapter_head:
+        return
+    if n_outputs(adapter.adapter_tensors) is None:
+        raise AdapterError(
+            f'adapter "{adapter.given}" was trained for labels, but its head is neither in it nor in '
+            f'"{base.given}": PEFT would answer with a random one.\nThe head was not saved. Train with '
+            f"task_type {adapter.adapter_settings.get('task_type')}, or name the head in modules_to_save."
         )
 
 
@@ -212,7 +269,7 @@ def _split(name: str, modules: Mapping[str, Shape]) -> tuple[str | None, str]:
 
 
 def _is_known_tail(tail: str, adapter: ModelFolder) -> bool:
-    if adapter.adapter_settings.get("peft_type") != "LORA":
+    if not _is_lora(adapter):
         return True
     return _LORA_TENSOR.fullmatch(tail) is not None
 

@@ -19,6 +19,17 @@ from tuneval.engine.home import home
 _PACKAGES = ("torch", "transformers", "peft", "tokenizers")
 
 
+def known() -> list[list[Any]]:
+    """What was hashed so far, for another process of this machine."""
+    return [[key, content] for key, content in hashes.KNOWN.items()]
+
+
+def learn(hashed: Iterable[Iterable[Any]]) -> None:
+    """Take over what another process has hashed; a file that changed since is hashed again."""
+    for key, content in hashed:
+        hashes.KNOWN[str(key)] = str(content)
+
+
 def of_parts(parts: Mapping[str, object]) -> str:
     """Hash of named parts; any part that differs gives another hash."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

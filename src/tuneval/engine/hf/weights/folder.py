@@ -21,13 +21,12 @@ from typing import Any
 from tuneval.engine.hf.weights.heads import head_of_adapter, head_of_model
 from tuneval.engine.hf.weights.kind import (
     about_missing_head,
+    about_prefixes,
     check_adapter_kind,
-    check_is_language_model,
-    check_is_whole,
-    has_shards,
-    how_to_convert,
-    how_to_gather,
+    check_is_answered,
+    is_embedding_model,
 )
+from tuneval.engine.hf.weights.leftovers import check_is_whole, how_to_put_together
 from tuneval.engine.hf.weights.location import entries, find_folder
 from tuneval.errors import VariantError
 from tuneval.types import Head
@@ -103,6 +102,8 @@ class ModelFolder:
         "4-bit", "8-bit" or the method's name.
     drawing : mapping
         Settings of ``generation_config.json`` by which its answers would not be greedy.
+    generation : mapping
+        All of ``generation_config.json``.
     notes : tuple of str
         What lies beside what counts and is not read.
     head : Head or None
@@ -135,6 +136,7 @@ class ModelFolder:
     quantization: str | None = None
     has_own_code: bool = False
     drawing: Mapping[str, Any] = field(default_factory=dict)
+    generation: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     head: Head | None = "causal"
     adapter_head: Head | None = None
@@ -171,7 +173,10 @@ def describe(
         raise VariantError(
             f'"{given}" is no model folder: it has neither {MODEL_CONFIG} nor {ADAPTER_CONFIG} '
             f"(it holds {holds}).\n"
-            "Give the folder that save_pretrained or the Trainer wrote."
+            + (
+                how_to_put_together(path, given)
+                or "Give the folder that save_pretrained or the Trainer wrote."
+            )
         )
     tokenizer_config = _read_json(path / "tokenizer_config.json")
     config = _read_json(path / MODEL_CONFIG)
@@ -200,8 +205,8 @@ def describe(
         else ()
     )
     if model_files:
-        check_is_language_model(config, given)
-        notes += about_missing_head(config)
+        check_is_answered(config, given)
+        notes += about_missing_head(config) + about_prefixes(config)
     if has_adapter:
         check_adapter_kind(adapter_config, adapter_config.get("peft_version"), given)
     tensors, dtypes = _headers(model_files, given)
@@ -210,6 +215,9 @@ def describe(
     for name in doubles(adapter_tensors):
         del adapter_tensors[name]
     text_config = config.get("text_config") or config
+    generation = _read_json(path / "generation_config.json")
+    # Older folders keep these settings in config.json, where transformers still finds them.
+    is_seq2seq = bool(config.get("is_encoder_decoder"))
     return ModelFolder(
         path=path,
         given=given,
@@ -231,13 +239,46 @@ def describe(
         chat_template=_chat_template(path, tokenizer_config),
         dtype=_main_dtype(dtypes or adapter_dtypes),
         disk_bytes=sum(file.stat().st_size for file in (*model_files, *adapter_files)),
-        context_length=_context_length(text_config),
+        context_length=context_length_of(text_config),
         quantization=quantization_of(config),
-        drawing=MappingProxyType(_drawing(_read_json(path / "generation_config.json"))),
+        drawing=MappingProxyType(_drawing({**config, **generation} if is_seq2seq else generation)),
+        generation=MappingProxyType(generation),
         has_own_code=bool(own_code),
         notes=tuple(notes),
-        head=head_of_model(config, tensors),
+        head=None if is_embedding_model(path) else head_of_model(config, tensors),
         adapter_head=head_of_adapter(adapter_config, adapter_tensors) if has_adapter else None,
+    )
+
+
+def describe_text(path_or_id: str | Path, *, offline: bool = False) -> ModelFolder:
+    """Say what a folder holds for reading text: tokenizer, template, context; weights may be elsewhere.
+
+    Raises
+    ------
+    VariantError
+        Nothing is there, no tokenizer among it, or it asks for Python code of its own.
+    """
+    given = str(path_or_id)
+    path = find_folder(given, offline=offline)
+    files = tuple(path / name for name in TOKENIZER_FILES if (path / name).is_file())
+    if not files:
+        raise VariantError(
+            f'"{given}" has no tokenizer files.\nGive the folder of the model, or of its tokenizer.'
+        )
+    tokenizer_config = _read_json(path / "tokenizer_config.json")
+    if tokenizer_config.get("auto_map"):
+        raise VariantError(
+            f'the tokenizer of "{given}" asks for Python code of its own, which is not run unasked.'
+        )
+    config = _read_json(path / MODEL_CONFIG)
+    return ModelFolder(
+        path=path,
+        given=given,
+        has_adapter=False,
+        has_model=False,
+        tokenizer_files=files,
+        chat_template=_chat_template(path, tokenizer_config),
+        context_length=context_length_of(config.get("text_config") or config),
     )
 
 
@@ -274,7 +315,9 @@ def _hash(content: Any) -> str:
 
 def _has_model_weights(path: Path) -> bool:
     """Whether a folder that holds an adapter holds a whole model too."""
-    return (path / MODEL_WEIGHTS).is_file() or (path / MODEL_INDEX).is_file()
+    names = {entry.name for entry in entries(path)}
+    is_pickled = any(re.fullmatch(r"pytorch_model(-\d+-of-\d+)?\.bin", name) for name in names)
+    return bool({MODEL_WEIGHTS, MODEL_INDEX} & names) or is_pickled
 
 
 def _has_adapter_weights(path: Path) -> bool:
@@ -310,6 +353,9 @@ def _weight_files(
             )
         return tuple(path / name for name in shards)
     pickles = tuple(sorted(e for e in entries(path) if _PICKLE_NAMES.fullmatch(e.name)))
+    pickles = tuple(e for e in pickles if "fsdp" not in e.name)  # not a name that is ever read
+    if index is None:  # an adapter's, whatever model was merged beside it
+        pickles = tuple(e for e in pickles if e.name.startswith("adapter_model"))
     if pickles and allow_pickle:
         return pickles
     if pickles:
@@ -322,7 +368,7 @@ def _weight_files(
         f'"{given}" has no weights: there is no {single}'
         + (f" and no {index}" if index else "")
         + ".\n"
-        + (how_to_gather(path, given) if has_shards(path) else how_to_convert(path))
+        + (how_to_put_together(path, given) or "Copy or download the folder again.")
     )
 
 
@@ -408,6 +454,10 @@ _USUAL_DRAWING = {
     "length_penalty": 1.0,
     "bad_words_ids": None,
     "suppress_tokens": None,
+    "min_length": 0,
+    "min_new_tokens": 0,
+    "encoder_no_repeat_ngram_size": 0,
+    "forced_eos_token_id": None,
 }
 _USUAL_SAMPLING = {"temperature": 1.0, "top_p": 1.0, "top_k": None, "min_p": None, "typical_p": 1.0}
 """Settings that change what is drawn, with the values that change nothing; the second only where
@@ -424,8 +474,21 @@ def _drawing(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _context_length(config: Mapping[str, Any]) -> int | None:
-    for key in ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"):
+_SHIFTED = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm")
+"""Kinds that count positions from behind the pad token's number on."""
+
+
+def context_length_of(config: Mapping[str, Any]) -> int | None:
+    """Tokens that a model reads at most, by its settings; None where they do not say."""
+    if config.get("model_type") in _SHIFTED and isinstance(config.get("pad_token_id"), int):
+        return int(config.get("max_position_embeddings", 514)) - int(config["pad_token_id"]) - 1
+    for key in (
+        "max_encoder_position_embeddings",
+        "max_position_embeddings",
+        "n_positions",
+        "max_seq_len",
+        "seq_length",
+    ):
         value = config.get(key)
         if isinstance(value, int) and value > 0:
             return value

@@ -21,7 +21,7 @@ _N_BLOCKS, _BLOCK = 256, 4096
 _MOST = 2000
 _VERSION = 1
 _BLOB = re.compile(r"[0-9a-f]{64}")
-_known: dict[str, str] = {}
+KNOWN: dict[str, str] = {}
 """Key -> content hash, of this process."""
 
 
@@ -40,8 +40,8 @@ def of_file(file: Path, memory: Path | None) -> str:
     key = (
         f"{real}|{state.st_size}|{state.st_mtime_ns}|{state.st_ino}|{_sample(real, state.st_size)}"
     )
-    if key in _known:
-        return _known[key]
+    if key in KNOWN:
+        return KNOWN[key]
     is_kept = memory is not None and state.st_size >= _LARGE
     found = _remembered(memory).get(key) if is_kept and memory is not None else None
     if found is None:
@@ -49,7 +49,7 @@ def of_file(file: Path, memory: Path | None) -> str:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if is_kept and memory is not None:
             _remember(memory, key, found)
-    _known[key] = found
+    KNOWN[key] = found
     return found
 
 

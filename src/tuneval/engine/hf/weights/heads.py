@@ -86,6 +86,15 @@ def head_of_adapter(settings: Mapping[str, Any], tensors: Iterable[str] = ()) ->
     return "classification" if _has_label_head(tensors) else None
 
 
+def head_of_object(model: Any) -> Head | None:
+    """Head of a model in memory, by its class; PEFT's wrapper is looked through."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    config = getattr(inner, "config", None)
+    named = ("model_type", "is_decoder", "is_encoder_decoder")
+    settings = {name: getattr(config, name, None) for name in named}
+    return head_of_model({**settings, "architectures": [type(inner).__name__]})
+
+
 def is_encoder(config: Mapping[str, Any]) -> bool:
     """Does a model read in both directions, so that it would see the label that it is asked for?"""
     architecture = str(next(iter(config.get("architectures") or ()), ""))

@@ -13,6 +13,7 @@ from typing import Any
 from torch import Tensor
 
 from tuneval.engine.hf.weights.folder import NOT_RECIPE, ModelFolder
+from tuneval.engine.hf.weights.kind import changes_base
 from tuneval.errors import AdapterError
 
 
@@ -65,6 +66,7 @@ def describe(model: Any, variant: str) -> ModelFolder:
             "Call unmerge_adapter() first, or give what merge_and_unload() returns."
         )
     name = active[0]
+    _refuse_changed_base(model.peft_config[name], variant)
     tensors = get_peft_model_state_dict(model, adapter_name=name)
     settings = {
         key: _plain(value)
@@ -80,6 +82,22 @@ def describe(model: Any, variant: str) -> ModelFolder:
         adapter_tensors=MappingProxyType({key: tuple(t.shape) for key, t in tensors.items()}),
         n_adapter_parameters=sum(t.numel() for t in tensors.values()),
     )
+
+
+def _refuse_changed_base(config: Any, variant: str) -> None:
+    """Raise AdapterError where training has changed the base itself, so that it is not there any more."""
+    start = str(getattr(config, "init_lora_weights", ""))
+    ways = {
+        f'bias="{getattr(config, "bias", "none")}"': getattr(config, "bias", "none") != "none",
+        "layer_replication": bool(getattr(config, "layer_replication", None)),
+        f'init_lora_weights="{start}"': changes_base(start),
+    }
+    if way := next((way for way, is_so in ways.items() if is_so), None):
+        raise AdapterError(
+            f'the model given for "{variant}" was trained with {way}, which changes the base in memory: '
+            "with the adapter off it is not what it was.\n"
+            "Give the base's folder, and the folder that save_pretrained wrote."
+        )
 
 
 def adapter_tensors(model: Any, folder: ModelFolder) -> Mapping[str, Tensor]:

@@ -7,50 +7,71 @@ Reads settings and tensor shapes only.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from tuneval.engine.hf.weights.heads import OF_TASK, head_of_model, is_encoder
+from tuneval.engine.hf.weights.heads import OF_TASK, head_of_model
 from tuneval.errors import AdapterError, VariantError
-from tuneval.types import Head
+from tuneval.types import READS_TEXTS, Head
 
-ANSWERED: frozenset[Head] = frozenset(("causal",))
+ANSWERED: frozenset[Head] = frozenset(("causal", "classification", "seq2seq", "tokens"))
 """Heads that the hf backend has a pass for: ``engine/hf/passes``."""
-_HEADS = re.compile(
-    r".*(ForSequenceClassification|ForTokenClassification|ForQuestionAnswering|ForMultipleChoice"
-    r"|RewardModel|ForRewardModel|ForImageClassification)"
+_OTHERS = re.compile(
+    r".*(ForQuestionAnswering|ForMultipleChoice|RewardModel|ForImageClassification|ForNextSentencePrediction)"
 )
 
 
-def check_is_language_model(config: Mapping[str, Any], given: str) -> None:
-    """Raise VariantError where the settings of a whole model say that it is something else."""
+def check_is_answered(config: Mapping[str, Any], given: str) -> None:
+    """Raise VariantError where the settings of a whole model name a head that nothing here asks."""
     architecture = str(next(iter(config.get("architectures") or ()), ""))
-    kind = config.get("model_type")
+    if _OTHERS.fullmatch(architecture):
+        raise VariantError(
+            f'"{given}" is a {architecture}, whose answers are neither text nor labels.{_instead(architecture)}'
+        )
     head = head_of_model(config)
-    if head in ANSWERED and head != "causal":
-        return
-    if _HEADS.fullmatch(architecture):
+    if head in READS_TEXTS and head not in ANSWERED:
         raise VariantError(
-            f'"{given}" is a {architecture}: its answers come from a head over labels, and here models are '
-            "asked by text.\nWrite its predictions to a file and compare those: "
-            "tuneval score --references FILE --predictions NAME=FILE"
+            f'"{given}" has a head that nothing here asks ({architecture}).{_instead()}'
         )
-    if is_encoder(config):
+    if head == "seq2seq" and head not in ANSWERED:
         raise VariantError(
-            f'"{given}" is an encoder ({architecture or kind}): it reads in both directions, so that it '
-            "would see the very label that it is asked for.\nGive a language model that reads from left "
-            "to right, or compare predictions: tuneval score --references FILE --predictions NAME=FILE"
+            f'"{given}" is an encoder with a decoder ({architecture or config.get("model_type")}), which '
+            f"the hf backend does not run.{_instead()}"
         )
-    if config.get("is_encoder_decoder"):
-        raise VariantError(
-            f'"{given}" is an encoder with a decoder ({architecture or kind}), which the hf backend does '
-            "not run.\nWrite its predictions to a file and compare those: "
-            "tuneval score --references FILE --predictions NAME=FILE"
+
+
+def _instead(architecture: str = "") -> str:
+    """What would compare such models."""
+    if "Reward" in architecture:
+        return "\nReward models are measured on pairs of answers: pip install rewardbench."
+    return (
+        "\nWrite its predictions to a file and compare those: "
+        "tuneval score --references FILE --predictions NAME=FILE"
+    )
+
+
+def is_embedding_model(path: Path) -> bool:
+    """Is a folder of sentence-transformers, whose last module makes one vector of a text?"""
+    modules = path / "modules.json"
+    return modules.is_file() and "Pooling" in modules.read_text("utf-8", "replace")
+
+
+def no_head(path: Path, config: Mapping[str, Any], given: str) -> VariantError:
+    """What to say of a model without a trained head that is to answer by itself."""
+    architecture = str(next(iter(config.get("architectures") or ()), ""))
+    if is_embedding_model(path):
+        return VariantError(
+            f'"{given}" is an embedding model (sentence-transformers): it answers with vectors.\n'
+            "Embeddings are measured by MTEB: pip install mteb."
         )
+    return VariantError(
+        f'"{given}" is an encoder ({architecture or config.get("model_type")}) without a trained head: it '
+        "reads in both directions, so that it would see the very label that it is asked for.\nGive a "
+        "fine-tune of it (--full, --adapter), or a language model that reads from left to right."
+    )
 
 
 def about_missing_head(config: Mapping[str, Any]) -> list[str]:
@@ -60,6 +81,19 @@ def about_missing_head(config: Mapping[str, Any]) -> list[str]:
     if not architecture.endswith("Model") or architecture.endswith("LMHeadModel"):
         return []
     return [f"a {architecture} was saved without a head for text: is it an embedding model?"]
+
+
+def about_prefixes(config: Mapping[str, Any]) -> list[str]:
+    """T5 was trained with a word for each task in front of its text; nobody but the user knows which one."""
+    tasks = config.get("task_specific_params")
+    settings = tasks.values() if isinstance(tasks, Mapping) else ()
+    found = [one.get("prefix") for one in settings if isinstance(one, Mapping)]
+    prefixes = ", ".join(f'"{one}"' for one in found if isinstance(one, str) and one)
+    if not prefixes:
+        return []
+    return [
+        f"config.json names prefixes of tasks ({prefixes}): none is added by itself, --prompt words it"
+    ]
 
 
 def check_adapter_kind(settings: Mapping[str, Any], version: object, given: str) -> None:
@@ -74,6 +108,14 @@ def check_adapter_kind(settings: Mapping[str, Any], version: object, given: str)
             "head of its own.\nWrite its predictions to a file and compare those: "
             "tuneval score --references FILE --predictions NAME=FILE"
         )
+    if kind == "XLORA":
+        named = ", ".join(f'"{path}"' for path in (settings.get("adapters") or {}).values())
+        raise AdapterError(
+            f'adapter "{given}" is an X-LoRA: it mixes other adapters that its settings name ({named}), so '
+            "that its answers hang on files outside of its folder.\nCompare those adapters one by one, or "
+            "write its predictions to a file: tuneval score --references FILE --predictions NAME=FILE"
+        )
+    _refuse_changed_base(settings, given)
     known = _known_peft_types()
     if known and kind is not None and kind not in known:
         saved = f"It was saved by PEFT {version}" if version else "A newer PEFT may know it"
@@ -82,6 +124,38 @@ def check_adapter_kind(settings: Mapping[str, Any], version: object, given: str)
             f'adapter "{given}": the installed PEFT knows no adapters of type "{kind}".\n'
             f"{saved}: pip install --upgrade '{wanted}'"
         )
+
+
+_CHANGES_BASE = re.compile(r"(pissa|olora|corda|lora_ga|loftq)\w*", re.IGNORECASE)
+"""Ways to begin a LoRA that subtract it from the base: what is saved fits that changed base only."""
+
+
+def changes_base(start: str) -> bool:
+    """Whether a LoRA that begins in this way takes something from the base's own weights."""
+    return _CHANGES_BASE.fullmatch(start) is not None
+
+
+def _refuse_changed_base(settings: Mapping[str, Any], given: str) -> None:
+    start = settings.get("init_lora_weights")
+    match = _CHANGES_BASE.fullmatch(start) if isinstance(start, str) else None
+    if match is None:
+        return
+    if match[1].lower() == "loftq":
+        remedy = (
+            "Save the base as LoftQ left it, give that folder as the base, and set init_lora_weights: true "
+            "in the adapter's settings"
+        )
+    else:
+        remedy = (
+            "Save it as a plain LoRA: save_pretrained(folder, "
+            "path_initial_model_for_weight_conversion=FIRST), where FIRST is the adapter as it was before "
+            "the first step"
+        )
+    raise AdapterError(
+        f'adapter "{given}" began with init_lora_weights: "{start}", which changes the weights of the base, '
+        f"and was not converted: with the base as it is, it is not what was trained.\n{remedy}; or merge it "
+        "and compare the merged folder with --full."
+    )
 
 
 @cache
@@ -93,49 +167,4 @@ def _known_peft_types() -> frozenset[str]:
         return frozenset()
     return frozenset(
         re.findall(r'^    [A-Z0-9_]+ = "(\w+)"$', source.read_text("utf-8"), re.MULTILINE)
-    )
-
-
-def check_is_whole(shapes: Mapping[str, tuple[int, ...]], path: Path, given: str) -> None:
-    """Raise VariantError where tensors are empty: what DeepSpeed ZeRO-3 leaves of a model that was not
-    gathered."""
-    empty = sorted(name for name, shape in shapes.items() if 0 in shape)
-    if empty:
-        raise VariantError(
-            f'"{given}": {len(empty)} of {len(shapes)} tensors are empty (first: "{empty[0]}"). DeepSpeed '
-            f"ZeRO-3 kept the numbers in shards of its own.\n{how_to_gather(path, given)}"
-        )
-
-
-def has_shards(path: Path) -> bool:
-    """Did DeepSpeed leave its script beside shards that nobody has put together?"""
-    return (path / "zero_to_fp32.py").is_file()
-
-
-def how_to_convert(path: Path) -> str:
-    """What to do about a folder whose weights lie in another tool's form, or not at all."""
-    if (path / "adapters.safetensors").is_file():
-        return (
-            "Its adapters.safetensors are of mlx-lm, which PEFT does not read: make a whole model with "
-            "mlx_lm.fuse and give that with --full."
-        )
-    if any(path.glob("*.distcp")) or any(path.glob("*/*.distcp")):
-        return (
-            "Its .distcp files are shards of FSDP: put them together with accelerate merge-weights, or "
-            "train with fsdp_state_dict_type: FULL_STATE_DICT."
-        )
-    return "Copy or download the folder again."
-
-
-def how_to_gather(path: Path, given: str) -> str:
-    """The command that makes one model of DeepSpeed's shards."""
-    if not has_shards(path):
-        return (
-            "Put them together with zero_to_fp32.py of the checkpoint's folder, or train with "
-            "stage3_gather_16bit_weights_on_model_save: true"
-        )
-    words = [f"{given}/zero_to_fp32.py", given, f"{given}-whole", "--safe_serialization"]
-    return (
-        f"Put them together, and copy the json files of {given} beside them:\n"
-        f"    python {shlex.join(words)}"
     )

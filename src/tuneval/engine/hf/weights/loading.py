@@ -12,7 +12,7 @@ import tempfile
 import time
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from functools import cache
 from logging import ERROR, getLogger
 from pathlib import Path
@@ -22,7 +22,7 @@ import torch
 from safetensors import SafetensorError
 
 from tuneval.engine.hf.weights.attachment import Weights
-from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, is_pickle
+from tuneval.engine.hf.weights.folder import ADAPTER_CONFIG, ModelFolder, is_pickle, layer_number
 from tuneval.engine.hf.weights.placement import Placement
 from tuneval.errors import BackendUnavailable, VariantError, gather
 from tuneval.types import Head
@@ -122,6 +122,7 @@ def load_weights(
     bits: str | None = None,
     placement: Placement = Placement(),  # noqa: B008 - frozen
     head: Head = "causal",
+    n_labels: int | None = None,
 ) -> Weights:
     """Load a whole model, every tensor of it from its files.
 
@@ -133,6 +134,8 @@ def load_weights(
         On which devices.
     head : Head
         As what.
+    n_labels : int, optional
+        Outputs of a head that is in no file of the folder: adapters bring it.
 
     Raises
     ------
@@ -151,13 +154,18 @@ def load_weights(
             options |= {"max_memory": placement.max_memory, "offload_folder": offloaded}
         path = undo.enter_context(_without_adapter(folder))
         options["trust_remote_code"] = trust_remote_code
+        if n_labels is not None:
+            options |= {"num_labels": n_labels, "ignore_mismatched_sizes": True}
         model, info = _read_model(folder, path, dtype, head, options)
-        _refuse_random(folder, info)
+        lacking = _missing_head(info) if n_labels is not None else frozenset()
+        _refuse_random(folder, info, lacking)
         if placement.device_map is None and bits is None:
             model = model.to(device)
         model.eval()
         model.requires_grad_(False)
-        weights = Weights(model, folder, device=device, name=folder.given, bits=bits, head=head)
+        weights = Weights(
+            model, folder, device=device, name=folder.given, bits=bits, head=head, lacking=lacking
+        )
         weakref.finalize(weights, undo.pop_all().close)
     return weights
 
@@ -240,9 +248,18 @@ def _bitsandbytes(bits: str, dtype: str) -> Any:
     )
 
 
-def _refuse_random(folder: ModelFolder, info: Mapping[str, Any]) -> None:
-    missing = sorted(info.get("missing_keys") or ())
-    wrong = sorted(str(key[0]) for key in info.get("mismatched_keys") or ())
+def _missing_head(info: Mapping[str, Any]) -> frozenset[str]:
+    """Tensors above a model's layers that its files lack or hold in another size."""
+    absent = {*(info.get("missing_keys") or ())}
+    absent |= {str(key[0]) for key in info.get("mismatched_keys") or ()}
+    return frozenset(name for name in absent if layer_number(name) is None and "embed" not in name)
+
+
+def _refuse_random(
+    folder: ModelFolder, info: Mapping[str, Any], lacking: Collection[str] = ()
+) -> None:
+    missing = sorted({*(info.get("missing_keys") or ())} - {*lacking})
+    wrong = sorted({str(key[0]) for key in info.get("mismatched_keys") or ()} - {*lacking})
     if missing or wrong:
         raise VariantError(
             gather(

@@ -1,4 +1,4 @@
-"""A causal language model as scoring and generation call it.
+"""A model as scoring, generation and the passes of other heads call it.
 
 Not for: where its weights come from (``loading.py``) or its adapters (``attachment.py``).
 """
@@ -14,25 +14,44 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tuneval.types import READS_TEXTS, Head
+
 
 class Network:
-    """A causal language model as scoring and generation call it.
+    """A model as scoring, generation and the passes of other heads call it.
 
     ``body`` and ``head`` are used apart where that was found to give the model's own logits, so
     that the head runs only on rows that are scored; otherwise the model's own forward is called.
     """
 
-    def __init__(self, model: Any, *, device: str, bits: str | None = None) -> None:
+    def __init__(
+        self, model: Any, *, device: str, bits: str | None = None, kind: Head = "causal"
+    ) -> None:
         self.model = model
+        self.kind = kind
         self.device = device
         self.bits = bits
         """In how many bits its weights are held, None where they are whole."""
         self.is_split = False
         self.can_pad = True
         self.can_pad_left = True
-        self.takes_positions = "position_ids" in inspect.signature(model.forward).parameters
+        taken = inspect.signature(model.forward).parameters
+        self.takes_positions = "position_ids" in taken
+        self.takes_types = "token_type_ids" in taken
         self.own_forward: Any = None
         """A PEFT model that must be called as a whole (virtual tokens), or None."""
+
+    @property
+    def own_keeps_cache(self) -> bool:
+        """Whether PEFT's own call is needed for the first tokens alone: virtual ones are kept then."""
+        config = getattr(self.own_forward, "active_peft_config", None)
+        return bool(getattr(config, "is_prompt_learning", False))
+
+    @property
+    def way(self) -> str:
+        """How texts go through it, in words, where one head has one way."""
+        is_single = not self.can_pad or self.own_forward is not None
+        return "one row at a time" if is_single else "padded batches"
 
     @property
     def body(self) -> Any:
@@ -60,6 +79,54 @@ class Network:
         logits: Tensor = output.logits
         return logits[:, -ids.shape[1] :].float()
 
+    def label_logits(
+        self, ids: Tensor, mask: Tensor | None = None, types: Tensor | None = None
+    ) -> Tensor:
+        """Outputs of a head over labels by the model's own forward, float32, (rows, outputs), or
+        (rows, tokens, outputs) of a head over words."""
+        model = self.own_forward or self.model
+        if self.own_forward is not None and mask is None:
+            mask = torch.ones_like(ids)  # virtual tokens are put before it
+        options = {} if types is None else {"token_type_ids": types}
+        with self._last_token_pooled():
+            logits: Tensor = model(input_ids=ids, attention_mask=mask, **options).logits
+        return logits.float()
+
+    @property
+    def pad_token(self) -> int | None:
+        """The token that rows are padded with; None where the model names none."""
+        number: int | None = getattr(self.model.config.get_text_config(), "pad_token_id", None)
+        return number
+
+    @contextlib.contextmanager
+    def _last_token_pooled(self) -> Iterator[None]:
+        """Let rows of one length go through a decoder that has no pad token: each ends with its last.
+
+        transformers refuses more than one row then. No token has the number -1.
+        """
+        config = self.model.config.get_text_config()
+        if self.pad_token is not None:
+            yield
+            return
+        config.pad_token_id = -1
+        try:
+            yield
+        finally:
+            config.pad_token_id = None
+
+    def probe(self, ids: list[int]) -> Tensor:
+        """What shows that an adapter acts: logits; under a head over labels, what the head reads.
+
+        An adapter brings a head of its own, which would hide that nothing below it was trained.
+        """
+        row = torch.tensor([ids], device=self.device)
+        if self.kind not in READS_TEXTS:
+            return self.logits(row)
+        if self.own_forward is not None:
+            return self.label_logits(row)
+        hidden: Tensor = self.body(input_ids=row)[0]
+        return hidden
+
     def hidden(self, ids: Tensor, mask: Tensor | None, **options: Any) -> Any:
         """Output of the body; its last hidden state has shape (rows, tokens, width)."""
         return self.body(input_ids=ids, attention_mask=mask, **options)
@@ -78,6 +145,9 @@ class Network:
         All three are matters of the architecture, so the first few layers tell them; what does not
         hold there is tried again with all layers.
         """
+        if self.kind in READS_TEXTS:
+            self._check_padding(probe)
+            return
         with self.shallow() as is_shallow:
             self._check(probe)
         if is_shallow and not (self.is_split and self.can_pad and self.can_pad_left):
@@ -93,7 +163,7 @@ class Network:
         bound = 1e-4 if self.is_exact else 5e-2
         try:
             rows = self.head(self.hidden(ids, None, use_cache=False).last_hidden_state)
-            self.is_split = rows.shape == expected.shape and _near(rows, expected, bound)
+            self.is_split = rows.shape == expected.shape and is_near(rows, expected, bound)
         except (AttributeError, TypeError, RuntimeError, ValueError):
             self.is_split = False
         short = max(1, len(probe) // 2)
@@ -104,8 +174,8 @@ class Network:
 
         def is_right(logits: Tensor, padded: tuple[list[int], list[int]]) -> bool:
             if padded is right:
-                return _near(logits[:short], expected[0, :short], bound)
-            return _near(logits[-1:], expected[0, short - 1 :][:1], bound)
+                return is_near(logits[:short], expected[0, :short], bound)
+            return is_near(logits[-1:], expected[0, short - 1 :][:1], bound)
 
         both = self._padded_logits(probe, right, left)
         if both is not None and is_right(both[0], right) and is_right(both[1], left):
@@ -115,6 +185,22 @@ class Network:
         self.can_pad = one is not None and is_right(one[0], right)
         one = self._padded_logits(probe, left)
         self.can_pad_left = one is not None and is_right(one[0], left)
+
+    def _check_padding(self, probe: list[int]) -> None:
+        """Find out whether a head over labels gives a padded row what it gives it alone."""
+        self.can_pad = False
+        if self.pad_token is None:
+            return
+        short = probe[: max(1, len(probe) // 2)]
+        rest = [self.pad_token] * (len(probe) - len(short))
+        ids = torch.tensor([probe, short + rest], device=self.device)
+        mask = torch.tensor([[1] * len(probe), [1] * len(short) + [0] * len(rest)])
+        try:
+            padded = self.label_logits(ids, mask.to(self.device))[1]
+        except (TypeError, RuntimeError, ValueError):
+            return
+        alone = self.label_logits(torch.tensor([short], device=self.device))[0]
+        self.can_pad = is_near(padded[: len(alone)], alone, 1e-5 if self.is_exact else 5e-2)
 
     def _padded_logits(
         self, whole: list[int], *padded: tuple[list[int], list[int]]
@@ -217,6 +303,6 @@ def _kind(layer: nn.Module) -> tuple[object, ...]:
     return shapes, settings
 
 
-def _near(a: Tensor, b: Tensor, bound: float) -> bool:
+def is_near(a: Tensor, b: Tensor, bound: float) -> bool:
     scale = float(b.abs().max().clamp(min=1.0))
     return bool(torch.isfinite(a).all()) and float((a - b).abs().max()) <= bound * scale

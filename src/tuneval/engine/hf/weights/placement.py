@@ -19,7 +19,7 @@ from tuneval.errors import BackendUnavailable, VariantError
 Quantization = Literal["none", "8bit", "4bit"]
 
 _BITS = {"8bit": "8-bit", "4bit": "4-bit"}
-_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2}
+_BYTES = {"float64": 8, "float32": 4, "bfloat16": 2, "float16": 2, "float8": 1}
 _PACKED_BYTES = {"8-bit": 1.0, "4-bit": 0.5625}
 """Per weight, with a float32 scale for each block of 64."""
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "embed_in.weight", "word_embeddings.weight")
@@ -100,7 +100,7 @@ def check_bitsandbytes(given: str, device: str) -> None:
 def needed_bytes(folder: ModelFolder, dtype: str, bits: str | None) -> int:
     """Bytes that the weights of a folder take in memory."""
     wide = _BYTES[dtype]
-    if folder.quantization is not None:
+    if folder.quantization is not None and bits is not None:
         return folder.disk_bytes
     if bits is None or not folder.tensors:
         return folder.disk_bytes * wide // _BYTES.get(folder.dtype or "", 4)

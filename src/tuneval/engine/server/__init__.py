@@ -1,0 +1,1 @@
+"""The parts of ``engine/openai_server.py``: the connection, echoes, the canary, prompts written here."""
