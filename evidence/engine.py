@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import half_billion
 import numpy as np
 
 WORKLOADS = {  # the peer's best batch size on CPU, found on a tenth of each workload
@@ -31,7 +32,15 @@ WORKLOADS = {  # the peer's best batch size on CPU, found on a tenth of each wor
     "summarise": 32,
     "code": 64,
 }
-SCORING = ("mmlu", "intents", "hellaswag", "perplexity")
+SCORING = ("mmlu", "intents", "hellaswag", "perplexity", "banking77", "sst2")
+HALF_BILLION = {"banking77": 1, "sst2": 1, "completions": 1}
+"""Short workloads of real rows for ``--size half-billion``; the peer with its defaults."""
+PEER_LOADS = """
+import json, sys, time
+from lm_eval.models.huggingface import HFLM
+HFLM(pretrained=sys.argv[1], device=sys.argv[2], dtype=sys.argv[3], batch_size=1)
+print(json.dumps({"cpu_s": time.process_time(), "wall_s": time.perf_counter()}))
+"""
 N_LIMIT_ROUNDS = 5
 # (rows, tokens) of the raw forwards that the limit is taken from, and rows of a single-token step.
 SHAPES = {
@@ -149,7 +158,7 @@ def run_ours(arguments: argparse.Namespace) -> None:
     is_cuda = arguments.device.startswith("cuda")
     started = time.perf_counter()
     facts = backend.prepare(variants)
-    load_s = time.perf_counter() - started
+    load_s, load_cpu_s = time.perf_counter() - started, time.process_time()
     counts = {"tokens": 0}
     count_pushed(counts)
     figures: dict[str, Any] = {"cpu_s": 0.0, "wall_s": 0.0, "unique": 0, "rows": 0, "drawn": 0}
@@ -172,7 +181,12 @@ def run_ours(arguments: argparse.Namespace) -> None:
             lines = (json.dumps(answer_of(row, answers[row["id"]])) for row in rows)
             out.write_text("\n".join(lines) + "\n", encoding="utf-8")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    figures |= {"tokens": counts["tokens"], "load_s": load_s, "peak_rss_mb": peak}
+    figures |= {
+        "tokens": counts["tokens"],
+        "load_s": load_s,
+        "load_cpu_s": load_cpu_s,
+        "peak_rss_mb": peak,
+    }
     if is_cuda:
         figures["peak_device_mb"] = torch.cuda.max_memory_allocated() / 2**20
     figures["path"] = facts[variants[0].name].settings["scoring"]
@@ -307,10 +321,15 @@ def run(command: list[str], *, has_figures: bool = True) -> tuple[dict[str, Any]
 
 def peer_command(arguments: argparse.Namespace, workload: str, variants: str) -> list[str]:
     """The peer on one workload, at its best batch size."""
+    if arguments.size == half_billion.SIZE:
+        what = ["--models", str(Path(arguments.dir) / arguments.size), "--size", "small"]
+        what += ["--requests", str(Path(arguments.dir) / f"{workload}.requests.jsonl")]
+    else:
+        what = ["--size", arguments.size, "--workload", workload]
+    batch_size = arguments.batch_size or (WORKLOADS | HALF_BILLION)[workload]
     return [
         *(arguments.peer_python, arguments.peer_script, "run", "--dir", arguments.dir),
-        *("--size", arguments.size, "--workload", workload, "--variants", variants),
-        *("--batch-size", str(arguments.batch_size or WORKLOADS[workload])),
+        *(*what, "--variants", variants, "--batch-size", str(batch_size)),
         *("--threads", str(arguments.threads), "--dtype", arguments.dtype),
         *("--device", arguments.device, "--scale", str(arguments.scale)),
     ]
@@ -318,6 +337,8 @@ def peer_command(arguments: argparse.Namespace, workload: str, variants: str) ->
 
 def request_commands(arguments: argparse.Namespace, workload: str) -> list[list[str]]:
     """What writes models and requests without the peer itself."""
+    if arguments.size == half_billion.SIZE:
+        return []
     script = [sys.executable, arguments.peer_script]
     common = ["--dir", arguments.dir]
     return [
@@ -341,7 +362,8 @@ def parity(arguments: argparse.Namespace, workload: str, variant: str) -> str:
     """How far our answers are from the peer's."""
     name = f"{workload}.{arguments.size}.{variant}.jsonl"
     ours = {row["id"]: row for row in read_jsonl(Path(arguments.dir) / "ours" / name)}
-    theirs = read_jsonl(Path(arguments.dir) / "out" / name)
+    peer_size = "small" if arguments.size == half_billion.SIZE else arguments.size
+    theirs = read_jsonl(Path(arguments.dir) / "out" / f"{workload}.{peer_size}.{variant}.jsonl")
     if workload == "code":
         return "sampled"
     if "text" in theirs[0]:
@@ -355,6 +377,9 @@ def parity(arguments: argparse.Namespace, workload: str, variant: str) -> str:
 def compare(arguments: argparse.Namespace) -> None:
     """Run both in turn on each workload and print the table."""
     clock = "wall_s" if arguments.device.startswith("cuda") else "cpu_s"
+    if arguments.size == half_billion.SIZE:
+        data = Path(arguments.shared) / "data"
+        half_billion.write(Path(arguments.dir), data, Path(arguments.peer_script))
     first = arguments.workloads.split(",")[0]
     runs: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
     rates: dict[str, Any] = {}
@@ -370,6 +395,9 @@ def compare(arguments: argparse.Namespace) -> None:
         shown = [f"{one[clock]:.2f}" for one in (*theirs[-1:], *mine[-1:])]
         print(f"{workload}: {' against '.join(shown)} s", file=sys.stderr, flush=True)
         # After each workload, for a machine is not equally fast all day; the best is the limit.
+        # Raw forwards of a large model take longer than these workloads, so they run once.
+        if arguments.size == half_billion.SIZE and rates:
+            continue
         rates = best(rates, run(our_command(arguments, first, "base", "--limits"))[0])
     word = "wall" if clock == "wall_s" else "cpu"
     print(
@@ -379,6 +407,8 @@ def compare(arguments: argparse.Namespace) -> None:
     print("|---|---:|---:|---:|---:|---:|---:|---:|---|")
     for workload, (theirs, mine) in runs.items():
         print(row_of(arguments, workload, theirs, mine, rates, clock))
+    if arguments.size == half_billion.SIZE:
+        print(load_row(arguments, [mine for _, mine in runs.values()], clock))
     for kind, unit in (
         ("body", "tokens/s"),
         ("head", "rows/s"),
@@ -431,6 +461,19 @@ def row_of(
     )
 
 
+def load_row(arguments: argparse.Namespace, mine: list[list[dict[str, Any]]], clock: str) -> str:
+    """The row of imports, loading and proofs: all that a process does before its first request."""
+    ours = [run["load_cpu_s" if clock == "cpu_s" else "load_s"] for runs in mine for run in runs]
+    cells = f"| load (first; later) | {{}} | {ours[0]:.2f}; {median(ours[1:] or ours):.2f} | {{}} |"
+    if arguments.without_peer:
+        return cells.format("-", "-") + " | | | | |"
+    base = str(Path(arguments.dir) / arguments.size / "base")
+    command = [arguments.peer_python, "-c", PEER_LOADS, base, arguments.device, arguments.dtype]
+    theirs = median(run(command)[0][clock] for _ in range(3))
+    shares = f"1/{ours[0] / theirs:.2f}; 1/{median(ours[1:] or ours) / theirs:.2f}"
+    return cells.format(f"{theirs:.2f}", shares) + " | | | | |"
+
+
 def whole(arguments: argparse.Namespace) -> None:
     """Whole processes with all variants, by the clock."""
     names = "base,lora,full"
@@ -455,17 +498,23 @@ def main() -> None:
     parser.add_argument(
         "--peer-python", default=sys.executable, help="a Python with lm_eval 0.4.13"
     )
-    parser.add_argument("--size", default="tiny", choices=["tiny", "small", "large"])
-    parser.add_argument("--workloads", default=",".join(WORKLOADS))
+    parser.add_argument(
+        "--size", default="tiny", choices=["tiny", "small", "large", half_billion.SIZE]
+    )
+    parser.add_argument("--workloads", help="default: all of the size")
+    parser.add_argument("--shared", default="../shared", help="folder with data/ (half-billion)")
     parser.add_argument("--variants", default="base")
     parser.add_argument("--rounds", type=int, default=1, help="pairs of runs per workload")
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--batch-size", type=int, default=0, help="the peer's; 0: its best on CPU")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--dtype", help="default: auto for half-billion, else float32")
     parser.add_argument("--whole", action="store_true", help="all variants, whole processes, too")
     arguments = parser.parse_args()
+    is_real = arguments.size == half_billion.SIZE
+    arguments.workloads = arguments.workloads or ",".join(HALF_BILLION if is_real else WORKLOADS)
+    arguments.dtype = arguments.dtype or ("auto" if is_real else "float32")
     if arguments.ours:
         run_ours(arguments)
     elif arguments.limits:

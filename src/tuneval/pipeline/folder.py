@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import re
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from tuneval import registry, schemas
+from tuneval.engine.home import home
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
 from tuneval.plan.resolve import Plan
@@ -45,14 +45,7 @@ LONGEST_WRITE_SECONDS = 60.0
 
 def answers_home() -> Path:
     """Folder of the journal: ``$TUNEVAL_HOME/answers``, by default in the user's cache folder."""
-    home = os.environ.get("TUNEVAL_HOME")
-    if home:
-        return Path(home).expanduser() / "answers"
-    if sys.platform == "darwin":
-        cache = Path.home() / "Library" / "Caches"
-    else:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return cache / "tuneval" / "answers"
+    return home() / "answers"
 
 
 _NOT_IDENTITY: dict[str, Any] = {

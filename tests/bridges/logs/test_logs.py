@@ -443,7 +443,7 @@ def test_the_command_refuses_mixtures(
 def test_the_command_writes_a_report(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results = HERE / "promptfoo" / "results.json"
     words = ["--logs", f"base={results}:base", "--logs", f"full={results}:full"]
-    more = ["--metrics", "topic", "--group", "writer", "-o", str(tmp_path), "-q"]
+    more = ["--metrics", "topic", "--group", "writer", "--output-dir", str(tmp_path), "-q"]
     assert exit_code(["score", *words, *more]) == 0
     assert "BETTER" in capsys.readouterr().out
     assert list(tmp_path.rglob("report.html"))

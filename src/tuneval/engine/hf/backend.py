@@ -93,6 +93,7 @@ class HFBackend:
         weights is found for all of them, and raised as one error that names those it speaks of.
         """
         new = {variant: self._read(variant) for variant in variants if variant not in self._voices}
+        new = self._reader.in_one_dtype(new, self._voices)
         by_weights: dict[Key, list[Variant]] = {}
         for variant, voice in new.items():
             by_weights.setdefault(voice.key, []).append(variant)

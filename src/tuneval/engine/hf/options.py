@@ -17,7 +17,8 @@ class HFOptions:
     Parameters
     ----------
     device, dtype : str
-        "auto": CUDA, else MPS, else CPU; the stored dtype, but float32 on CPU.
+        "auto": CUDA, else MPS, else CPU; the stored dtype, on CPU where this processor multiplies it
+        faster (a short trial) and the model is not small, else float32. One for all variants.
     batch_size : int or "auto"
         Most rows that go through the model together. "auto" plans by tokens.
     threads : int or "auto"

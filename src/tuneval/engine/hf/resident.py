@@ -11,17 +11,20 @@ from typing import Any, Literal
 import torch
 
 from tuneval.engine.hf.passes import prefix
-from tuneval.engine.hf.passes.tree import Tree, find_tree
+from tuneval.engine.hf.passes.tree import MaskedTree, Tree, find_tree
 from tuneval.engine.hf.voice import Key, Voice, module_of
 from tuneval.engine.hf.weights import held, memory, placement
 from tuneval.engine.hf.weights.attachment import Weights
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.engine.hf.weights.loading import SMALL_MODEL, load_weights
+from tuneval.engine.hf.weights.network import Network
 from tuneval.engine.hf.weights.proof import PROBES, Proof
 from tuneval.errors import AdapterError
 from tuneval.types import Variant
 
 _N_PROBE_TOKENS = 32
+_MAX_ROW = 256
+_CHECKED = ("is_split", "can_pad", "can_pad_left")
 
 
 class Resident:
@@ -37,6 +40,8 @@ class Resident:
         self.trees: dict[tuple[int, str | None], Tree | None] = {}
         self.expands: dict[tuple[int, str | None], bool] = {}
         self._proofs: dict[Key, Proof] = {}
+        self._alike: dict[str, dict[str, Any]] = {}
+        """Architecture and dtype -> what was found out of it on the first weights."""
         self._threads_before = torch.get_num_threads()
 
     def close(self) -> None:
@@ -72,7 +77,8 @@ class Resident:
                 _take_pad_token(weights, voice)
             # The probes are compared bit for bit, so they must run on as many threads as all else.
             self._set_threads(weights.n_parameters)
-            self._proofs[key] = Proof(weights, _probes(voice))
+            with torch.inference_mode(), weights.network.without_outliers():
+                self._check(weights.network, _probes(voice)[0][:_N_PROBE_TOKENS])
             self.held[key] = weights
         weights = self.held[key]
         self._set_threads(weights.n_parameters)
@@ -118,9 +124,15 @@ class Resident:
         """Attach a variant's adapter, if it has one, and show that it acts."""
         if voice.adapter is None:
             return
+        probes = _probes(voice)
+        if voice.key not in self._proofs:  # no adapter has come near the base yet
+            weights.switch(None)
+            n_rows = int(weights.model.get_input_embeddings().weight.shape[0])
+            own = [ids for ids in probes if max(ids) < n_rows]
+            self._proofs[voice.key] = Proof(weights, own or [[0]])
         weights.attach(voice.adapter)
         try:
-            self._proofs[voice.key].check(voice.adapter, _probes(voice))
+            self._proofs[voice.key].check(voice.adapter, probes)
         except AdapterError:
             weights.detach()
             if voice.model is not None and not self._proofs[voice.key].holds():
@@ -145,9 +157,29 @@ class Resident:
             base = (id(weights), None)
             self.trees = {k: tree for k, tree in self.trees.items() if k == base}
             n_tokens = int(weights.model.get_input_embeddings().weight.shape[0])
-            with weights.network.without_outliers():
-                self.trees[key] = find_tree(weights.network, weights.active, n_tokens)
+            self.trees[key] = self._find_tree(weights, n_tokens)
         return self.trees[key]
+
+    def _check(self, network: Network, probe: list[int]) -> None:
+        """Find out what the architecture allows, or take it over from weights of the same."""
+        alike = self._alike.setdefault(network.architecture(), {})
+        if not alike:
+            network.check(probe)
+            alike.update({name: getattr(network, name) for name in _CHECKED})
+        for name in _CHECKED:
+            setattr(network, name, alike[name])
+
+    def _find_tree(self, weights: Weights, n_tokens: int) -> Tree | None:
+        """A tree that was checked, on these weights or, without an adapter, on others alike."""
+        network = weights.network
+        alike = self._alike.get(network.architecture(), {})
+        if weights.active is None and "tree" in alike:
+            return MaskedTree.like(alike["tree"], network)
+        with network.without_outliers():
+            tree = find_tree(network, weights.active, n_tokens)
+        if weights.active is None and isinstance(tree, MaskedTree):
+            alike["tree"] = (tree.window, tree.can_generate)
+        return tree
 
     def can_expand(self, weights: Weights, voice: Voice) -> bool:
         """Whether beginnings can be shared where there is no tree; found once, by trying."""
@@ -190,10 +222,26 @@ def _probes(voice: Voice) -> list[list[int]]:
     """Short token sequences to try a variant on; trained tokens of an adapter among them."""
     encode = voice.renderer.tokenizer
     probes = [list(encode(text)["input_ids"])[:_N_PROBE_TOKENS] for text in PROBES]
-    probes += _with_trained_tokens(
+    trained = _with_trained_tokens(
         voice.adapter.adapter_settings if voice.adapter else {}, probes[0]
     )
-    return [ids for ids in probes if ids] or [[0]]
+    texts = packed([ids for ids in probes if ids], voice.renderer.context_length)
+    return [*texts, *(ids for ids in trained if ids)] or [[0]]
+
+
+def packed(probes: list[list[int]], longest: int | None) -> list[list[int]]:
+    """Probes one behind the other, in as few rows as a context of ``longest`` tokens takes.
+
+    Half of the context is left to virtual tokens.
+    """
+    most = _MAX_ROW if longest is None else min(_MAX_ROW, longest // 2)
+    rows: list[list[int]] = []
+    for probe in probes:
+        if rows and len(rows[-1]) + len(probe) <= most:
+            rows[-1] = rows[-1] + probe
+        else:
+            rows.append(probe)
+    return rows
 
 
 def _with_trained_tokens(settings: Mapping[str, Any], text: list[int]) -> list[list[int]]:

@@ -6,7 +6,7 @@ Not for: weights in memory (``resident.py``) or what is reported of them (``fact
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tuneval.engine.hf.options import HFOptions
@@ -131,6 +131,29 @@ class Reader:
             labels=labels,
         )
 
+    def in_one_dtype(
+        self, voices: Mapping[Variant, Voice], before: Mapping[Variant, Voice]
+    ) -> dict[Variant, Voice]:
+        """The voices with one dtype where it was not said: that of those before, or the widest.
+
+        Base and fine-tune may be stored in different dtypes; what they differ by must not be that.
+        """
+        free = {variant for variant in voices if self._is_free(variant)}
+        held = {voice.dtype for variant, voice in before.items() if self._is_free(variant)}
+        dtypes = held or {voices[variant].dtype for variant in free}
+        if not dtypes:
+            return dict(voices)
+        one = dtypes.pop() if len(dtypes) == 1 else "float32"
+        return {
+            variant: _in_dtype(voice, one) if variant in free else voice
+            for variant, voice in voices.items()
+        }
+
+    def _is_free(self, variant: Variant) -> bool:
+        """Whether a variant's dtype is for us to choose."""
+        is_said = variant.dtype != "auto" or self._options.dtype != "auto"
+        return not is_said and variant.name not in self._models and variant.kind != "judge"
+
     def _adapter(self, variant: Variant, given: Any) -> tuple[ModelFolder | None, tuple[str, ...]]:
         """The adapter of a variant, from its folder or from a PEFT model in memory."""
         adapter = self.describe(variant.adapter, variant) if variant.adapter else None
@@ -220,6 +243,11 @@ class Reader:
             return str(held.inner(module_of(given)).dtype).removeprefix("torch.")
         wanted = variant.dtype if variant.dtype != "auto" else self._options.dtype
         return resolve_dtype(wanted, model, self._device)
+
+
+def _in_dtype(voice: Voice, dtype: str) -> Voice:
+    folder, _, *rest = voice.key
+    return replace(voice, dtype=dtype, key=(folder, dtype, *rest))
 
 
 def _settings(model: ModelFolder | None, given: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:

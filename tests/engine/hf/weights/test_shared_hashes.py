@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tuneval.engine.hf.weights import fingerprint
+from tuneval.engine.hf.weights import fingerprint, hashes
 
 
 def test_a_hash_is_taken_over_and_a_changed_file_is_hashed_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fingerprint, "_HASHED", {})
+    monkeypatch.setattr(hashes, "KNOWN", {})
     file = tmp_path / "model.safetensors"
     file.write_bytes(b"weights")
     first = fingerprint.of_files([file])
     told = fingerprint.known()
-    monkeypatch.setattr(fingerprint, "_HASHED", {})
+    monkeypatch.setattr(hashes, "KNOWN", {})
     fingerprint.learn(told)
 
     def refuse(*_: object) -> None:

@@ -19,7 +19,14 @@ from torch.nn import functional
 
 from tuneval.engine.hf.passes.cascade import Begun, Cascade, KeysValues
 from tuneval.engine.hf.passes.fused import FusedBody, Product, effective_weight, fits
-from tuneval.engine.hf.passes.schedule import Chunk, Trie, build_trie, chunks, is_visible
+from tuneval.engine.hf.passes.schedule import (
+    Chunk,
+    Trie,
+    build_trie,
+    chunks,
+    columns_of,
+    is_visible,
+)
 from tuneval.engine.hf.weights.network import Network
 
 _CHECKED = 3e-5
@@ -296,12 +303,19 @@ class MaskedTree:
         self.longest: int | None = None
         if "chunked_attention" in types:
             self.longest = config.attention_chunk_size
-        self._window = window
+        self.window = window
         # Models with one kind of layer take one mask; mixed ones take a mask per kind.
         self._kinds = sorted(types) if len(types) > 1 else []
         self._is_sliding = window is not None and types <= {"sliding_attention"}
         self._cache: Any = None
         self._kept: NDArray[np.int64] | None = None
+
+    @classmethod
+    def like(cls, checked: tuple[int | None, bool], network: Network) -> MaskedTree:
+        """A tree over weights of an architecture whose window and slots were found by trying."""
+        tree = cls(network, checked[0])
+        tree.can_generate = checked[1]
+        return tree
 
     def begin(self) -> None:
         from transformers import DynamicCache
@@ -359,10 +373,10 @@ class MaskedTree:
         """The mask, or one per kind of layer, that the decoder takes; ``visible`` makes it."""
         if self._kinds:
             return {
-                kind: self._mask(visible(self._window if kind == "sliding_attention" else None))
+                kind: self._mask(visible(self.window if kind == "sliding_attention" else None))
                 for kind in self._kinds
             }
-        return self._mask(visible(self._window if self._is_sliding else None))
+        return self._mask(visible(self.window if self._is_sliding else None))
 
     def _mask(self, visible: Tensor) -> Tensor:
         if not self._is_eager:
@@ -394,12 +408,19 @@ def find_tree(network: Network, adapter: str | None, n_tokens: int) -> Tree | No
                 return fused
         except (ValueError, AttributeError, RuntimeError, TypeError, KeyError):
             pass  # an adapter or a setting that the fused pass does not know
+    with network.shallow() as is_shallow:
+        found = _find_masked(network, n_tokens)
+    return _find_masked(network, n_tokens) if found is None and is_shallow else found
+
+
+def _find_masked(network: Network, n_tokens: int) -> MaskedTree | None:
     try:
         window = sliding_window(network)
         if window is not None and not _slides_right(network, n_tokens):
             return None
         masked = MaskedTree(network, window)
         if _is_right(masked, network, n_tokens):
+            masked.begin()  # what the check has left behind is of fewer layers
             return masked
     except (ValueError, AttributeError, RuntimeError, TypeError, KeyError, IndexError):
         pass  # architectures refuse a tree in many ways; the padded path runs them all
@@ -449,30 +470,34 @@ def _is_right(tree: Tree, network: Network, n_tokens: int) -> bool:
         draw.integers(0, n_tokens, 6).tolist(),
     ]
     paths = [path[: tree.longest] for path in paths]
+    right = [network.logits(torch.tensor([path], device=network.device))[0] for path in paths]
     trie = build_trie(paths)
     tree.begin()
     found = torch.cat([tree.head(tree.push(trie, chunk)) for chunk in chunks(trie, 16)])
-    for path, leaf in zip(paths, trie.leaf, strict=True):
-        if not _is_near(found[torch.from_numpy(trie.path(int(leaf)))], path, network):
+    for expected, leaf in zip(right, trie.leaf, strict=True):
+        if not _is_near(found[torch.from_numpy(trie.path(int(leaf)))], expected, network):
             return False
     try:
-        tree.can_generate = _has_right_slots(tree, paths, len(stem), network)
+        tree.can_generate = _has_right_slots(tree, paths, right, len(stem), network)
     except (ValueError, AttributeError, RuntimeError, TypeError, KeyError, IndexError):
         tree.can_generate = False
     return True
 
 
-def _has_right_slots(tree: Tree, paths: list[list[int]], n_shared: int, network: Network) -> bool:
+def _has_right_slots(
+    tree: Tree, paths: list[list[int]], right: list[Tensor], n_shared: int, network: Network
+) -> bool:
     """Let rows of different lengths grow by a few tokens and hold them against plain forwards."""
     longest = max(map(len, paths)) + 1
     slots = tree.slots(len(paths), longest, len(paths) * longest)
+    trie = build_trie([path[:-2] for path in paths])
+    tree.begin()
+    (chunk,) = chunks(trie, trie.n_nodes)
+    tree.push(trie, chunk)
     for key, path in enumerate(paths):
-        trie = build_trie([path[:-2]])
-        tree.begin()
-        chunk = next(chunks(trie, len(path)))
-        tree.push(trie, chunk)
+        columns = columns_of(trie, chunk, int(trie.leaf[key]))
         n_stem = n_shared if tree.shares_stems and path[:n_shared] == paths[0][:n_shared] else 0
-        stem, own = np.split(np.arange(len(path) - 2), [n_stem])
+        stem, own = np.split(columns, [n_stem])
         slots.add(
             Begun(
                 key=key,
@@ -485,19 +510,17 @@ def _has_right_slots(tree: Tree, paths: list[list[int]], n_shared: int, network:
     slots.order()
     slots.remove(0, is_dirty=False)
     for back in (2, 1):
-        under_way = [paths[key] for key in slots.order()]
-        ids = [path[-back] for path in under_way]
-        logits = slots.step(ids, [len(path) - back for path in under_way])
-        for row, path in zip(logits, under_way, strict=True):
-            prefix = path if back == 1 else path[: 1 - back]
-            if not _is_near(row[None], prefix, network):
+        under_way = slots.order()
+        ids = [paths[key][-back] for key in under_way]
+        logits = slots.step(ids, [len(paths[key]) - back for key in under_way])
+        for row, key in zip(logits, under_way, strict=True):
+            if not _is_near(row[None], right[key][-back][None], network):
                 return False
     return True
 
 
-def _is_near(rows: Tensor, path: list[int], network: Network) -> bool:
-    """Whether rows are the last logits of a plain forward of a path."""
-    right = network.logits(torch.tensor([path], device=network.device))[0, -len(rows) :]
+def _is_near(rows: Tensor, right: Tensor, network: Network) -> bool:
+    """Whether logits are those of a plain forward, of the same shape."""
     scale = float(right.abs().max().clamp(min=1.0))
     bound = (_CHECKED if network.is_exact else _CHECKED_HALF) * scale
     return bool(torch.isfinite(rows).all()) and float((rows - right).abs().max()) <= bound

@@ -12,22 +12,22 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from tuneval.engine.hf.weights import hashes
 from tuneval.engine.hf.weights.folder import ModelFolder
+from tuneval.engine.home import home
 
 _PACKAGES = ("torch", "transformers", "peft", "tokenizers")
-_HASHED: dict[tuple[str, int, int, int], str] = {}
-"""(path, size, mtime_ns, inode) -> content hash: a 16 GB file is read once per process."""
 
 
 def known() -> list[list[Any]]:
     """What was hashed so far, for another process of this machine."""
-    return [[*key, content] for key, content in _HASHED.items()]
+    return [[key, content] for key, content in hashes.KNOWN.items()]
 
 
 def learn(hashed: Iterable[Iterable[Any]]) -> None:
     """Take over what another process has hashed; a file that changed since is hashed again."""
-    for path, size, mtime_ns, inode, content in hashed:
-        _HASHED[str(path), int(size), int(mtime_ns), int(inode)] = str(content)
+    for key, content in hashed:
+        hashes.KNOWN[str(key)] = str(content)
 
 
 def of_parts(parts: Mapping[str, object]) -> str:
@@ -37,7 +37,13 @@ def of_parts(parts: Mapping[str, object]) -> str:
 
 def of_files(files: Iterable[Path]) -> str:
     """Hash of the contents of files, wherever they lie."""
-    return of_parts({"files": sorted((file.name, _of_file(file)) for file in files)})
+    return of_parts(
+        {
+            "files": sorted(
+                (file.name, hashes.of_file(file, home() / "hashes.json")) for file in files
+            )
+        }
+    )
 
 
 def of_model(folder: ModelFolder) -> str:
@@ -84,12 +90,3 @@ def versions(*more: str) -> dict[str, str]:
         except PackageNotFoundError:
             found[package] = "absent"
     return found
-
-
-def _of_file(file: Path) -> str:
-    state = file.stat()
-    key = (str(file.resolve()), state.st_size, state.st_mtime_ns, state.st_ino)
-    if key not in _HASHED:
-        with file.open("rb") as stream:
-            _HASHED[key] = hashlib.file_digest(stream, "sha256").hexdigest()
-    return _HASHED[key]

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tuneval.types import READS_TEXTS, Head
 
@@ -130,13 +131,35 @@ class Network:
         """Output of the body; its last hidden state has shape (rows, tokens, width)."""
         return self.body(input_ids=ids, attention_mask=mask, **options)
 
+    def architecture(self) -> str:
+        """All that decides which code runs: weights that agree in it are checked once."""
+        config = {k: v for k, v in self.model.config.to_dict().items() if k != "_name_or_path"}
+        kind = type(self.model)
+        words = (kind.__module__, kind.__qualname__, str(self.model.dtype), self.device, self.bits)
+        how = self.model.config._attn_implementation
+        return json.dumps([*words, how, config], sort_keys=True, default=str)
+
     def check(self, probe: list[int]) -> None:
-        """Find out whether body and head may be called apart, and whether rows may be padded."""
+        """Find out whether body and head may be called apart, and whether rows may be padded.
+
+        All three are matters of the architecture, so the first few layers tell them; what does not
+        hold there is tried again with all layers.
+        """
         if self.kind in READS_TEXTS:
             self._check_padding(probe)
             return
+        with self.shallow() as is_shallow:
+            self._check(probe)
+        if is_shallow and not (self.is_split and self.can_pad and self.can_pad_left):
+            self._check(probe)
+
+    def _check(self, probe: list[int]) -> None:
         ids = torch.tensor([probe], device=self.device)
-        expected = self.logits(ids)
+        self.is_split = self.can_pad = self.can_pad_left = False
+        try:
+            expected = self.logits(ids)
+        except (IndexError, RuntimeError, ValueError, TypeError):
+            return  # a forward that counts layers by itself; tried again with all of them
         bound = 1e-4 if self.is_exact else 5e-2
         try:
             rows = self.head(self.hidden(ids, None, use_cache=False).last_hidden_state)
@@ -145,13 +168,23 @@ class Network:
             self.is_split = False
         short = max(1, len(probe) // 2)
         rest = [probe[0]] * (len(probe) - short)
-        right = self._padded_logits(probe[:short] + rest, [1] * short + [0] * len(rest))
+        right = (probe[:short] + rest, [1] * short + [0] * len(rest))
+        left = (rest + probe[:short], [0] * len(rest) + [1] * short)
         bound = max(bound, 1e-3)
-        self.can_pad = right is not None and is_near(right[:short], expected[0, :short], bound)
-        left = self._padded_logits(rest + probe[:short], [0] * len(rest) + [1] * short)
-        self.can_pad_left = left is not None and is_near(
-            left[-1:], expected[0, short - 1 :][:1], bound
-        )
+
+        def is_right(logits: Tensor, padded: tuple[list[int], list[int]]) -> bool:
+            if padded is right:
+                return is_near(logits[:short], expected[0, :short], bound)
+            return is_near(logits[-1:], expected[0, short - 1 :][:1], bound)
+
+        both = self._padded_logits(probe, right, left)
+        if both is not None and is_right(both[0], right) and is_right(both[1], left):
+            self.can_pad = self.can_pad_left = True
+            return
+        one = self._padded_logits(probe, right)
+        self.can_pad = one is not None and is_right(one[0], right)
+        one = self._padded_logits(probe, left)
+        self.can_pad_left = one is not None and is_right(one[0], left)
 
     def _check_padding(self, probe: list[int]) -> None:
         """Find out whether a head over labels gives a padded row what it gives it alone."""
@@ -169,10 +202,12 @@ class Network:
         alone = self.label_logits(torch.tensor([short], device=self.device))[0]
         self.can_pad = is_near(padded[: len(alone)], alone, 1e-5 if self.is_exact else 5e-2)
 
-    def _padded_logits(self, row: list[int], mask: list[int]) -> Tensor | None:
-        """Logits of a row that is padded beside one that is not, None where that is refused."""
-        ids = torch.tensor([row, row], device=self.device)
-        masks = torch.tensor([[1] * len(row), mask], device=self.device)
+    def _padded_logits(
+        self, whole: list[int], *padded: tuple[list[int], list[int]]
+    ) -> Tensor | None:
+        """Logits of padded rows (ids, mask) beside a whole one, None where that is refused."""
+        ids = torch.tensor([whole, *(row for row, _ in padded)], device=self.device)
+        masks = torch.tensor([[1] * len(whole), *(mask for _, mask in padded)], device=self.device)
         options = {}
         if self.takes_positions:
             options["position_ids"] = (masks.cumsum(dim=1) - 1).clamp(min=0)
@@ -180,8 +215,40 @@ class Network:
             output = self.model(input_ids=ids, attention_mask=masks, use_cache=False, **options)
         except (TypeError, RuntimeError, ValueError):
             return None
-        logits: Tensor = output.logits[1].float()
+        logits: Tensor = output.logits[1:].float()
         return logits
+
+    @contextlib.contextmanager
+    def shallow(self) -> Iterator[bool]:
+        """Let the model have its first few layers only, one of every kind among them.
+
+        What a check of the architecture asks of them holds for the layers above too, at a fraction
+        of the cost. Yields whether there are fewer now; models that keep their layers in no plain
+        list stay whole.
+        """
+        found = self._layers()
+        n_layers = 0 if found is None else _n_telling(found[2], self.model.config)
+        if found is None or n_layers >= len(found[2]):
+            yield False
+            return
+        parent, name, layers = found
+        setattr(parent, name, layers[:n_layers])
+        try:
+            yield True
+        finally:
+            setattr(parent, name, layers)
+
+    def _layers(self) -> tuple[nn.Module, str, nn.ModuleList] | None:
+        """The one list of layers, who holds it and under which name."""
+        depth = getattr(self.model.config.get_text_config(), "num_hidden_layers", None)
+        lists = [
+            (parent, name, child)
+            for parent in self.model.modules()
+            for name, child in parent.named_children()
+            if isinstance(child, nn.ModuleList) and len(child) == depth
+        ]
+        # Virtual tokens come with keys and values for every layer.
+        return lists[0] if len(lists) == 1 and self.own_forward is None else None
 
     @contextlib.contextmanager
     def without_outliers(self) -> Iterator[None]:
@@ -209,6 +276,31 @@ class Network:
         """
         is_wide = self.model.dtype in (torch.float32, torch.float64)
         return is_wide and self.bits in (None, "4-bit")
+
+
+def _n_telling(layers: nn.ModuleList, config: Any) -> int:
+    """How many layers from the first on show every kind of layer, at least two.
+
+    A kind: modules and tensors by name, type and shape, plain settings, and the layer's type in the
+    config (sliding or not).
+    """
+    types = getattr(config.get_text_config(), "layer_types", None) or ()
+    kinds = [
+        (*_kind(layer), types[number] if number < len(types) else None)
+        for number, layer in enumerate(layers)
+    ]
+    return min(len(kinds), max(2, 1 + max(kinds.index(kind) for kind in kinds)))
+
+
+def _kind(layer: nn.Module) -> tuple[object, ...]:
+    shapes = tuple((name, tuple(tensor.shape)) for name, tensor in layer.named_parameters())
+    settings = tuple(
+        (path, type(module), key, value)
+        for path, module in layer.named_modules()
+        for key, value in sorted(vars(module).items())
+        if value is None or isinstance(value, (bool, str))
+    )
+    return shapes, settings
 
 
 def is_near(a: Tensor, b: Tensor, bound: float) -> bool:
