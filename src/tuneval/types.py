@@ -529,6 +529,22 @@ class Gate:
 
 
 @dataclass(frozen=True, slots=True)
+class Effort:
+    """What the answers of a variant took.
+
+    ``n_questions`` distinct ones; ``prompt_tokens`` as each question has them, whatever was shared between
+    questions; ``answer_tokens`` drawn or scored. ``seconds``: by the clock, each answer's part of its
+    batch, without loading; 0 where the backend does not say.
+    """
+
+    variant: str
+    n_questions: int = 0
+    prompt_tokens: int = 0
+    answer_tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class RunResult:
     """Everything a finished run found; every report renders from this alone.
 
@@ -568,6 +584,7 @@ class RunResult:
     schema_version: int = SCHEMA_VERSION
     prompts: tuple[ShownPrompt, ...] = ()
     prompt_places: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
+    effort: tuple[Effort, ...] = ()
 
 
 class Progress(Protocol):

@@ -15,6 +15,7 @@ from tuneval.types import (
     CaseSet,
     Comparison,
     Confusion,
+    Effort,
     Finding,
     Flips,
     Interval,
@@ -102,6 +103,7 @@ def finished_run(
         notes=('column "text" is the input, "label" the class (8 values)',),
         is_complete=complete,
         output_dir="./tuneval-runs/support-3f9c21",
+        effort=tuple(Effort(v.name, 3 * n_cases, 96 * n_cases, 6 * n_cases, 2.5) for v in variants),
         **_prompts(case_set, variants),
     )
 

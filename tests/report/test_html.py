@@ -320,3 +320,11 @@ def test_warnings_without_room_stand_by_kind() -> None:
     assert "arm-13" in text and "&lt;13&gt;" in first
     shown = first.split('<details class="group">')[0]
     assert sum(f"is brittle &lt;{k}&gt;" in shown for k in range(14)) == 14 - n
+
+
+def test_effort_stands_in_one_table() -> None:
+    table = PAGE[PAGE.index("<h3>Effort</h3>") :]
+    rows = re.findall(r"<tr>(.*?)</tr>", table[: table.index("</table>")], re.DOTALL)
+    cells = [re.sub(r"<[^>]*>", " ", row).split() for row in rows]
+    assert cells[1] == ["base", "120", "3,840", "240", "2.5", "1,632"]
+    assert "<h3>Effort</h3>" not in html.render(dataclasses.replace(RUN, effort=()))

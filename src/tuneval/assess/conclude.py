@@ -14,6 +14,7 @@ from tuneval.comparison.estimate.multiplicity import ALPHA
 from tuneval.types import (
     CaseSet,
     Comparison,
+    Effort,
     Finding,
     LearningCurve,
     RunResult,
@@ -61,6 +62,7 @@ class Found:
     notes: Sequence[str] = ()
     alpha: float = ALPHA
     """What each kind of warning may use of the 5% of a run."""
+    effort: tuple[Effort, ...] = ()
 
 
 def conclude(about: About, compared: Compared, found: Found) -> RunResult:
@@ -124,6 +126,7 @@ def conclude(about: About, compared: Compared, found: Found) -> RunResult:
         ),
         is_complete=not problems,
         output_dir=about.output_dir,
+        effort=found.effort,
     )
 
 

@@ -29,6 +29,7 @@ from tuneval.pipeline.build import (
     with_perturbed_twins,
 )
 from tuneval.pipeline.drawing import Drawing, draw_until_decided
+from tuneval.pipeline.effort import Tally
 from tuneval.pipeline.folder import (
     answers_home,
     environment,
@@ -129,7 +130,7 @@ def _run(
         if announce:
             announce(plan, None, folder)
         backend = with_majority(server or make_backend(spec, models))
-        journal = Journal(answers_home())
+        journal, tally = Journal(answers_home()), Tally()
         try:
             plan, seen = look_at_prompts(plan, asked, show_of(backend))
             facts = backend.prepare(plan.variants)
@@ -137,14 +138,14 @@ def _run(
                 announce(plan, facts, folder)
 
             def walk(case_sets: Sequence[CaseSet]) -> dict[str, Predictions]:
-                return lap(case_sets, plan.variants, asked, backend, journal, progress)
+                return lap(case_sets, plan.variants, asked, backend, journal, progress, tally)
 
             def ask_more(
                 case_sets: Sequence[CaseSet], variants: Sequence[Variant], task: Task
             ) -> dict[str, Predictions]:
                 # The variant that was asked last is the one whose weights are still there.
                 tasks_ = {cases.name: task for cases in case_sets}
-                return lap(case_sets, variants[::-1], tasks_, backend, journal, progress)
+                return lap(case_sets, variants[::-1], tasks_, backend, journal, progress, tally)
 
             (plan, asked, tried), seen = settle_wording(
                 trial,
@@ -196,6 +197,7 @@ def _run(
                 problems=refused,
                 notes=notes_of(plan, asked, journal),
                 alpha=alpha,
+                effort=tuple(tally.rows(plan.variants)),
             ),
         )
         result = hold(seen.join(result), gates_of(result), spec.output.fail_on)
@@ -361,8 +363,10 @@ def lap(
     backend: Backend,
     journal: Journal,
     progress: Progress,
+    tally: Tally | None = None,
 ) -> dict[str, Predictions]:
     """Walk all cases to predictions, once per variant; each variant is asked everything in one go.
+    ``tally`` counts what that took.
 
     Returns case set name -> variant name -> predictions in the order of the cases.
     """
@@ -372,6 +376,8 @@ def lap(
     progress.expect(len(every) * len(variants))
     for variant in variants:
         answers = answer(backend, variant, every, journal, progress)
+        if tally is not None:
+            tally.add(variant, every, answers)
         for cases in case_sets:
             task = asked[cases.name]
             predictions[cases.name][variant.name] = [
