@@ -40,6 +40,13 @@ UNCLEAR = (
         ),
         pytest.param(made(2.0, -1.0, 5.0, p=0.2), "unclear", UNCLEAR, id="unclear"),
         pytest.param(
+            made(0.04, -3.0, 3.1, p=0.9, details={"cases_needed": 209143.0}),
+            "unclear",
+            "The data cannot tell whether fine-tuning helped: +0.0 points (-3.0 to +3.1). "
+            "400 examples detect 5.0 in 80 of 100 test sets.",
+            id="nobody wants to settle 0.0",
+        ),
+        pytest.param(
             made(2.0, 0.1, 3.9, p=0.06),
             "unclear",
             "The data cannot tell whether fine-tuning helped: +2.0 points (+0.1 to +3.9 for this "

@@ -235,7 +235,7 @@ def _how_many(comparison: Comparison, g: Gain) -> str:
     if needed is not None and comparison.n_cases < FEWEST_CASES:
         needed = max(needed, FEWEST_CASES)
     size = s.plain(abs(g.value))
-    if abs(g.value) < power.NO_DIFFERENCE:
+    if abs(g.value) < power.NO_DIFFERENCE or not float(size):  # nobody wants to settle "0.0"
         return text + "."
     if needed is None:
         return text + "; more examples cannot settle it, more training seeds could."
