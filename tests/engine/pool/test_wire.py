@@ -32,6 +32,11 @@ REQUESTS = [
     Request("b", "c", TEXT, decoding=Decoding(7, ("x", TEXT), 0.7, 0.9, 3, 5)),
     Request("c", "d", (Message("user", TEXT), Message("system", "")), continuation=""),
     Request("d", "d", "", decoding=Decoding()),
+    Request(
+        "e", "e", (Message("user", "a b", '{"name": "x"}', ((0, 1), (2, 3))),), continuation="y"
+    ),
+    Request("f", "e", (Message("user", "a b", '{"name": "x"}', ((0, 3),)),), continuation="y"),
+    Request("g", "g", TEXT, continuation=TEXT, stride=7),
 ]
 RESPONSES = [
     Response("a", "base", loglikelihood=-0.1 - 1e-17, n_tokens=2, is_greedy=False, token_logprobs=(-0.1, -0.0)),
@@ -44,7 +49,11 @@ RESPONSES = [
 
 def test_requests_arrive_as_they_were() -> None:
     sent = wire.read(wire.line(wire.requests_to_plain(REQUESTS)))
-    assert wire.requests_of(sent) == REQUESTS
+    found = wire.requests_of(sent)
+    assert found == REQUESTS
+    # Where a turn may be cut is no part of its equality.
+    turns = [[m.fields for m in one.prompt] for one in (found[4], found[5])]
+    assert turns == [[((0, 1), (2, 3))], [((0, 3),)]]
     assert sent["prompts"].count(TEXT) == 1, "a prompt that requests share is sent once"
 
 

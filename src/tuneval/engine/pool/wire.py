@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, astuple, fields
 from typing import Any
 
 from tuneval.types import Completion, Decoding, Message, Request, Response, Variant, VariantFacts
@@ -26,10 +26,10 @@ def read(text: bytes) -> dict[str, Any]:
 
 def requests_to_plain(requests: Sequence[Request]) -> dict[str, Any]:
     """Requests, each prompt once; of the rest, what does not stand at its default."""
-    prompts: dict[Any, int] = {}
+    prompts: dict[str, int] = {}
     rows = [
         [
-            prompts.setdefault(request.prompt, len(prompts)),
+            prompts.setdefault(json.dumps(_prompt_to_plain(request.prompt)), len(prompts)),
             {
                 one.name: getattr(request, one.name)
                 for one in fields(request)
@@ -40,19 +40,26 @@ def requests_to_plain(requests: Sequence[Request]) -> dict[str, Any]:
         ]
         for request in requests
     ]
-    texts = [
-        one if isinstance(one, str) else [[turn.role, turn.content] for turn in one]
-        for one in prompts
-    ]
-    return {"prompts": texts, "rows": rows}
+    return {"prompts": [json.loads(one) for one in prompts], "rows": rows}
+
+
+def _prompt_to_plain(prompt: str | tuple[Message, ...]) -> Any:
+    """A text, or each turn with all that it has: equal turns may be cut at other places."""
+    return prompt if isinstance(prompt, str) else [list(astuple(turn)) for turn in prompt]
+
+
+def _prompt_of(plain: Any) -> str | tuple[Message, ...]:
+    if isinstance(plain, str):
+        return plain
+    return tuple(
+        Message(role, content, more, tuple((begin, end) for begin, end in places))
+        for role, content, more, places in plain
+    )
 
 
 def requests_of(plain: Mapping[str, Any]) -> list[Request]:
     """The requests that were made plain."""
-    prompts = [
-        one if isinstance(one, str) else tuple(Message(*turn) for turn in one)
-        for one in plain["prompts"]
-    ]
+    prompts = [_prompt_of(one) for one in plain["prompts"]]
     return [
         Request(prompt=prompts[place], decoding=_decoding_of(decoding), **_with_tuples(rest))
         for place, rest, decoding in plain["rows"]
