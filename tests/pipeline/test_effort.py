@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tuneval.pipeline.effort import Tally
 from tuneval.types import Completion, Decoding, Effort, Request, Response, Variant
 
@@ -24,3 +26,10 @@ def test_laps_add_up_and_a_question_put_twice_counts_once() -> None:
     completions = (Completion("a b", 2, "stop"), Completion("a b c", 3, "length"))
     tally.add(LORA, [drawn], {"3": _answer("3", completions=completions)})
     assert list(tally.rows([BASE, LORA])) == [Effort("lora", 3, 30, 2 + 2 + 5, 1.5)]
+
+
+def test_questions_that_differ_in_anything_are_two() -> None:
+    tally = Tally()
+    asked = [_scored("1"), replace(_scored("2"), stride=8), replace(_scored("3"), label="yes")]
+    tally.add(LORA, asked, {one.id: _answer(one.id, n_tokens=1) for one in asked})
+    assert next(tally.rows([LORA])).n_questions == 3

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 
 import pytest
 
@@ -83,15 +82,6 @@ def test_csv_cell(text: str, shown: str) -> None:
 )
 def test_markdown(text: str, shown: str) -> None:
     assert escape.markdown(text) == shown
-
-
-@pytest.mark.parametrize(
-    "text", ["</script>", "<!--", "]]>", "&amp;", "\u2028\u2029", "'\"\\", *ORDINARY]
-)
-def test_embedded_json(text: str) -> None:
-    written = escape.embedded_json(json.dumps({"x": text}, ensure_ascii=False))
-    assert not set("<>&\u2028\u2029") & set(written)
-    assert json.loads(written) == {"x": text}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import gzip
 import hashlib
+import json
 import re
 import time
 from html.parser import HTMLParser
@@ -15,7 +17,6 @@ import pytest
 
 from report.finished_run import HOSTILE_TEXTS, finished_run, five_arms, many_arms, with_benchmark
 from tuneval.report import html
-from tuneval.report.case_data import unpacked
 from tuneval.types import Finding, RunResult
 
 RUN = finished_run(40)
@@ -97,7 +98,8 @@ def test_policy_allows_exactly_this_script_and_style() -> None:
 def _data(page: str) -> dict[str, Any]:
     found = re.search(r'<script type="application/gzip" id="data">([\w+/=]*)</script>', page)
     assert found
-    return unpacked(found[1])
+    content: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(found[1])))
+    return content
 
 
 def test_hostile_texts_are_data_only() -> None:
@@ -311,7 +313,10 @@ def test_warnings_without_room_stand_by_kind() -> None:
         for n in range(14)
     )
     verdict = dataclasses.replace(RUN.verdicts[0], warnings=tuple(one.sentence for one in found))
-    page = html.render(dataclasses.replace(RUN, findings=found, verdicts=(verdict,)))
+    silent = Finding(
+        "house rules", "lora", "test", "", "clear", ""
+    )  # says nothing, so is no source
+    page = html.render(dataclasses.replace(RUN, findings=(silent, *found), verdicts=(verdict,)))
     first = page.split("All metrics")[0]
     summary = re.search(r'<details class="group"><summary>(.*?)</summary>', first, re.DOTALL)
     assert summary

@@ -22,10 +22,7 @@ class Tally:
         self, variant: Variant, asked: Sequence[Request], answers: Mapping[str, Response]
     ) -> None:
         """Count one lap of a variant; a question that was put twice was answered once."""
-        distinct = {
-            (one.prompt, one.continuation, one.decoding, one.texts): answers[one.id]
-            for one in asked
-        }.values()
+        distinct = {replace(one, id="", case_id=""): answers[one.id] for one in asked}.values()
         before = self._of.get(variant.name, Effort(variant.name))
         self._of[variant.name] = replace(
             before,

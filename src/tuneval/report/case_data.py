@@ -34,12 +34,6 @@ class CaseData:
     n_all: int
 
 
-def unpacked(packed: str) -> dict[str, Any]:
-    """What ``CaseData.packed`` holds."""
-    content: dict[str, Any] = json.loads(gzip.decompress(base64.b64decode(packed)))
-    return content
-
-
 def pack(
     result: RunResult, css: Mapping[str, str], *, most_text_bytes: int = MOST_TEXT_BYTES
 ) -> CaseData:

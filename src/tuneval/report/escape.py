@@ -1,4 +1,4 @@
-"""Hostile text made harmless for terminal, CSV, Markdown and embedded JSON.
+"""Hostile text made harmless for terminal, CSV, Markdown and lines of JSON.
 
 Not for HTML elements: there the template engine escapes everything.
 """
@@ -49,16 +49,6 @@ def markdown(text: str) -> str:
     """
     escaped = _MARKDOWN.sub(r"\\\1", terminal(" ".join(text.split())))
     return _AUTOLINK.sub(lambda match: f"{match.group()}<!-- -->", escaped)
-
-
-def embedded_json(text: str) -> str:
-    """Make JSON text safe inside a ``script`` element: no ``<``, ``>``, ``&``, U+2028, U+2029.
-
-    All of them occur inside JSON strings only, where the escape means the same character.
-    """
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return json_text(text)
 
 
 def json_text(text: str) -> str:

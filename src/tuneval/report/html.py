@@ -167,7 +167,11 @@ class Page:
         groups: dict[str, list[str]] = {}
         about: dict[str, list[str]] = {}
         for sentence in sentences:
-            sources = [one for one in self.result.findings if sentence.endswith(one.sentence)]
+            sources = [
+                one
+                for one in self.result.findings
+                if one.sentence and sentence.endswith(one.sentence)
+            ]
             kind = findings.title(sources[0].kind) if sources else "Other warnings"
             groups.setdefault(kind, []).append(sentence)
             about.setdefault(kind, []).extend(one.variant for one in sources if one.variant)

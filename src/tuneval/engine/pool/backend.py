@@ -113,7 +113,9 @@ class PoolBackend:
             self._variants += new
             try:
                 self._prove(new)
-            except BaseException:
+            except (
+                BaseException
+            ):  # also an interrupt: what was not proved is no variant of the pool
                 self._variants = [one for one in self._variants if one not in new]
                 self._part(at_once=True)
                 raise

@@ -98,6 +98,7 @@ class EncoderDecoder(Network):
         expected = self.whole(ids, None, written)
         bound = 1e-3 if self.is_exact else 5e-2
         short = max(1, len(probe) // 2)
+        # What a network raises that offers no such call: then its whole pass is taken instead.
         try:
             self.can_share = self._is_shared(ids, written, expected, bound)
         except (AttributeError, TypeError, RuntimeError, ValueError, NotImplementedError):
