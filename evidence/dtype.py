@@ -11,14 +11,12 @@ against tuneval in float32: log-likelihoods, and the label with the largest one.
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from half_billion import build, read_rows
@@ -28,8 +26,8 @@ from tuneval.types import Request, Variant
 
 LETTERS = "ABCD"
 RANDOM = {
-    "random, 24 M": dict(hidden_size=384, num_hidden_layers=12, num_attention_heads=6),
-    "random, 110 M": dict(hidden_size=768, num_hidden_layers=12, num_attention_heads=12),
+    "random, 24 M": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6},
+    "random, 110 M": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12},
 }
 Numbers = Mapping[str, float]
 
@@ -170,7 +168,7 @@ def moved(rows: Sequence[Mapping[str, str]], exact: Numbers, other: Numbers) -> 
         cases.setdefault(row["case"], []).append(row["id"])
     n_changed, margins = 0, [0.0]
     for ids in cases.values():
-        before, after = (max(ids, key=lambda one: found[one]) for found in (exact, other))  # noqa: B023
+        before, after = (max(ids, key=lambda one: found[one]) for found in (exact, other))
         if before != after:
             n_changed += 1
             margins.append(exact[before] - exact[after])
