@@ -146,6 +146,31 @@ def test_scores_and_texts_are_those_of_plain_forwards(family, path) -> None:
         assert drawn.completion.text in (expected, expected.removeprefix(" ")), family
 
 
+@pytest.mark.parametrize("family", ["llama", "qwen2", "gemma2", "gemma3_text", "gpt2"])
+def test_a_deep_model_in_half_precision_is_as_near_as_a_plain_forward(family) -> None:
+    """The check at load asks a few layers only: rounding over all of them is beyond its bound.
+
+    So here both are held against float32 over the whole depth. A mask that is wrong anywhere is
+    off by whole nats.
+    """
+    depth = dict.fromkeys(("num_hidden_layers", "n_layer"), 24)
+    exact = build(family, initializer_range=0.1, **depth)
+    half = build(family, initializer_range=0.1, **depth).to(torch.bfloat16)
+    exact.load_state_dict(half.state_dict())
+    network = network_of(half)
+    tree = find_tree(network, None, 119)
+    assert tree is not None
+    windows = random_windows()
+    scored = dict(score(network, tree, windows, token_budget=64, max_rows=4))
+    right = [number for one in windows for number in plain(exact, one)]
+    ours = [number for index in range(len(windows)) for number in scored[index].logprobs]
+    theirs = [number for one in windows for number in plain(half, one)]
+    gap, allowed = (
+        max(abs(a - b) for a, b in zip(found, right, strict=True)) for found in (ours, theirs)
+    )
+    assert 0 < gap < 3 * allowed < 0.5
+
+
 def test_a_window_that_the_model_does_not_obey() -> None:
     """Configs that went from one family to another keep settings that mean nothing."""
     assert trees.sliding_window(network_of(build("llama"))) is None
