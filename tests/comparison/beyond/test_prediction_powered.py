@@ -32,8 +32,10 @@ def test_the_estimate_and_its_error_are_those_of_ppi_python(found, at):
     n, n_other = marks.size, unmarked.size
     of_judge = given.power**2 * unmarked.var() / n_other
     of_marks = (
-        given.standard_error**2 - of_judge * n_other / (n_other - 1) - UNSEEN / (n - 1) / n
-    ) * (n - 1) / n
+        (given.standard_error**2 - of_judge * n_other / (n_other - 1) - UNSEEN / (n - 1) / n)
+        * (n - 1)
+        / n
+    )
     half = (expected["high"] - expected["low"]) / 2
     assert NORMAL * sqrt(of_judge + of_marks) == pytest.approx(half, abs=1e-9)
 
