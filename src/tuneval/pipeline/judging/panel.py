@@ -66,7 +66,8 @@ def agreement(
     }
 
     def per_case(tables: measured.Floats) -> measured.Floats:
-        return tables.reshape(len(cases.cases), len(variants), *tables.shape[1:]).sum(axis=1)
+        shape = (len(cases.cases), len(variants), *tables.shape[1:])
+        return np.asarray(tables.reshape(shape).sum(axis=1))
 
     rows = []
     for one, other in combinations(names, 2):
