@@ -66,6 +66,11 @@ def alone(
     return next((one for one in fitting if one is not None), None)
 
 
+def asked_of(row: Fields, column: str) -> dict[str, object]:
+    """The inputs of a case that has this column of prompts. Raises RowFault."""
+    return _prompt(row, {"prompt": column}).inputs
+
+
 def is_prompt(column: str) -> bool:
     """Could a file be one of prompts alone by this column?"""
     return has_name((*PROMPTS[:1], *QUESTIONS), column)

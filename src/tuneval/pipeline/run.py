@@ -41,6 +41,7 @@ from tuneval.pipeline.folder import (
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
 from tuneval.pipeline.judging.begin import check as check_judge
+from tuneval.pipeline.judging.lap import METRICS as WIN_RATES
 from tuneval.pipeline.judging.lap import Panel
 from tuneval.pipeline.majority import begin as begin_majority
 from tuneval.pipeline.prompts import Prompts, Show, look_at_prompts, show_of
@@ -53,6 +54,7 @@ from tuneval.plan.spec import RunSpec
 from tuneval.plan.variants import SERVED
 from tuneval.runs.gate import gates_of, hold
 from tuneval.tasks import Task
+from tuneval.tasks.judge import judged_id
 from tuneval.types import (
     CaseSet,
     NoProgress,
@@ -293,11 +295,14 @@ def settle_wording(
 
 def refuse_gates(plan: Plan, chosen: Mapping[str, Sequence[Metric]]) -> None:
     """Raise ConfigError for a gate on what this run will not have."""
+    texts = [cases for cases in plan.case_sets if plan.spec.judge and cases.task == "generate"]
+    judged = [replace(cases, name=judged_id(cases.name)) for cases in texts]
+    win_rates = set(WIN_RATES) if judged else set()
     refuse_unknown(
         parse_conditions(f"{key} {value}" for key, value in plan.spec.gates.items()),
         {arm: members[0].kind for arm, members in arms(plan.variants).items()},
-        plan.case_sets,
-        {metric.name for metrics in chosen.values() for metric in metrics},
+        [*plan.case_sets, *judged],
+        {metric.name for metrics in chosen.values() for metric in metrics} | win_rates,
     )
 
 

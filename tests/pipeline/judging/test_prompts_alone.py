@@ -48,7 +48,7 @@ def test_the_win_rate_alone_decides(rows: str, run_judged: Run, tmp_path: Path) 
     assert verdict["base", "full"].decision == "better"
     again = RunSpec.from_yaml(Path(result.output_dir) / "run.yaml")
     assert again.cases[0].task == "generate"
-    assert "Win rate" in str(result)
+    assert "prompts (judged) win rate" in str(result)
     for kind in ("html", "md", "csv"):
         page = registry.load(REPORTS, kind, room="report")(result)
         assert "prompts (judged)" in page
@@ -59,8 +59,10 @@ def test_a_property_of_prompts_is_a_group(run_judged: Run, tmp_path: Path) -> No
     with serving(content=prefers_good) as fake:
         with pytest.raises(ConfigError, match="that is no answer but a property of them: --group"):
             run_judged(fake, data=str(file), metrics="auto")
-        result = run_judged(fake, data=str(file), metrics="auto", groups=["category"])
+        gates = {"win_rate@lora@prompts (judged)": ">= 60", "slice:category=c1": "> 80"}
+        result = run_judged(fake, data=str(file), metrics="auto", groups=["category"], gates=gates)
     assert score(result, "lora", slice_="category=c1").value == 1.0
+    assert {one.outcome for one in result.gates} == {"passed"}
 
 
 @pytest.mark.parametrize(
