@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tuneval.comparison.beyond.preference import agreement
+from tuneval.comparison.beyond.agreement import agreement
 from tuneval.metrics.refusal import refusal
 
 PARTIAL = "3_partial_refusal"

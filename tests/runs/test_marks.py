@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from report.finished_run import finished_run
+from tuneval.cli.main import exit_code
+from tuneval.comparison.beyond.prediction_powered import prediction_powered
 from tuneval.errors import DataError
-from tuneval.report import console, html
+from tuneval.report import console, html, results_json
+from tuneval.runs.judged_pairs import judged_pairs
 from tuneval.runs.marks import MARKS, read_marks, with_marks
-from tuneval.types import Case, CaseSet, Prediction, RunResult
+from tuneval.types import Case, CaseSet, Finding, Prediction, RunResult
 
 RUN = finished_run(40)
 GOOD = {"case_id": "test.jsonl:3", "baseline": "base", "candidate": "full", "mark": "better"}
@@ -69,15 +75,25 @@ def _judged(verdicts: list[str]) -> RunResult:
     )
     judged = CaseSet("test judged", "", "judged", "judge", cases)
     nobody = tuple(Prediction(case.id, problem="not judged") for case in cases)
-    own = tuple(Prediction(c.id, label=v) for c, v in zip(cases, verdicts, strict=True))
+    own = tuple(
+        Prediction(c.id, label=v, completions=(v, v)) for c, v in zip(cases, verdicts, strict=True)
+    )
+    ties = tuple(Prediction(c.id, text="tie", label="tie") for c in cases)
     return replace(
         RUN,
         case_sets=(first, judged),
         predictions={
-            name: (*answers, *(own if name == "full" else nobody))
+            name: (*answers, *({"full": own, "base": ties}.get(name, nobody)))
             for name, answers in RUN.predictions.items()
         },
     )
+
+
+def _about(
+    run: RunResult, tmp_path: Path, rows: list[dict[str, str]], subject: str
+) -> list[Finding]:
+    marked = with_marks(run, read_marks(_file(tmp_path, *rows), run))
+    return [one for one in marked.findings[len(run.findings) :] if one.subject.endswith(subject)]
 
 
 def test_a_judge_is_held_against_the_person(tmp_path: Path) -> None:
@@ -90,7 +106,7 @@ def test_a_judge_is_held_against_the_person(tmp_path: Path) -> None:
     # The other way round it is the same judgement.
     rows[1] = rows[1] | {"baseline": "full", "candidate": "base", "mark": "better"}
     run = _judged(judge)
-    *_, found = with_marks(run, read_marks(_file(tmp_path, *rows), run)).findings
+    (found,) = _about(run, tmp_path, rows, "agreement")
     words = {"better": "candidate", "same": "tie", "worse": "baseline"}
     expected = cohen_kappa_score([words[one] for one in person], judge)
     assert found.values["kappa"] == pytest.approx(expected, abs=1e-12)
@@ -100,6 +116,116 @@ def test_a_judge_is_held_against_the_person(tmp_path: Path) -> None:
 
 def test_few_marks_have_no_kappa(tmp_path: Path) -> None:
     run = _judged(["candidate"] * 4)
-    *_, found = with_marks(run, read_marks(_file(tmp_path, GOOD), run)).findings
+    (found,) = _about(run, tmp_path, [GOOD], "agreement")
     assert "in 1 of 1 cases; too few" in found.sentence
     assert "kappa" not in found.values
+
+
+def _person(n: int) -> str:
+    """Prefers the candidate in every second case, and sees no difference in every tenth."""
+    return "same" if n % 10 == 0 else ("better", "worse")[n % 2]
+
+
+def _long_run(n_cases: int) -> RunResult:
+    """A judge that calls every fourth loss of the candidate a win."""
+    words = {"better": "candidate", "same": "tie", "worse": "baseline"}
+    said = [words[_person(n)] for n in range(n_cases)]
+    kind = ["candidate" if v == "baseline" and n % 4 == 1 else v for n, v in enumerate(said)]
+    return _judged(kind)
+
+
+def test_marks_on_the_drawn_cases_correct_the_judge(tmp_path: Path) -> None:
+    run = _long_run(40)
+    (pair,) = judged_pairs(run)
+    assert (pair.opponent, pair.candidate) == ("base", "full")
+    assert sorted(pair.shares) != list(pair.shares), "the order is drawn"
+    drawn = list(pair.shares)[:30]
+    rows = [
+        GOOD | {"case_id": case, "mark": _person(int(case.rpartition(":")[2]) - 1)}
+        for case in drawn
+    ]
+    rows[3] |= {"mark": "wrong reference"}
+    (found,) = _about(run, tmp_path, rows, "corrected")
+    marks, shares = drawn_pairs(rows, pair.shares)
+    others = np.array([one for case, one in pair.shares.items() if case not in drawn])
+    expected = prediction_powered(marks, shares, others)
+    assert found.values["win_rate"] == pytest.approx(expected.value)
+    assert (found.values["marks"], found.values["cases"]) == (29, 39)
+    assert (found.values["low"], found.values["high"]) == pytest.approx(expected.interval())
+    assert [row[0] for row in found.rows] == ["the judge alone", "the marks alone", "corrected"]
+    assert "Left out: 1 with a wrong reference." in found.sentence
+    # Marks of the other side say the same.
+    turned = {"better": "worse", "worse": "better"}
+    other = [
+        row
+        | {"baseline": "full", "candidate": "base", "mark": turned.get(row["mark"], row["mark"])}
+        for row in rows
+    ]
+    assert _about(run, tmp_path, other, "corrected") == [found]
+
+
+def drawn_pairs(rows: list[dict[str, str]], shares: Mapping[str, float]) -> tuple[Any, Any]:
+    worth = {"better": 1.0, "same": 0.5, "worse": 0.0}
+    marked = [row for row in rows if row["mark"] in worth]
+    return (
+        np.array([worth[row["mark"]] for row in marked]),
+        np.array([shares[row["case_id"]] for row in marked]),
+    )
+
+
+def test_a_judge_that_is_kind_to_one_side_is_warned_of(tmp_path: Path) -> None:
+    run = _judged(["candidate"] * 40)
+    (pair,) = judged_pairs(run)
+    rows = [GOOD | {"case_id": case, "mark": "worse"} for case in list(pair.shares)[:30]]
+    (found,) = _about(run, tmp_path, rows, "corrected")
+    assert found.level == "warning"
+    assert "The judge is kinder to full than the person, by 100.0 points" in found.sentence
+
+
+@pytest.mark.parametrize("chosen", ["by hand", "one left out"])
+def test_marks_that_somebody_chose_correct_nothing(chosen: str, tmp_path: Path) -> None:
+    run = _long_run(40)
+    (pair,) = judged_pairs(run)
+    order = list(pair.shares)
+    cases = order[1:] if chosen == "by hand" else [*order[:5], *order[6:]]
+    rows = [GOOD | {"case_id": case, "mark": "better"} for case in cases]
+    (found,) = _about(run, tmp_path, rows, "corrected")
+    n = 0 if chosen == "by hand" else 5
+    assert found.sentence.startswith(f"{n} of the marks on full beside base begin the random order")
+    assert not found.values
+
+
+def test_cases_to_mark_are_written_filled_and_read_back(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = _long_run(40)
+    (tmp_path / "result.json").write_text(results_json.render(run))
+    words = ["report", str(tmp_path), "--to-mark", "25"]
+    assert exit_code(words) == 0
+    file = tmp_path / "to_mark.jsonl"
+    assert "25 of 25 rows wait for a mark (better, same, worse)" in capsys.readouterr().out
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [row["case_id"] for row in rows] == list(judged_pairs(run)[0].shares)[:25]
+    assert rows[0]["candidate_answer"] and rows[0]["prompt"]
+    assert read_marks(file, run) == [], "nothing is marked yet"
+    assert exit_code(words) == 2
+    assert "is there already and may hold marks" in capsys.readouterr().err
+    marked = tmp_path / "marked.jsonl"
+    marked.write_text("".join(json.dumps(row | {"mark": "better"}) + "\n" for row in rows))
+    assert exit_code(["report", str(tmp_path), "--marks", str(marked), "--to", "md"]) == 0
+    more = tmp_path / "more.jsonl"
+    words = ["report", str(tmp_path), "--to-mark", "30", "--marks", str(marked), "-o", str(more)]
+    assert exit_code(words) == 0
+    assert "5 of 30 rows wait" in capsys.readouterr().out
+    page = tmp_path / "page.html"
+    words = ["report", str(tmp_path), "--to-mark", "30", "--to", "html", "-o", str(page)]
+    assert exit_code(words) == 0
+    assert "30 cases drawn at random" in page.read_text()
+
+
+def test_a_run_without_a_judge_has_nothing_to_mark(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "result.json").write_text(results_json.render(RUN))
+    assert exit_code(["report", str(tmp_path), "--to-mark", "5"]) == 2
+    assert "no judge has compared two variants" in capsys.readouterr().err

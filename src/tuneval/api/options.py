@@ -36,7 +36,7 @@ class CompareOptions(CaseOptions, total=False):
     adversarial: str | Sequence[str]
     ood: str | Sequence[str]
     benchmark_data: str | None
-    judge: str | Mapping[str, Any] | None
+    judge: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] | None
     task_options: Mapping[str, Mapping[str, Any]]
     prompting: PromptingOptions
     metrics: str | Sequence[str] | Mapping[str, Any]

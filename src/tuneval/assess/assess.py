@@ -88,10 +88,13 @@ def assess(
     The first of ``chosen`` is the primary metric: it alone is measured on slices, and its
     comparisons on all cases are what a verdict may rest on; on all cases the other tuned arms are
     compared with one another, too, for the ranking. A case that one variant could not
-    answer counts for none of them: a failure is not a wrong answer.
+    answer counts for none of them: a failure is not a wrong answer. Without metrics nothing is measured.
     """
-    found = Assessment()
     rows = arms(variants)
+    if not chosen:
+        nothing = (None,) * len(cases.cases)
+        return Assessment(case_scores={variant.name: nothing for variant in variants})
+    found = Assessment()
     slices = answered(cases, predictions)
     progress = progress or NoProgress()
     progress.begin(f"metrics of {cases.name}", len(chosen) + len(slices) - 1)

@@ -39,13 +39,21 @@ def choose_metrics(
     """Build the metrics of a case set, the primary one first.
 
     Without label probabilities (labels that were generated, outputs from a file) the default
-    metrics that need them are left out; one that was asked for is tried and says what it lacks.
+    metrics that need them are left out; one that was asked for is tried and says what it lacks. Prompts
+    alone have none: a judge compares what was answered.
 
     Raises
     ------
     ConfigError, MetricError
-        An unknown name, or a metric whose package, model or data is missing.
+        An unknown name, a metric whose package, model or data is missing, or one for prompts alone.
     """
+    if are_prompts_alone(cases):
+        if spec.primary != "auto":
+            raise ConfigError(
+                f'metric "{spec.primary}": {cases.name} has prompts alone, and nothing to compare an answer '
+                "with but another answer. Leave --metrics away: the judge's win rate decides."
+            )
+        return ()
     defaults = metrics.defaults_of(cases)
     primary = metrics.expand([defaults[0] if spec.primary == "auto" else spec.primary])[0]
     others = metrics.expand(defaults if spec.also == "auto" else spec.also)
@@ -63,6 +71,11 @@ def choose_metrics(
     if unused:
         raise ConfigError(f'metrics.options: "{unused[0]}" is not among the metrics of this run.')
     return built
+
+
+def are_prompts_alone(cases: CaseSet) -> bool:
+    """Is free text asked for, and none expected?"""
+    return cases.task == "generate" and not any(case.references for case in cases.cases)
 
 
 def _named(words: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -49,6 +49,11 @@ class Scene:
     alpha: float = ALPHA
     """The share of the 5% of a run that the warnings of each tested check may use."""
 
+    @property
+    def measured(self) -> tuple[CaseSet, ...]:
+        """The case sets that have a metric: all but prompts alone, which a judge compares later."""
+        return tuple(cases for cases in self.plan.case_sets if self.metrics[cases.name])
+
 
 class Check(Protocol):
     """One question. Made before any model is loaded, so that a wrong file stops the run in time.

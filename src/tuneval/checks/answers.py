@@ -32,7 +32,8 @@ class Answers:
         for cases in scene.plan.case_sets:
             predictions = scene.predictions[cases.name]
             yield from about_thinking(cases, predictions)
-            if scene.plan.spec.judge is None:  # a judge may prefer what equals no reference
+            if cases in scene.measured and not scene.plan.spec.judge:
+                # A judge may prefer what equals no reference.
                 metric = scene.metrics[cases.name][0]
                 yield from about_zeros(cases, metric, predictions, scene.assessments[cases.name])
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tuneval.assess.assess import Assessment
-from tuneval.assess.measure import answered, measure
+from tuneval.assess.measure import answered, are_prompts_alone, measure
 from tuneval.checks import Scene
 from tuneval.comparison.beyond.checkpoints import (
     CheckpointCurve,
@@ -59,7 +59,7 @@ class Checkpoints:
 
     def look(self, scene: Scene) -> Iterator[Finding]:
         """One finding for each training and case set; what was not chosen is no longer judged."""
-        decisive = [cases for cases in scene.plan.case_sets if not cases.is_guard]
+        decisive = [cases for cases in scene.measured if not cases.is_guard]
         for run, members in self.runs.items():
             chosen = self._choose(scene, members)
             for cases in decisive:
@@ -88,6 +88,11 @@ class Checkpoints:
 
 def _read_validation(plan: Plan, file: str) -> CaseSet:
     described, cases = plan.spec.cases[0], plan.case_sets[0]
+    if are_prompts_alone(cases):
+        raise ConfigError(
+            f'--validation "{file}" chooses by the metric of {cases.name}, and prompts alone have none.\n'
+            "Give test cases with references, or leave it out."
+        )
     found = read(
         file,
         columns=described.columns if described.benchmark is None else {},

@@ -58,7 +58,7 @@ class Contamination:
             found = self.overlaps[cases.name]
             yield self._finding(cases, found)
             leaked = {one.case_id for one in found if one.kind != "run of words"}
-            if leaked:
+            if leaked and cases in scene.measured:
                 yield from self._scores(scene, cases, leaked)
 
     def _finding(self, cases: CaseSet, found: Sequence[Overlap]) -> Finding:

@@ -52,7 +52,7 @@ class Counterfactual:
 
         swaps = [
             _compared(Twins(scene, cases), arm, kind)
-            for cases in scene.plan.case_sets
+            for cases in scene.measured
             for kind in Twins(scene, cases).kinds
             if is_swap(kind)
             for arm in Twins(scene, cases).arms

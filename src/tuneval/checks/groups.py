@@ -53,12 +53,14 @@ class Groups:
     @classmethod
     def begin(cls, plan: Plan) -> Groups | None:
         """None where no case has a group."""
-        has_groups = any(case.groups for cases in _looked_at(plan) for case in cases.cases)
+        looked_at = [cases for cases in plan.case_sets if cases.is_decisive]
+        has_groups = any(case.groups for cases in looked_at for case in cases.cases)
         return cls() if has_groups else None
 
     def look(self, scene: Scene) -> Iterator[Finding]:
         """One finding per attribute and arm; Holm over all of them together."""
-        judged = [one for cases in _looked_at(scene.plan) for one in _judge(cases, scene)]
+        looked_at = [cases for cases in scene.measured if cases.is_decisive]
+        judged = [one for cases in looked_at for one in _judge(cases, scene)]
         tested = [one for one in judged if isfinite(one.gap.p_value)]
         adjusted = holm([one.gap.p_value for one in tested])
         p_adjusted = {id(one): float(p) for one, p in zip(tested, adjusted, strict=True)}
@@ -67,10 +69,6 @@ class Groups:
             yield _gap(one, metric, p_adjusted.get(id(one)), len(tested), scene)
             if one.cases.task == "classify" and len(one.gap.judged) > 1:
                 yield _rates(one, scene)
-
-
-def _looked_at(plan: Plan) -> list[CaseSet]:
-    return [cases for cases in plan.case_sets if cases.is_decisive]
 
 
 def _judge(cases: CaseSet, scene: Scene) -> Iterator[_Judged]:

@@ -43,7 +43,7 @@ class Robustness:
     def look(self, scene: Scene) -> Iterator[Finding]:
         """A line per arm and kind of change, then sums over kinds, then arms against each other."""
         _hold(scene)
-        for cases in scene.plan.case_sets:
+        for cases in scene.measured:
             twins = Twins(scene, cases)
             kinds = [kind for kind in twins.kinds if not is_swap(kind)]
             if not kinds:

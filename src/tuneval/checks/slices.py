@@ -32,7 +32,7 @@ class Slices:
     def look(self, scene: Scene) -> Iterator[Finding]:
         """One finding per arm and case set: what it lost, or that nothing was lost beyond chance."""
         losses = slice_losses(
-            [one for cases in scene.plan.case_sets for one in _on_slices(cases, scene)],
+            [one for cases in scene.measured for one in _on_slices(cases, scene)],
             scene.alpha,
         )
         judged: dict[tuple[str, str], list[Loss]] = {}

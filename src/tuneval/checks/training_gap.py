@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tuneval.assess.measure import is_missing
+from tuneval.assess.measure import are_prompts_alone, is_missing
 from tuneval.checks import Scene
 from tuneval.checks.training_file import read_training
 from tuneval.comparison.beyond.overfitting import (
@@ -40,9 +40,10 @@ class TrainingGap:
     def begin(cls, plan: Plan) -> TrainingGap | None:
         """Read the sample. Raises DataError if the file cannot be read so."""
         found = read_training(plan)
-        if found is None or found.task != plan.case_sets[0].task:
+        first = plan.case_sets[0]
+        if found is None or found.task != first.task or are_prompts_alone(first):
             return None
-        found = replace(found, name=f"{plan.case_sets[0].name} (training)")
+        found = replace(found, name=f"{first.name} (training)")
         n_cases = len(found.cases)
         return cls(take(found, min(MOST_TRAINING_CASES, n_cases)), n_cases)
 

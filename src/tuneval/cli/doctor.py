@@ -97,7 +97,7 @@ def _examine(words: dict[str, Any], faults: list[str]) -> list[str]:
     if spec is None:
         return []
     plan = resolve(spec, faults=faults, in_memory=unknown)
-    if spec.judge is not None and len(plan.case_sets) == len(spec.cases) and not unknown:
+    if spec.judge and len(plan.case_sets) == len(spec.cases) and not unknown:
         from tuneval.pipeline.judging.begin import check as check_judge
 
         with _noting(faults):

@@ -187,8 +187,8 @@ def _words(
         bool, _option(HOW, "the standard suite of changed inputs", "--robustness")
     ] = False,
     judge: Annotated[
-        str | None,
-        _option(HOW, "who compares two answers", metavar="MODEL|openai:NAME"),
+        list[str] | None,
+        _option(HOW, "who compares two answers; repeatable", metavar="MODEL|openai:NAME"),
     ] = None,
     judge_url: Annotated[
         str | None, _option(HOW, "OpenAI-compatible server of the judge", metavar="URL", rare=True)
@@ -334,7 +334,7 @@ def to_options(words: dict[str, Any]) -> dict[str, Any]:
         "benchmark_data": words["benchmark_data"],
         "adversarial": words["adversarial"] or (),
         "ood": words["ood"] or (),
-        "judge": _judge(words["judge"], words["judge_url"]),
+        "judge": judges_of(words["judge"], words["judge_url"]),
         "revision": words["revision"],
         "base_as": words["base_as"],
         "trust_remote_code": words["trust_remote_code"],
@@ -432,17 +432,24 @@ def _perturbations(named: str, is_suite: bool) -> list[str]:
     return list(dict.fromkeys([*own, *([STANDARD] if is_suite else [])]))
 
 
-def _judge(model: str | None, url: str | None) -> dict[str, Any] | None:
+def judges_of(models: Sequence[str] | None, url: str | None) -> list[dict[str, Any]] | None:
+    """Read --judge and --judge-url. The address is that of every judge called openai:NAME, and of all
+    where none is called so."""
     from tuneval.errors import ConfigError
 
-    if model is None:
+    if not models:
         if url is not None:
             raise ConfigError("--judge-url without --judge: name the judge's model, too.")
         return None
-    kind, _, name = model.partition(":")
-    if kind == "openai" or url is not None:
-        return {"model": name if kind == "openai" else model, "backend": "openai", "base_url": url}
-    return {"model": model}
+    are_served = [one.startswith("openai:") for one in models]
+    if url is not None and not any(are_served):
+        are_served = [True] * len(models)
+    return [
+        {"model": model.removeprefix("openai:"), "backend": "openai", "base_url": url}
+        if is_served
+        else {"model": model}
+        for model, is_served in zip(models, are_served, strict=True)
+    ]
 
 
 def _tokenizers(words: Sequence[str]) -> dict[str, str]:

@@ -31,12 +31,22 @@ def report(
         str | None,
         typer.Option(help="judgements saved by the HTML report's page", metavar="FILE"),
     ] = None,
+    to_mark: Annotated[
+        int | None,
+        typer.Option(
+            "--to-mark",
+            help="write the first N cases of the random order, for a person to mark",
+            metavar="N",
+            min=1,
+        ),
+    ] = None,
     fail_on: FailOn = None,
 ) -> int:
     """tuneval report tuneval-runs/test-3f9c21 --to html -o report.html
 
     Render a finished run again, without a model; without RUN the last one of
-    ./tuneval-runs.
+    ./tuneval-runs. A judge's win rate as people would see it: --to-mark 100
+    writes the cases to mark, --marks FILE reads them back.
     """
     from tuneval import registry
     from tuneval.api import RunResult
@@ -45,7 +55,7 @@ def report(
     from tuneval.publish.write import write
     from tuneval.report import REPORTS
     from tuneval.runs.gate import gates_of, hold
-    from tuneval.runs.marks import read_marks, with_marks
+    from tuneval.runs.marks import read_marks, with_cases_to_mark, with_marks, write_to_mark
     from tuneval.runs.shelf import RUNS, last_run
     from tuneval.trackers.send import check, send
 
@@ -53,8 +63,14 @@ def report(
     folder = place if place.is_dir() else place.parent
     result = RunResult.load(place)
     result = RunResult.of(replace(result, output_dir=str(folder)))
+    given = [] if marks is None else read_marks(Path(marks), result)
+    if to_mark is not None and to == "html":
+        result = RunResult.of(with_cases_to_mark(result, to_mark))
+    elif to_mark is not None:
+        print(write_to_mark(result, to_mark, given, Path(output or folder / "to_mark.jsonl")))
+        return 0
     if marks is not None:
-        result = RunResult.of(with_marks(result, read_marks(Path(marks), result)))
+        result = RunResult.of(with_marks(result, given))
     words = fail_on_words(fail_on)
     if words:
         result = RunResult.of(hold(result, gates_of(result), words))

@@ -22,6 +22,17 @@ def score(
         list[str] | None,
         typer.Option(help="outputs of a system; repeatable", metavar="[NAME=]FILE[:COL]"),
     ] = None,
+    prompts: Annotated[
+        str | None,
+        typer.Option(help="what was asked; with --judge", metavar="FILE[:COL]"),
+    ] = None,
+    judge: Annotated[
+        list[str] | None,
+        typer.Option(help="who compares the outputs; repeatable", metavar="MODEL|openai:NAME"),
+    ] = None,
+    judge_url: Annotated[
+        str | None, typer.Option(help="OpenAI-compatible server of the judge", metavar="URL")
+    ] = None,
     benchmark: Annotated[
         str | None,
         typer.Option(help="instead of --references", metavar="NAME[:SUBSET]"),
@@ -126,6 +137,7 @@ def score(
     Score and compare outputs that exist already; no model is run.
     Files: JSON Lines, CSV, TSV (a column each), plain text (a line each), or
     one JSON object id -> text. Several references per case may be a list.
+    No references: --judge MODEL compares the outputs of --prompts FILE.
     Code: --task code --problems HumanEval.jsonl.gz --samples samples.jsonl
     Published: --benchmark squad:v2 --predictions bert.json
     Values that another tool found: --logs base=out/base --logs lora=out/lora
@@ -136,6 +148,7 @@ def score(
     from tuneval.bridges.logs.join import Asked
     from tuneval.cli.compare import show, show_notes
     from tuneval.cli.ending import ending, fail_on_words
+    from tuneval.cli.options import judges_of
     from tuneval.pipeline.score_code import Problems, Walls, score_code
     from tuneval.pipeline.score_logs import score_logs
     from tuneval.pipeline.score_outputs import Expected
@@ -153,7 +166,7 @@ def score(
             "fail_on": fail_on_words(fail_on),
         }
     )
-    _refuse_mixtures(logs, value, [references, predictions, benchmark, problems, samples])
+    _refuse_mixtures(logs, value, [references, predictions, benchmark, problems, samples, judge])
     if logs:
         result = score_logs(
             logs,
@@ -195,8 +208,10 @@ def score(
                 benchmark_data,
                 cluster=cluster,
                 train_data=train_data,
+                prompts=prompts,
             ),
             predictions or [],
+            judges=judges_of(judge, judge_url) or (),
             metrics=wanted,
             baseline=baseline,
             thinking=one_of_thinking(thinking),

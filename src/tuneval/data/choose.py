@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from shlex import quote as quoted
 from typing import NamedTuple
 
-from tuneval.data import unread
+from tuneval.data import prompts_alone, unread
 from tuneval.data.fields import are_lists
 from tuneval.data.formats import Row, Table, listed, quote
 from tuneval.data.layouts import LAYOUTS, Layout, Match, match
@@ -39,6 +39,7 @@ def choose(
     templated: Collection[str] = (),
     grouped: Collection[str] = (),
     asks: bool = True,
+    is_judged: bool = False,
 ) -> Choice:
     """Find the one layout that the table fits.
 
@@ -48,6 +49,8 @@ def choose(
         Columns that the user's own prompt or groups name: nobody need ask about these.
     asks : bool
         Where several readings are possible: raise, or take the first.
+    is_judged : bool
+        A judge compares what is answered: prompts alone will do.
 
     Raises
     ------
@@ -56,7 +59,13 @@ def choose(
         reading leaves out may be part of what is asked or expected.
     """
     usual = _usual_columns(table.rows)
-    found = match([*usual, *(c for c in explicit.values() if c not in usual)], explicit)
+    present = [*usual, *(c for c in explicit.values() if c not in usual)]
+    if is_judged and task in ("auto", "generate"):
+        prompts = prompts_alone.alone(table, present, explicit, grouped)
+        if prompts is not None:
+            _refuse_rivals(table, prompts)
+            return Choice(prompts, "generate")
+    found = match(present, explicit)
     if not found:
         raise DataError(_no_layout(table, usual, explicit))
     asked = _asked(table, found, task)
@@ -108,6 +117,8 @@ def _asked(table: Table, found: list[Match], task: str) -> list[Match]:
     first = found[0].layout
     needs = [m for m in LAYOUTS if task == m.tasks[0] and all(m.needs.values())]
     remedy = f"It needs columns such as {_needs(needs[0])}." if needs else "Leave --task out."
+    if task == "generate":
+        remedy += f"\n{prompts_alone.HINT}"
     raise DataError(
         f"{table.file}: task {quote(task)} cannot be asked of {first.name} "
         f"(columns {listed(found[0].columns.values())}).\n{remedy}"
@@ -272,4 +283,6 @@ def _no_layout(table: Table, present: Sequence[str], explicit: Mapping[str, str]
         lines.append(f"Name the {missing}, too: --{missing} COLUMN.")
     else:
         lines.append("Name the columns: --input COLUMN --reference COLUMN.")
+        if any(map(prompts_alone.is_prompt, present)):
+            lines.append(prompts_alone.HINT)
     return "\n".join(lines)

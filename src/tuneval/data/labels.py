@@ -60,7 +60,8 @@ def class_text(value: object) -> str:
 
 def are_json(references: Sequence[tuple[str, ...]]) -> bool:
     """Is every reference a JSON object or array? Such answers are read, not chosen."""
-    return bool(references) and all(_is_json(text) for texts in references for text in texts)
+    texts = [text for own in references for text in own]
+    return bool(texts) and all(map(_is_json, texts))
 
 
 def _is_json(text: str) -> bool:

@@ -120,11 +120,11 @@ class Match(NamedTuple):
 
 # ---- what may stand beside the question of any row -----------------------------------------------
 
-_AROUND: Mapping[str, Tiers] = {"context": PASSAGES, "system": SYSTEMS, "history": HISTORIES}
+AROUND: Mapping[str, Tiers] = {"context": PASSAGES, "system": SYSTEMS, "history": HISTORIES}
 _TOLD: Mapping[str, Tiers] = {"system": SYSTEMS, "history": HISTORIES}
 
 
-def _around(row: Fields, columns: Mapping[str, str]) -> dict[str, object]:
+def around(row: Fields, columns: Mapping[str, str]) -> dict[str, object]:
     """Passage, word of the system and earlier turns, each where the row has it."""
     inputs: dict[str, object] = {}
     for key in ("context", "system"):
@@ -177,7 +177,7 @@ def _labelled_messages(row: Fields, columns: Mapping[str, str]) -> Reading:
 def _prompt(row: Fields, columns: Mapping[str, str]) -> dict[str, object]:
     """Turns, or the exact characters of a prompt; what stands beside these makes turns of them."""
     value = value_of(row, columns, "prompt")
-    told = _around(row, columns)
+    told = around(row, columns)
     earlier: tuple[Message, ...] = told.get("history", ())  # type: ignore[assignment]
     if "system" in told:
         earlier = (Message("system", str(told["system"])), *earlier)
@@ -214,11 +214,11 @@ def _instruction(row: Fields, columns: Mapping[str, str]) -> Reading:
     given = optional_text(row, columns, "input")
     if given is not None:
         inputs["input"] = given
-    return Reading({**inputs, **_around(row, columns)}, some_answers(row, columns, "output"))
+    return Reading({**inputs, **around(row, columns)}, some_answers(row, columns, "output"))
 
 
 def _labelled(row: Fields, columns: Mapping[str, str]) -> Reading:
-    inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
+    inputs = {"text": text_of(row, columns, "text"), **around(row, columns)}
     return Reading(inputs, (scalar_of(row, columns, "label"),), _cluster(inputs))
 
 
@@ -230,7 +230,7 @@ def _one_label_or_several(table: Table, columns: Mapping[str, str]) -> Prepared:
         listed = parsed(value_of(row, columns, "label"))
         if not is_list(listed):
             raise RowFault(f"field {quote(columns['label'])} is {kind(listed)}, expected a list")
-        inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
+        inputs = {"text": text_of(row, columns, "text"), **around(row, columns)}
         labels = list(dict.fromkeys(map(class_text, listed)))  # type: ignore[call-overload]
         return Reading(inputs, (json_of(labels),), _cluster(inputs))
 
@@ -239,12 +239,12 @@ def _one_label_or_several(table: Table, columns: Mapping[str, str]) -> Prepared:
 
 def _pair(row: Fields, columns: Mapping[str, str]) -> Reading:
     text_of(row, columns, "context")
-    inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
+    inputs = {"text": text_of(row, columns, "text"), **around(row, columns)}
     return Reading(inputs, (scalar_of(row, columns, "label"),))
 
 
 def _text_output(row: Fields, columns: Mapping[str, str]) -> Reading:
-    inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
+    inputs = {"text": text_of(row, columns, "text"), **around(row, columns)}
     return Reading(inputs, some_answers(row, columns, "output"), _cluster(inputs))
 
 
@@ -254,19 +254,19 @@ def _plain(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 def _question(row: Fields, columns: Mapping[str, str]) -> Reading:
     answers = some_answers(row, columns, "answer")
-    inputs = {"question": text_of(row, columns, "question"), **_around(row, columns)}
+    inputs = {"question": text_of(row, columns, "question"), **around(row, columns)}
     return Reading(inputs, answers, _cluster(inputs))
 
 
 def _squad(row: Fields, columns: Mapping[str, str]) -> Reading:
     """No answer in the passage is an answer too: the empty text, as in SQuAD 2.0's own program."""
     text_of(row, columns, "context")
-    inputs = {**_around(row, columns), "question": text_of(row, columns, "question")}
+    inputs = {**around(row, columns), "question": text_of(row, columns, "question")}
     return Reading(inputs, answers_of(row, columns, "answers") or ("",), _cluster(inputs))
 
 
 def _summary(row: Fields, columns: Mapping[str, str]) -> Reading:
-    inputs = {"article": text_of(row, columns, "article"), **_around(row, columns)}
+    inputs = {"article": text_of(row, columns, "article"), **around(row, columns)}
     return Reading(inputs, some_answers(row, columns, "summary"))
 
 
@@ -328,7 +328,7 @@ def _parted(chosen: str, rejected: str) -> tuple[str, str, str]:
 
 def _tool_calls(row: Fields, columns: Mapping[str, str]) -> Reading:
     """A question, the tools at hand, and which are to be called; null and [] mean none."""
-    inputs = {"question": text_of(row, columns, "question"), **_around(row, columns)}
+    inputs = {"question": text_of(row, columns, "question"), **around(row, columns)}
     inputs["functions"] = json_of(parsed(value_of(row, columns, "functions")))
     column = columns["calls"]
     value = parsed(row.get(column))
@@ -371,7 +371,7 @@ def _multiple_choice(table: Table, columns: Mapping[str, str]) -> Prepared:
         inputs = {
             "question": text_of(row, columns, "question"),
             "choices": given.texts,
-            **_around(row, columns),
+            **around(row, columns),
         }
         return Reading(inputs, choices.equals_of(given, right), _cluster(inputs))
 
@@ -387,12 +387,12 @@ def _unprepared(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 _FREE = ("generate", "classify", "language_model", "extract", "regression")
 _LABELLED = ("classify", "generate", "regression")
-_CHATS: Tiers = (("messages",), ("conversations",), ("conversation",))
+CHATS: Tiers = (("messages",), ("conversations",), ("conversation",))
 _ANSWERS = (*REFERENCES, *LABELS)
 
 LAYOUTS = (
     Layout(
-        "messages", "messages", "messages", {"messages": _CHATS},
+        "messages", "messages", "messages", {"messages": CHATS},
         _FREE, _messages, {"system": SYSTEMS}, decided_by_references=True,
     ),
     Layout(
@@ -402,13 +402,13 @@ LAYOUTS = (
         ("tag",), _tagged_words,
     ),
     Layout(  # only when the user names the label's column: else the last turn is the reference
-        "labelled messages", "messages", "label", {"messages": _CHATS, "label": ()},
+        "labelled messages", "messages", "label", {"messages": CHATS, "label": ()},
         _LABELLED, _labelled_messages,
     ),
     Layout(
         "prompt and completion", "prompt", "completion",
         {"prompt": (("prompt",),), "completion": (("completion",), ("response", "output"))},
-        _FREE, _prompt_completion, _AROUND, decided_by_references=True,
+        _FREE, _prompt_completion, AROUND, decided_by_references=True,
     ),
     Layout(
         "instruction", "instruction", "output",
@@ -420,7 +420,7 @@ LAYOUTS = (
     Layout(
         "labelled text", "text", "label", {"text": TEXTS, "label": LABELS},
         (*_LABELLED, "multilabel"), _labelled,
-        {**_AROUND, "context": (*PASSAGES, ("text",))},
+        {**AROUND, "context": (*PASSAGES, ("text",))},
         is_named=True, prepare=_one_label_or_several,
     ),
     *(
@@ -440,7 +440,7 @@ LAYOUTS = (
                                   "correct_answer", "correct", "correct_option", "cop", "target",
                                   "gold", "answer_letter"))},
         ("multiple_choice",), _unprepared,
-        {**_AROUND, "context": (*PASSAGES, ("text", "premise"))},
+        {**AROUND, "context": (*PASSAGES, ("text", "premise"))},
         prepare=_multiple_choice,
     ),
     Layout(
@@ -469,18 +469,18 @@ LAYOUTS = (
         "tool calls", "question", "calls",
         {"question": (("question",), ("query", "prompt", "instruction", "text", "input", "user")),
          "functions": TOOLS, "calls": CALLS},
-        ("tool_call",), _tool_calls, _AROUND,
+        ("tool_call",), _tool_calls, AROUND,
     ),
     Layout(
         "question and answer", "question", "answer",
         {"question": QUESTIONS, "answer": REFERENCES},
-        _FREE, _question, {**_AROUND, "context": (*PASSAGES, ("text",))},
+        _FREE, _question, {**AROUND, "context": (*PASSAGES, ("text",))},
         decided_by_references=True,
     ),
     Layout(
         "preference", "prompt", "chosen",
         {"prompt": (("prompt",),), "chosen": (("chosen",),), "rejected": (("rejected",),)},
-        ("preference",), _preference, _AROUND,
+        ("preference",), _preference, AROUND,
     ),
     Layout(
         "preferred chat", "chosen", "chosen", {"chosen": (("chosen",),), "rejected": (("rejected",),)},
@@ -488,7 +488,7 @@ LAYOUTS = (
     ),
     Layout(
         "text and output", "text", "output", {"text": TEXTS, "output": REFERENCES},
-        _FREE, _text_output, _AROUND, decided_by_references=True,
+        _FREE, _text_output, AROUND, decided_by_references=True,
     ),
     Layout("text", "text", None, {"text": TEXTS}, ("language_model",), _plain),
 )  # fmt: skip
@@ -526,7 +526,7 @@ def _made_or_fitting(present: Sequence[str], explicit: Mapping[str, str]) -> lis
 
 
 def _fitting(present: Sequence[str], explicit: Mapping[str, str]) -> list[Match]:
-    matches = [m for m in (_fit(layout, present, explicit) for layout in _open(explicit)) if m]
+    matches = [m for m in (fit(layout, present, explicit) for layout in _open(explicit)) if m]
     return [
         m
         for n, m in enumerate(matches)
@@ -550,7 +550,8 @@ def _is_named(layout: Layout, explicit: Mapping[str, str]) -> bool:
     return has_name(tiers, explicit.get("reference", tiers[0][0]))
 
 
-def _fit(layout: Layout, present: Sequence[str], explicit: Mapping[str, str]) -> Match | None:
+def fit(layout: Layout, present: Sequence[str], explicit: Mapping[str, str]) -> Match | None:
+    """The columns of a layout among those that are there; None where one that it needs is missing."""
     columns: dict[str, str] = {}
     rivals: dict[str, tuple[str, ...]] = {}
     fixed = {layout.input: explicit.get("input")}

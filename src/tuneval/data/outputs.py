@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from tuneval.data.clusters import asked_in, cluster_notes, equal_inputs
-from tuneval.data.fields import is_structure, json_of, parsed
-from tuneval.data.formats import READERS, Row, Table, quote
+from tuneval.data.fields import RowFault, is_structure, json_of, parsed
+from tuneval.data.formats import READERS, Row, Table, listed, quote
 from tuneval.data.labels import are_classes, as_text, class_text, label_set
+from tuneval.data.layouts import CHATS
+from tuneval.data.names import first_tier
 from tuneval.data.output_columns import prediction_column, reference_column, text_of
+from tuneval.data.prompts_alone import PROMPTS, asked_of
 from tuneval.data.read import group_value, read
 from tuneval.data.source import load
 from tuneval.errors import DataError, gather
@@ -131,6 +134,65 @@ def read_references(
         },
         sha256=table.sha256,
         notes=(*table.notes, *notes, *equal_notes, *offered),
+    )
+
+
+def read_prompts(
+    text: str,
+    *,
+    groups: Sequence[str] = (),
+    id_column: str | None = None,
+    cluster: str | None = None,
+) -> CaseSet:
+    """Read what was asked, where nothing was expected: a column of prompts, or of conversations that end
+    with the user, of "FILE" or "FILE:COLUMN". Other parameters as in ``read_references``.
+
+    Raises
+    ------
+    DataError
+        No such file or column, an empty file, rows without a prompt (all are named).
+    """
+    source = source_of(text)
+    table = _table(source.path)
+    present = list(table.rows[0].fields) if table.rows else []
+    key = _id_column(table, id_column)
+    column = source.column or next(iter(first_tier((*CHATS, *PROMPTS), present)), None)
+    if column is None or column not in present:
+        raise DataError(
+            f"{table.file}: no column of prompts{'' if column is None else f' called {quote(column)}'} "
+            f"(found {listed(present)}).\nName it: --prompts {table.file}:COLUMN"
+        )
+    _refuse_unknown(table, cluster)
+    faults, cases, asked = [], [], []
+    for row in table.rows:
+        try:
+            prompt = asked_of(row.fields, column)
+        except RowFault as error:
+            faults.append(f"{table.unit} {row.place}: {error}")
+            continue
+        asked.append(prompt)
+        number = {} if key is None else {"id": as_text(row.fields.get(key))}
+        of_row = {name: group_value(row.fields, name) for name in groups}
+        cases.append(
+            Case(
+                id=f"{table.file}:{row.place}",
+                inputs={**number, **prompt},
+                groups={name: value for name, value in of_row.items() if value is not None},
+                cluster=_cluster(row, cluster),
+            )
+        )
+    _refuse(table, faults)
+    _refuse_twins(table, cases, key)
+    clustered, notes = equal_inputs(cases, asked)
+    return CaseSet(
+        name=table.file,
+        source=table.source,
+        layout="prompts alone",
+        task="generate",
+        cases=clustered,
+        columns={"input": column, **({"id": key} if key else {})},
+        sha256=table.sha256,
+        notes=(*table.notes, f"prompts: {quote(column)} of {table.file}", *notes),
     )
 
 

@@ -27,6 +27,7 @@ from tuneval.data.labels import (
 )
 from tuneval.data.layouts import Draft, Match, Prepared, Reading
 from tuneval.data.names import EXPECTED, LABELS, REFERENCES, folded, has_name
+from tuneval.data.prompts_alone import HINT
 from tuneval.data.select import take
 from tuneval.data.source import load
 from tuneval.data.structure import inputs_of, structure_of
@@ -52,6 +53,7 @@ def read(
     allow_duplicate_ids: bool = False,
     template: str | None = None,
     asks: bool = True,
+    is_judged: bool = False,
 ) -> CaseSet:
     """Read cases, infer columns, task and labels, and say in ``notes`` what was inferred.
 
@@ -84,6 +86,8 @@ def read(
     asks : bool
         Whether several possible readings are an error; if not, the first is taken, for callers to
         whom the texts alone matter.
+    is_judged : bool
+        There is a judge: a file of prompts without references is read, too.
 
     Raises
     ------
@@ -104,6 +108,7 @@ def read(
         templated=templated,
         grouped=grouped,
         asks=asks,
+        is_judged=is_judged,
     )
     if found.match.parts:
         table = choices.joined(table, found.match.parts)
@@ -428,6 +433,8 @@ def _report(table: Table, faults: Sequence[Fault], near: str | None) -> str:
     remedy = f"{give} the {table.unit}s; --skip-bad-rows goes on without them."
     if any("was already used" in fault.text for fault in faults):
         remedy += "\nIds that may repeat: --allow-duplicate-ids."
+    if any('last turn is of "user"' in fault.text for fault in faults):
+        remedy += f"\n{HINT}"
     return gather(
         f"{table.file}: {n_bad} of {n_all} {table.unit}s cannot be read.",
         [_sentence(table, fault) for fault in sorted(faults)],

@@ -74,7 +74,7 @@ def refuse_reference(
     if not has_name(ALONE, text) and "input" not in explicit:
         raise DataError(
             f"{table.file}: {quote(text)} has no reference beside it (columns "
-            f"{listed(columns_of(table.rows))}).\nSay --reference COLUMN, or {alone}."
+            f"{listed(columns_of(table.rows))}).\nSay --reference COLUMN, --judge MODEL to compare what is answered, or {alone}."
         )
 
 

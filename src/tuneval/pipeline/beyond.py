@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tuneval import checks
 from tuneval.assess.assess import Assessment
@@ -33,21 +34,13 @@ def look(
     *,
     names: Sequence[str],
     train_data: str | None = None,
+    judges: Sequence[Mapping[str, Any]] = (),
 ) -> tuple[float, list[Finding]]:
     """Ask what a run with models asks, as far as it can be answered.
 
     Returns the share of alpha that the warnings of each check may use, and the findings.
     """
-    spec = RunSpec.from_dict(
-        {
-            "variants": [{"name": one.name, "model": one.model} for one in variants],
-            "cases": [{"file": one.cases.source, "name": one.cases.name} for one in scored],
-            "train_data": train_data,
-        },
-        source="tuneval score",
-    )
-    case_sets = tuple(one.cases for one in scored)
-    plan = Plan(spec, tuple(variants), variants[0].name, case_sets, {}, {}, ())
+    plan = plan_of([one.cases for one in scored], variants, train_data=train_data, judges=judges)
     begun = [check for name in names if (check := checks.begin_one(name, plan)) is not None]
     alpha = checks.share_of_alpha(begun)
     scene = checks.Scene(
@@ -61,6 +54,32 @@ def look(
         alpha,
     )
     return alpha, [one for check in begun for one in check.look(scene)]
+
+
+def plan_of(
+    case_sets: Sequence[CaseSet],
+    variants: Sequence[Variant],
+    *,
+    train_data: str | None = None,
+    judges: Sequence[Mapping[str, Any]] = (),
+    benchmark: str | None = None,
+) -> Plan:
+    """The plan of a run without models under test: the baseline stands first. ``judges``: sections
+    ``judge`` of run.yaml; ``benchmark``: what the only case set is of."""
+    where = [
+        {"name": one.name, **({"benchmark": benchmark} if benchmark else {"file": one.source})}
+        for one in case_sets
+    ]
+    spec = RunSpec.from_dict(
+        {
+            "variants": [{"name": one.name, "model": one.model} for one in variants],
+            "cases": where,
+            "train_data": train_data,
+            "judge": list(judges),
+        },
+        source="tuneval score",
+    )
+    return Plan(spec, tuple(variants), variants[0].name, tuple(case_sets), {}, {}, ())
 
 
 def _ask_nothing(

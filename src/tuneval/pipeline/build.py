@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneval import metrics, perturbations, registry, tasks
-from tuneval.assess.measure import choose_metrics, try_metrics
+from tuneval.assess.measure import are_prompts_alone, choose_metrics, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.comparison import Settings
 from tuneval.data.read import read_beside
@@ -46,8 +46,8 @@ def with_perturbed_twins(plan: Plan) -> Plan:
     for one in plan.spec.perturbations:
         kind = perturbations.make(one.name, one.options)
         for cases in plan.case_sets:
-            # A guard is asked whether it got worse, not whether it was ever robust.
-            if not cases.is_decisive:
+            # A guard is asked whether it got worse, not whether it was ever robust; a judge sees no twins.
+            if not cases.is_decisive or are_prompts_alone(cases):
                 continue
             changed, n_unchanged = perturbations.apply(
                 kind,

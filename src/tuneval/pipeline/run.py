@@ -19,7 +19,7 @@ from tuneval.comparison import Settings
 from tuneval.engine import Backend
 from tuneval.engine.answer import answer
 from tuneval.engine.journal import Journal
-from tuneval.errors import VariantError
+from tuneval.errors import ConfigError, VariantError
 from tuneval.metrics import Metric
 from tuneval.pipeline.build import (
     build_task,
@@ -41,7 +41,8 @@ from tuneval.pipeline.folder import (
 )
 from tuneval.pipeline.judging.begin import begin as begin_judging
 from tuneval.pipeline.judging.begin import check as check_judge
-from tuneval.pipeline.judging.lap import Judging
+from tuneval.pipeline.judging.lap import METRICS as WIN_RATES
+from tuneval.pipeline.judging.lap import Panel
 from tuneval.pipeline.majority import begin as begin_majority
 from tuneval.pipeline.prompts import Prompts, Show, look_at_prompts, show_of
 from tuneval.pipeline.refusals import without
@@ -53,6 +54,7 @@ from tuneval.plan.spec import RunSpec
 from tuneval.plan.variants import SERVED
 from tuneval.runs.gate import gates_of, hold
 from tuneval.tasks import Task
+from tuneval.tasks.judge import judged_id
 from tuneval.types import (
     CaseSet,
     NoProgress,
@@ -164,7 +166,7 @@ def _run(
                 plan, asked, chosen, settings, predictions, assessments, ask_more, alpha
             )
             findings = [*tried, *(one for check in begun for one in check.look(scene))]
-            primary_metrics = {name: metrics[0].name for name, metrics in chosen.items()}
+            primary_metrics = {name: own[0].name for name, own in chosen.items() if own}
             if judge:
                 backend.close()  # the memory is the judge's now
                 judged = judge.look(plan, predictions, journal, progress, settings)
@@ -215,12 +217,12 @@ def met_at_server(plan: Plan) -> tuple[Plan, Backend | None]:
 
 def fitted(plan: Plan, server: Backend) -> Plan:
     """The plan with what it leaves open to a server."""
-    if plan.spec.judge is not None:
+    if plan.spec.judge:
         check_judge(plan)  # what is wrong without any server is said first
     return fit(plan, server)
 
 
-def signatures_of(asked: Mapping[str, Task], judge: Judging | None) -> list[str]:
+def signatures_of(asked: Mapping[str, Task], judge: Panel | None) -> list[str]:
     """All that can change a number of the run, and stands in its name."""
     own = [one.signature() for one in asked.values()]
     return own if judge is None else [*own, judge.signature()]
@@ -293,11 +295,14 @@ def settle_wording(
 
 def refuse_gates(plan: Plan, chosen: Mapping[str, Sequence[Metric]]) -> None:
     """Raise ConfigError for a gate on what this run will not have."""
+    texts = [cases for cases in plan.case_sets if plan.spec.judge and cases.task == "generate"]
+    judged = [replace(cases, name=judged_id(cases.name)) for cases in texts]
+    win_rates = set(WIN_RATES) if judged else set()
     refuse_unknown(
         parse_conditions(f"{key} {value}" for key, value in plan.spec.gates.items()),
         {arm: members[0].kind for arm, members in arms(plan.variants).items()},
-        plan.case_sets,
-        {metric.name for metrics in chosen.values() for metric in metrics},
+        [*plan.case_sets, *judged],
+        {metric.name for metrics in chosen.values() for metric in metrics} | win_rates,
     )
 
 
@@ -342,6 +347,11 @@ def begin_drawings(
     """One drawing per case set if the spec asks to stop early, else none; guards are asked whole."""
     if not plan.spec.statistics.until_decided:
         return ()
+    if not all(chosen.values()):
+        raise ConfigError(
+            "--until-decided stops by a metric of the answers, and prompts alone have none: the judge is "
+            "asked when all are answered. Give --limit N instead."
+        )
     return tuple(
         Drawing(
             cases,

@@ -11,21 +11,23 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tuneval import metrics as metrics_room
 from tuneval.assess.assess import assess
 from tuneval.assess.conclude import About, Compared, Found, conclude
-from tuneval.assess.measure import choose_metrics, try_metrics
+from tuneval.assess.measure import Predictions, choose_metrics, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.benchmarks.load import load as load_benchmark
 from tuneval.benchmarks.source import place_of
 from tuneval.comparison import Settings
 from tuneval.data.formats import quote
-from tuneval.data.outputs import Outputs, read_predictions, read_references
+from tuneval.data.outputs import Outputs, read_predictions, read_prompts, read_references
 from tuneval.errors import ConfigError
 from tuneval.pipeline.beyond import Scored, look
 from tuneval.pipeline.folder import environment, open_named_folder, write_score
 from tuneval.pipeline.given_answers import read_given
+from tuneval.pipeline.judging.given import begin as begin_judging
 from tuneval.plan.spec import MetricsSpec, OutputSpec
 from tuneval.runs.gate import hold
 from tuneval.tasks.thinking import Thinking, answers_alone
@@ -42,6 +44,9 @@ class Expected:
     references : str
         "FILE" or "FILE:COLUMN"; see `tuneval.data.outputs`. ``task``, ``groups`` and ``id_column``
         say how it is read.
+    prompts : str, optional
+        Instead of references, where a judge compares the outputs: "FILE" or "FILE:COLUMN" of what was
+        asked.
     benchmark, benchmark_data
         Instead of references: a name of `tuneval list benchmarks`, and the folder of its rows. It
         brings its own metrics.
@@ -59,12 +64,15 @@ class Expected:
     benchmark_data: str | None = None
     cluster: str | None = None
     train_data: str | None = None
+    prompts: str | None = None
 
     def __post_init__(self) -> None:
-        """Refuse neither and both."""
-        if (self.references is None) == (self.benchmark is None):
+        """Refuse none and several."""
+        given = [self.references, self.benchmark, self.prompts]
+        if sum(one is not None for one in given) != 1:
             raise ConfigError(
-                "what was expected? Give --references FILE[:COLUMN], or --benchmark NAME."
+                "what was expected? Give --references FILE[:COLUMN], or --benchmark NAME; or --prompts "
+                "FILE[:COLUMN] with --judge MODEL where nothing was expected."
             )
 
 
@@ -76,6 +84,7 @@ def score(
     baseline: str | None = None,
     settings: Settings | None = None,
     thinking: Thinking = "cut",
+    judges: Sequence[Mapping[str, Any]] = (),
     name: str | None = None,
     output: OutputSpec | None = None,
     progress: Progress | None = None,
@@ -89,13 +98,15 @@ def score(
         "NAME=FILE[:COLUMN]" each, or name -> file. The first is the baseline unless it is named.
     thinking : {"cut", "keep", "off"}
         What a model thought before its answer is cut off ("off" is as "cut"), or kept.
+    judges : sequence of mapping
+        Who compares the outputs: sections ``judge`` of run.yaml.
     announce : callable, optional
         Told how the files were read, before anything is computed.
 
     Raises
     ------
-    DataError, ConfigError, MetricError
-        Before anything is computed.
+    DataError, ConfigError, MetricError, VariantError, BackendError
+        Before anything is computed; a judge's server may fail later, and the same call goes on from there.
     """
     started = time.monotonic()
     output = output or OutputSpec()
@@ -115,12 +126,15 @@ def score(
     given = read_given(cases, {name: one.texts for name, one in outputs.items()}, thinking=thinking)
     cases, read = given.cases, given.predictions
     notes = (*_columns(cases, outputs), *cases.notes, *given.notes)
-    if announce:
-        announce(notes)
     chosen = choose_metrics(spec, cases, has_probabilities=False)
     try_metrics(chosen, cases)
     settings = settings or Settings()
-    run_id = _identify(cases, outputs, spec, settings, thinking, expected.train_data)
+    bench = begin_judging(cases, read, variants, judges, expected.benchmark)
+    if announce:
+        announce((*notes, *bench.notes))
+    run_id = _identify(
+        cases, outputs, spec, settings, thinking, expected.train_data, *bench.signature
+    )
     folder = open_named_folder(output.dir, name or cases.name.partition(".")[0], run_id)
     found = assess(cases, chosen, read, variants, variants[0].name, settings, progress)
     has_probabilities = any(one.label_probabilities for own in read.values() for one in own)
@@ -130,6 +144,13 @@ def score(
         settings,
         names=[name for name in CHECKS if name != "calibration" or has_probabilities],
         train_data=expected.train_data,
+        judges=judges,
+    )
+    predictions_of: dict[str, Predictions] = {cases.name: read}
+    assessments = {cases.name: found}
+    primary_metrics = {cases.name: chosen[0].name} if chosen else {}
+    case_sets = bench.join(
+        predictions_of, assessments, primary_metrics, findings, settings, progress
     )
     result = conclude(
         About(
@@ -137,6 +158,8 @@ def score(
             run_id=folder.name.rpartition("-")[2],
             spec={
                 "references": expected.references,
+                **({"prompts": expected.prompts} if expected.prompts else {}),
+                **({"judge": bench.described} if judges else {}),
                 "benchmark": expected.benchmark,
                 "predictions": files,
                 "columns": {
@@ -153,13 +176,13 @@ def score(
             seconds=time.monotonic() - started,
             output_dir=str(folder),
         ),
-        Compared(variants, (cases,)),
+        Compared(variants, case_sets),
         Found(
-            predictions={cases.name: read},
-            assessments={cases.name: found},
-            primary_metrics={cases.name: chosen[0].name},
+            predictions=predictions_of,
+            assessments=assessments,
+            primary_metrics=primary_metrics,
             findings=findings,
-            notes=(*notes, "scored from outputs that were given; no model was run"),
+            notes=(*notes, *bench.notes, _how(judges)),
             alpha=alpha,
         ),
     )
@@ -172,8 +195,21 @@ CHECKS = ("answers", "contamination", "groups", "slices", "calibration")
 """Questions beyond the score that answers which are there can settle."""
 
 
+def _how(judges: Sequence[object]) -> str:
+    asked = "but the judge" if len(judges) == 1 else "but the judges"
+    return f"scored from outputs that were given; no model {f'{asked} ' if judges else ''}was run"
+
+
 def _read(expected: Expected, wanted: MetricsSpec) -> tuple[CaseSet, MetricsSpec, bool]:
     """Cases, their metrics, and whether a case without an output counts as answered wrongly."""
+    if expected.prompts is not None:
+        cases = read_prompts(
+            expected.prompts,
+            groups=expected.groups,
+            id_column=expected.id_column,
+            cluster=expected.cluster,
+        )
+        return cases, wanted, False
     if expected.benchmark is None:
         cases = read_references(
             str(expected.references),

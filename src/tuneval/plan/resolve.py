@@ -90,7 +90,8 @@ def resolve(
     for described in spec.cases:
         with _gathering(faults):
             if described.benchmark is None:
-                read_sets.append(answers_alone(read_cases(described), spec.prompting.thinking))
+                cases = read_cases(described, is_judged=bool(spec.judge) and not described.guard)
+                read_sets.append(answers_alone(cases, spec.prompting.thinking))
                 continue
             loaded = read_benchmark(
                 described, place_of(spec.benchmark_data, offline=spec.backend.offline)
@@ -291,10 +292,11 @@ def _columns(described: CasesSpec, found: CaseSet) -> Mapping[str, str]:
     return described.columns
 
 
-def read_cases(spec: CasesSpec) -> CaseSet:
-    """Read one test file as its section of the spec says. Raises DataError."""
+def read_cases(spec: CasesSpec, *, is_judged: bool = False) -> CaseSet:
+    """Read one test file as its section of the spec says; where it ``is_judged``, prompts without
+    references will do. Raises DataError."""
     assert spec.file is not None
-    cases = _read_any(spec)
+    cases = _read_any(spec, is_judged)
     if cases.task == "complete_code":
         # Problems need their tests in a form that the grader takes; their reader checks them, too.
         cases = take(read_problems(spec.file), spec.limit)
@@ -353,7 +355,7 @@ def read_benchmark(spec: CasesSpec, place: Place) -> Loaded:
     return replace(loaded, cases=cases)
 
 
-def _read_any(spec: CasesSpec) -> CaseSet:
+def _read_any(spec: CasesSpec, is_judged: bool) -> CaseSet:
     return read(
         spec.file,
         name=spec.name,
@@ -365,6 +367,7 @@ def _read_any(spec: CasesSpec) -> CaseSet:
         split=spec.split,
         skip_bad_rows=spec.skip_bad_rows,
         template=spec.template or spec.options.get("template"),
+        is_judged=is_judged,
     )
 
 

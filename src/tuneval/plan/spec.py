@@ -19,6 +19,7 @@ from pydantic import (
     PositiveFloat,
     PositiveInt,
     ValidationError,
+    field_serializer,
     model_validator,
 )
 
@@ -317,8 +318,14 @@ class JudgeSpec(_Strict):
     """Of a million prompt and a million completion tokens."""
 
 
+def _judges(value: Any) -> Any:
+    """None, one judge or several. "openai:MODEL" is MODEL behind a server, another text a local model."""
+    if value is None:
+        return ()
+    return tuple(map(_judge, value)) if isinstance(value, list | tuple) else (_judge(value),)
+
+
 def _judge(value: Any) -> Any:
-    """ "openai:MODEL" is MODEL behind a server; anything else is a local model."""
     if isinstance(value, str):
         kind, colon, model = value.partition(":")
         return {"model": model, "backend": kind} if colon and kind == "openai" else {"model": value}
@@ -370,9 +377,13 @@ class RunSpec(_Strict):
     benchmark_data: str | None = None
     """Folder where benchmarks lie, instead of the hub."""
     judge: Annotated[
-        JudgeSpec | None, BeforeValidator(_judge, json_schema_input_type=str | JudgeSpec | None)
-    ] = None
-    """Who compares two texts: MODEL, openai:NAME, or the keys below."""
+        tuple[JudgeSpec, ...],
+        BeforeValidator(
+            _judges,
+            json_schema_input_type=str | JudgeSpec | tuple[str | JudgeSpec, ...] | None,
+        ),
+    ] = ()
+    """Who compares two texts: MODEL, openai:NAME, the keys below, or a list of these for several judges."""
     task_options: Mapping[str, Mapping[str, Any]] = Field(default_factory=dict)
     """Task -> settings for all case sets."""
     prompting: PromptingSpec = PromptingSpec()
@@ -398,6 +409,11 @@ class RunSpec(_Strict):
     """Conditions that the run is held to: accuracy: ">= 0.90"."""
     output: OutputSpec = OutputSpec()
     """Where the run goes and what is written."""
+
+    @field_serializer("judge")
+    def _judges_as_written(self, judges: tuple[JudgeSpec, ...]) -> Any:
+        """None or one as they have always stood: the name of a run hangs on it."""
+        return list(judges) if len(judges) > 1 else judges[0] if judges else None
 
     @model_validator(mode="after")
     def _gates_can_be_read(self) -> RunSpec:
@@ -566,11 +582,15 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
         else one
         for one in spec.perturbations
     )
-    judge = spec.judge
-    if judge is not None and judge.backend == "hf":
-        judge = judge.model_copy(update={"model": place(judge.model)})
-    if judge is not None:
-        judge = judge.model_copy(update={"difficulty": place(judge.difficulty)})
+    judges = tuple(
+        one.model_copy(
+            update={
+                "model": place(one.model) if one.backend == "hf" else one.model,
+                "difficulty": place(one.difficulty),
+            }
+        )
+        for one in spec.judge
+    )
     spec = spec.model_copy(
         update={
             "train_data": place(spec.train_data),
@@ -578,7 +598,7 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
             "adversarial": tuple(str(place(file)) for file in spec.adversarial),
             "ood": tuple(str(place(file)) for file in spec.ood),
             "benchmark_data": spec.benchmark_data and path_of(spec.benchmark_data),
-            "judge": judge,
+            "judge": judges,
             "perturbations": perturbations,
         }
     )

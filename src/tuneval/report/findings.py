@@ -91,6 +91,10 @@ _TITLES = {
         "Checkpoints of one training",
         "The score at every step. All intervals hold at once, so that the best may be picked by looking.",
     ),
+    "to mark": (
+        "Cases to mark",
+        "In random order, so that a person's marks on the first of them speak for all.",
+    ),
     "marks": (
         "Marked by a person",
         "Cases judged by hand in this page, and read back from a file.",

@@ -221,7 +221,9 @@ class _Held:
         named = [cases for cases in every if cases.name in condition.at]
         if named:
             return named
-        decisive = [cases for cases in every if cases.is_decisive] or list(every)
+        measured = {one.case_set for one in self.view.result.scores}  # prompts alone have no score
+        decisive = [cases for cases in every if cases.is_decisive and cases.name in measured]
+        decisive = decisive or list(every)
         if condition.subject.startswith(SLICE):
             part = _slice(condition)
             scored = {one.case_set for one in self.view.result.scores if one.slice == part}

@@ -169,7 +169,7 @@ class Judge:
             softmax(choice_scores(responses[at : at + 2], LETTERS, "sum"))[0] for at in (0, 2)
         ]
         shares = (float(firsts[0]), 1 - float(firsts[1]))  # the candidate's, in each order
-        verdicts = tuple(_verdict(share) for share in shares)
+        verdicts = tuple(leaning(share) for share in shares)
         label, share = verdicts[0], math.fsum(shares) / 2
         if verdicts[0] != verdicts[1]:
             label, share = "tie", 0.5
@@ -218,7 +218,8 @@ class Judge:
         return tuple(turns) if self.prompt_style == "messages" else render(turns)
 
 
-def _verdict(share: float) -> str:
+def leaning(share: float) -> str:
+    """What a share of the candidate comes to: a win, a tie or a loss."""
     if share == 0.5:
         return "tie"
     return "candidate" if share > 0.5 else "baseline"

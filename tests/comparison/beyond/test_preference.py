@@ -12,7 +12,6 @@ import pytest
 from comparison.fakes import vector
 from shared import shared_json, shared_path
 from tuneval.comparison.beyond.preference import (
-    agreement,
     bradley_terry,
     bradley_terry_intervals,
     elo,
@@ -156,9 +155,3 @@ def test_bootstrap_of_strengths():
     assert (strength < high).all()
     again = bradley_terry_intervals(games, 0, n_draws=200)
     assert (again[0] == low).all()
-
-
-def test_agreement():
-    raw, kappa = agreement(["a", "b", "a", "b"], ["a", "b", "b", "b"])
-    assert (raw, kappa) == (0.75, 0.5)
-    assert np.isnan(agreement(["a", "a"], ["a", "a"])[1])

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,68 +15,14 @@ pytest.importorskip("httpx2", reason="the server extra is not installed")
 from engine import fake_server
 from engine.fake_server import Fake, reply, saying, serving, status
 from pipeline.conftest import Setting, write_rows
+from pipeline.judging.conftest import JUDGED, N, Run, findings, prefers_good, score
 from tuneval.api import RunResult, compare
 from tuneval.cli.main import exit_code
-from tuneval.engine import openai_server
-from tuneval.engine.retry import RetryPolicy
 from tuneval.errors import BackendUnavailable, ConfigError, DataError, VariantError
 from tuneval.pipeline.build import make_backend
 from tuneval.pipeline.judging.begin import begin
 from tuneval.plan.resolve import resolve
 from tuneval.plan.spec import RunSpec
-from tuneval.types import Finding, Score
-
-N = 40
-JUDGED = "prompts (judged)"
-Run = Callable[..., RunResult]
-
-
-@pytest.fixture(autouse=True)
-def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits between attempts take no time."""
-    quick = functools.partial(RetryPolicy, sleep=lambda _: None, attempts=4)
-    monkeypatch.setattr(openai_server, "RetryPolicy", quick)
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    rows = [
-        {"instruction": f"Say {n}.", "output": f"the number {n}", "index": n, "half": f"h{n % 2}"}
-        for n in range(N)
-    ]
-    return write_rows(tmp_path / "prompts.jsonl", rows)
-
-
-def talk(asked: dict[str, Any]) -> str:
-    """Base says PLAIN, LoRA GOOD but in every fourth case PLAIN, full GOOD at length."""
-    prompt = asked["messages"][-1]["content"]
-    is_fourth = prompt.startswith("Say ") and int(prompt[4:-1]) % 4 == 0
-    return {
-        "base": "PLAIN answer",
-        "lora": "PLAIN answer too" if is_fourth else "GOOD answer",
-        "full": "GOOD answer, and a long one at that",
-    }[asked["model"]]
-
-
-@pytest.fixture
-def run_judged(data: Path) -> Iterator[Run]:
-    """Three variants behind one server, judged by a model behind another one."""
-    with serving(content=talk, models=("base", "lora", "full")) as talkers:
-
-        def run(fake: Fake, **changes: Any) -> RunResult:
-            words: dict[str, Any] = {
-                "adapters": "lora",
-                "full": "full",
-                "data": str(data),
-                "backend": {"kind": "openai", "base_url": talkers.url, "timeout_seconds": 1.0},
-                "statistics": {"resamples": 200},
-                "metrics": ["rougeL"],
-            }
-            judge = {"model": "small", "backend": "openai", "base_url": fake.url}
-            words |= {"judge": judge | changes.pop("judge", {})} | changes
-            return compare("base", **words)
-
-        yield run
 
 
 def spec_of(fake: Fake, *, data: str, judge: dict[str, Any]) -> RunSpec:
@@ -88,34 +33,6 @@ def spec_of(fake: Fake, *, data: str, judge: dict[str, Any]) -> RunSpec:
         "judge": {"model": "small", "backend": "openai", "base_url": fake.url} | judge,
     }
     return RunSpec.from_dict(content)
-
-
-def texts_of(asked: dict[str, Any]) -> tuple[str, str]:
-    """The two answers that a judge is shown."""
-    prompt = asked["messages"][-1]["content"]
-    first, second = prompt.split("<answer A>\n")[1].split("<answer B>\n")
-    return first.split("\n</answer")[0], second.split("\n</answer")[0]
-
-
-def prefers_good(asked: dict[str, Any]) -> str:
-    """A judge that knows what it wants; it prefers the first of two alike."""
-    first, second = (
-        texts_of(asked) if "<answer A>" in asked["messages"][-1]["content"] else ("",) * 2
-    )
-    return "B" if "GOOD" in second and "GOOD" not in first else "A"
-
-
-def findings(result: RunResult, subject: str) -> list[Finding]:
-    return [one for one in result.findings if one.kind == "judge" and one.subject == subject]
-
-
-def score(result: RunResult, arm: str, metric: str = "win_rate", slice_: str = "all") -> Score:
-    (found,) = [
-        one
-        for one in result.scores
-        if (one.case_set, one.variant, one.metric, one.slice) == (JUDGED, arm, metric, slice_)
-    ]
-    return found
 
 
 def test_everything_that_a_judged_run_says(run_judged: Run) -> None:
@@ -153,8 +70,8 @@ def test_everything_that_a_judged_run_says(run_judged: Run) -> None:
     assert note.endswith("prompts against base")
     assert (again.verdicts, again.run_id) == (result.verdicts, result.run_id)
     left = RunSpec.from_yaml(Path(result.output_dir) / "run.yaml")
-    assert left.judge is not None
-    assert (left.judge.model, left.judge.price) == ("small", (2.0, 4.0))
+    assert len(left.judge) == 1
+    assert (left.judge[0].model, left.judge[0].price) == ("small", (2.0, 4.0))
 
 
 def test_a_case_without_an_index_is_found_by_its_number(

@@ -327,12 +327,3 @@ def bradley_terry_intervals(
     tails = [(1 - confidence) / 2, (1 + confidence) / 2]
     low, high = np.quantile(np.stack(found), tails, axis=0)
     return low, high
-
-
-def agreement(first: Sequence[object], second: Sequence[object]) -> tuple[float, float]:
-    """Share of equal judgements and Cohen's kappa (nan where chance alone explains all)."""
-    a, b = np.asarray(first), np.asarray(second)
-    raw = float(np.mean(a == b))
-    values = np.unique(np.concatenate([a, b]))
-    by_chance = sum(float(np.mean(a == value) * np.mean(b == value)) for value in values)
-    return raw, (raw - by_chance) / (1 - by_chance) if by_chance < 1 else float("nan")

@@ -1,10 +1,11 @@
-"""Before the second lap: is the judge there, and who is compared with whom."""
+"""Before the second lap: are the judges there, and who is compared with whom."""
 
 from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tuneval.engine.hf.weights.folder import describe
 from tuneval.engine.hf.weights.kind import no_head
 from tuneval.errors import BackendUnavailable, ConfigError, DataError, VariantError
 from tuneval.pipeline.judging.judged import NAME
-from tuneval.pipeline.judging.lap import Judging
+from tuneval.pipeline.judging.lap import Judging, Panel
 from tuneval.pipeline.judging.questions import REFERENCE
 from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import CasesSpec, JudgeSpec, RunSpec
@@ -29,23 +30,43 @@ PROBE = Case(
 MakeBackend = Callable[[RunSpec], Backend]
 
 
-def begin(plan: Plan, make_backend: MakeBackend) -> tuple[Plan, Judging | None]:
-    """Prove, before the compared models are loaded, that the judge is there; None without one.
+def begin(plan: Plan, make_backend: MakeBackend) -> tuple[Plan, Panel | None]:
+    """Prove, before the compared models are loaded, that the judges are there; None without any.
 
     Returns the plan with a note on who judges what.
 
     Raises
     ------
     ConfigError, DataError
-        No case set has texts to compare, or a file of the judge cannot be used.
+        No case set has texts to compare, or a file of a judge cannot be used.
     VariantError, BackendError
         There is no such model, the server cannot be reached or refuses.
     """
-    spec = plan.spec.judge
-    if spec is None:
+    if not plan.spec.judge:
         return plan, None
     opponents = check(plan)
-    difficulty = _difficulties(spec, plan, opponents)
+    file = next((one.difficulty for one in plan.spec.judge if one.difficulty is not None), None)
+    difficulty = _difficulties(file, plan, opponents)
+    judges = tuple(
+        _begin_one(name, spec, plan, make_backend)
+        for name, spec in zip(names_of(plan.spec.judge), plan.spec.judge, strict=True)
+    )
+    panel = Panel(judges, opponents, difficulty)
+    return replace(plan, notes=(*plan.notes, *panel.notes())), panel
+
+
+def names_of(judges: Sequence[JudgeSpec]) -> list[str]:
+    """What each judge is called in the report: the end of its model's name, told apart where equal."""
+    ends = [one.model.rstrip("/").rpartition("/")[2] or one.model for one in judges]
+    seen: Counter[str] = Counter()
+    names = []
+    for end in ends:
+        seen[end] += 1
+        names.append(end if seen[end] == 1 else f"{end} ({seen[end]})")
+    return names
+
+
+def _begin_one(name: str, spec: JudgeSpec, plan: Plan, make_backend: MakeBackend) -> Judging:
     if spec.backend == "openai" and not (spec.base_url or os.environ.get("OPENAI_BASE_URL")):
         raise ConfigError(
             "the judge's server has no address. Give --judge-url http://HOST:PORT/v1, or set "
@@ -62,8 +83,7 @@ def begin(plan: Plan, make_backend: MakeBackend) -> tuple[Plan, Judging | None]:
     if scoring != "generate":
         tells = _tells_likelihoods(backend, judge, spec)
         scoring = "likelihood" if tells else "generate"
-    judging = Judging(spec, judge, backend, _task(spec, scoring), opponents, difficulty)
-    return replace(plan, notes=(*plan.notes, *judging.notes())), judging
+    return Judging(name, spec, judge, backend, _task(spec, scoring))
 
 
 def check(plan: Plan) -> dict[str, str]:
@@ -72,10 +92,23 @@ def check(plan: Plan) -> dict[str, str]:
     Raises
     ------
     ConfigError, VariantError
-        The judge cannot judge this run.
+        A judge cannot judge this run, one is named twice, or two would compare with other answers.
     """
-    spec = plan.spec.judge
-    assert spec is not None
+    judges = plan.spec.judge
+    every = [_check_one(spec, plan) for spec in judges]
+    keys = [spec.model_dump_json(exclude={"price", "difficulty"}) for spec in judges]
+    for n, (spec, key) in enumerate(zip(judges, keys, strict=True)):
+        if key in keys[:n]:
+            raise ConfigError(f'the judge "{spec.model}" is named twice: name each judge once.')
+        if every[n] != every[0]:
+            raise ConfigError(
+                "the judges must compare with the same answers: judge.against is the baseline for one "
+                "and the reference for another. Give all of them the same."
+            )
+    return every[0]
+
+
+def _check_one(spec: JudgeSpec, plan: Plan) -> dict[str, str]:
     known = registry.names(BACKENDS, room="backends")
     if spec.backend not in known:
         raise ConfigError(f"judge.backend: {registry.unknown(spec.backend, known)}")
@@ -89,19 +122,24 @@ def check(plan: Plan) -> dict[str, str]:
         tasks = ", ".join(f"{cases.name}: {cases.task}" for cases in plan.case_sets)
         raise ConfigError(
             f"a judge compares texts, and no case set of this run has any ({tasks}).\n"
-            "Give cases with --task generate, or leave --judge away."
+            "Give cases with --task generate, or leave --judge away. A column of prompts that is no "
+            "answer but a property of them: --group COLUMN."
         )
     if spec.backend == "hf":
-        folder = describe(spec.model, offline=plan.spec.backend.offline)
-        if not folder.has_model:
-            raise VariantError(f'the judge "{spec.model}" is no folder of a whole model.')
-        if folder.head is None:
-            raise no_head(folder.path, folder.config, folder.given)
-        if folder.head in READS_TEXTS:
-            raise VariantError(
-                f'the judge "{spec.model}" has a head over labels: a judge answers in words.'
-            )
+        _check_folder(spec, plan)
     return opponents
+
+
+def _check_folder(spec: JudgeSpec, plan: Plan) -> None:
+    folder = describe(spec.model, offline=plan.spec.backend.offline)
+    if not folder.has_model:
+        raise VariantError(f'the judge "{spec.model}" is no folder of a whole model.')
+    if folder.head is None:
+        raise no_head(folder.path, folder.config, folder.given)
+    if folder.head in READS_TEXTS:
+        raise VariantError(
+            f'the judge "{spec.model}" has a head over labels: a judge answers in words.'
+        )
 
 
 def _opponent(spec: JudgeSpec, described: CasesSpec, cases: CaseSet, plan: Plan) -> str:
@@ -144,10 +182,10 @@ def _tells_likelihoods(backend: Backend, judge: Variant, spec: JudgeSpec) -> boo
 
 
 def _difficulties(
-    spec: JudgeSpec, plan: Plan, opponents: Mapping[str, str]
+    file: str | None, plan: Plan, opponents: Mapping[str, str]
 ) -> dict[str, dict[str, float]]:
     """Case set -> case id -> difficulty, for the case sets that are compared with references."""
-    if spec.difficulty is None:
+    if file is None:
         return {}
     compared = [one for one in plan.case_sets if opponents.get(one.name) == REFERENCE]
     if not compared:
@@ -155,14 +193,14 @@ def _difficulties(
             "judge.difficulty is for answers compared with AlpacaEval's references; this run has "
             "none (judge.against: reference)."
         )
-    rows = _read_difficulty(spec.difficulty)
+    rows = _read_difficulty(file)
     found = {}
     for cases in compared:
         clean = [case for case in cases.cases if case.origin is None]
         without = [case.id for case in clean if _index(case) not in rows]
         if without:
             raise DataError(
-                f'judge.difficulty: "{spec.difficulty}" has no row for {len(without)} cases of '
+                f'judge.difficulty: "{file}" has no row for {len(without)} cases of '
                 f'{cases.name} (first: "{without[0]}").\n'
                 'A case is found by its column "index" (from 0), else by its number in its file.'
             )

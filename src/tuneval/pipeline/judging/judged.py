@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -59,6 +59,16 @@ class Judged:
     replaced: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
 
+    def add(
+        self, cases: CaseSet, predictions: Predictions, assessment: Assessment, primary: str | None
+    ) -> None:
+        """Add one judged case set; without ``primary`` no verdict rests on it."""
+        self.case_sets.append(cases)
+        self.predictions[cases.name] = predictions
+        self.assessments[cases.name] = assessment
+        if primary is not None:
+            self.primary_metrics[cases.name] = primary
+
     def join(
         self,
         plan: Plan,
@@ -70,7 +80,7 @@ class Judged:
         """Add the second lap to what the first one found; return the plan with its case sets."""
         for name in self.replaced:
             assessments[name].demote()
-            del primary_metrics[name]
+            primary_metrics.pop(name, None)
         predictions |= self.predictions
         assessments |= self.assessments
         primary_metrics |= self.primary_metrics
@@ -79,12 +89,14 @@ class Judged:
 
 
 def position_bias(
-    one: Questions,
+    cases: CaseSet,
+    opponent: str,
     verdicts: Mapping[str, Sequence[Prediction]],
     told: Mapping[str, Sequence[Prediction]],
     variants: Sequence[Variant],
 ) -> tuple[float, Finding]:
-    """How far a judge that is led by the order leans to one place (else 0), and the table of verdicts."""
+    """How far a judge that is led by the order leans to one place (else 0), and the table of verdicts on
+    the cases as it saw them."""
     from tuneval.comparison.beyond import preference
 
     turned = [disagreements(own) for own in verdicts.values()]
@@ -92,7 +104,7 @@ def position_bias(
     finding = Finding(
         kind=NAME,
         variant="",
-        case_set=one.judged.name,
+        case_set=cases.name,
         subject="position bias",
         # The comparisons carry the doubt, which warns by itself.
         level="clear" if bias.n_verdicts and not bias.is_unreliable else "unclear",
@@ -113,7 +125,7 @@ def position_bias(
         rows=tuple(
             _counts(arm, [told[member.name] for member in members])
             for arm, members in arms(variants).items()
-            if arm != one.opponent
+            if arm != opponent
         ),
     )
     return abs(bias.lean) if bias.is_unreliable else 0.0, finding
@@ -171,6 +183,7 @@ def effort(
     every: Sequence[Request],
     answers: Mapping[str, Response],
     *,
+    judge: str,
     n_reused: int,
     n_attempts: int | None,
     price: tuple[float, float] | None,
@@ -188,7 +201,7 @@ def effort(
         "completion_tokens": float(drawn),
     }
     text = (
-        f"The judge answered {len(distinct) - n_failed:,} of {len(distinct):,} questions: "
+        f"{judge} answered {len(distinct) - n_failed:,} of {len(distinct):,} questions: "
         f"{prompt:,} prompt tokens and {drawn:,} of its own"
     )
     if n_attempts:
@@ -200,7 +213,7 @@ def effort(
     return Finding(NAME, "", "", "effort", "note", f"{text}.", values)
 
 
-def _share(verdict: Prediction) -> float:
+def share(verdict: Prediction) -> float:
     """The candidate's share of a verdict that was read."""
     if verdict.label_probabilities is not None:
         return verdict.label_probabilities["candidate"]
@@ -242,7 +255,7 @@ def _win_rate_at_equal_length(
     ids = [case.id.removesuffix(judged_id("")) for case in one.judged.cases]
     try:
         found = preference.length_controlled(
-            np.array([_share(verdicts[position]) for position in at]),
+            np.array([share(verdicts[position]) for position in at]),
             (one.lengths[one.opponent] - one.lengths[variant])[at],
             None if difficulty is None else np.array([difficulty[ids[n]] for n in at]),
         )
@@ -270,7 +283,7 @@ def strengths(
     )
     wins = np.zeros((len(at), len(players), len(players)))
     for number, arm in enumerate(others, start=1):
-        shares = np.mean([[_share(told[m.name][n]) for n in at] for m in rows[arm]], axis=0)
+        shares = np.mean([[share(told[m.name][n]) for n in at] for m in rows[arm]], axis=0)
         wins[:, number, 0], wins[:, 0, number] = shares, 1 - shares
     try:
         strength = bradley_terry(wins.sum(axis=0))
@@ -301,27 +314,64 @@ def _finite(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def self_preference(spec: JudgeSpec, plan: Plan) -> list[Finding]:
-    """Warn of a judge that is itself compared."""
+class Named(Protocol):
+    """A judge: what it is called, and its section of run.yaml."""
 
-    def place(text: str) -> str:
-        return str(Path(text).resolve()) if Path(text).exists() else text
+    @property
+    def name(self) -> str: ...
 
-    same = [
-        variant.name
-        for variant in plan.variants
-        if (plan.spec.backend.kind == spec.backend)
-        and place(variant.adapter or variant.model) == place(spec.model)
-    ]
-    return [
-        Finding(
-            kind=NAME,
-            variant="" if name == plan.baseline else name,
-            case_set="",
-            subject="self-preference",
-            level="warning",
-            sentence=f'The judge is the variant "{name}" itself: models prefer answers like their '
-            "own. Take another judge.",
-        )
-        for name in same
-    ]
+    @property
+    def spec(self) -> JudgeSpec: ...
+
+
+def self_preference(judges: Sequence[Named], plan: Plan) -> list[Finding]:
+    """Warn of a judge that is itself compared, or has the weights that an arm was trained from."""
+    found = []
+    for judge in judges:
+        own = _place(judge.spec.model)
+        called = "The judge" if len(judges) == 1 else f"The judge {judge.name}"
+        for variant in plan.variants:
+            if not _can_be_the_same(judge.spec, plan):
+                continue
+            if _place(variant.adapter or variant.model) == own:
+                what = f'is the variant "{variant.name}" itself'
+            elif variant.adapter and _place(variant.model) == own and variant.name != plan.baseline:
+                what = f'is the model that "{variant.name}" was trained from'
+            else:
+                continue
+            found.append(
+                Finding(
+                    kind=NAME,
+                    variant="" if variant.name == plan.baseline else variant.name,
+                    case_set="",
+                    subject="self-preference",
+                    level="warning",
+                    sentence=f"{called} {what}: models prefer answers like their own. "
+                    "Take another judge.",
+                )
+            )
+    return found
+
+
+def _can_be_the_same(judge: JudgeSpec, plan: Plan) -> bool:
+    """Names mean the same weights only in one place: on this machine, or at one server."""
+    backend = plan.spec.backend
+    if backend.kind != judge.backend:
+        return False
+    is_local = judge.backend == "hf"
+    return (
+        is_local or None in (judge.base_url, backend.base_url) or judge.base_url == backend.base_url
+    )
+
+
+def _place(text: str) -> str:
+    """Where weights lie, or by what name they are known. Folders of equal weights are one place."""
+    from tuneval.engine.hf.weights import fingerprint
+    from tuneval.engine.hf.weights.folder import describe
+
+    path = Path(text)
+    if not path.is_dir():
+        return text
+    folder = describe(text, offline=True)
+    files = folder.weight_files if folder.has_model else folder.adapter_weight_files
+    return fingerprint.of_files(files) if files else str(path.resolve())

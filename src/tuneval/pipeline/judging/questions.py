@@ -72,3 +72,15 @@ class Questions:
             for name, own in texts.items()
         }
         return cls(cases.name, judged, opponent, of_variant, lengths)
+
+    def by(self, judge: str) -> CaseSet:
+        """The cases as one of several judges saw them: shown beside the others', no verdict rests on it."""
+        return replace(
+            self.judged,
+            name=f"{self.name} (judged by {judge})",
+            cases=tuple(
+                replace(case, id=f"{case.id.removesuffix(judged_id(''))} (judged by {judge})")
+                for case in self.judged.cases
+            ),
+            is_exploratory=True,
+        )
