@@ -215,6 +215,8 @@ class Request:
     a head that is no language model reads instead of ``prompt``. ``label``: what ``continuation`` stands
     for, whatever its words; such a head knows it by that name. ``stride``: a continuation longer than
     the context is scored in windows that begin so many tokens apart; 0: as far apart as they are long.
+    ``tools``: what the chat template is to show of tools, as a JSON list of their descriptions. ``labels``: any
+    number of these may fit; a head over labels answers with the probability of each, as a JSON object.
     """
 
     id: str
@@ -226,6 +228,8 @@ class Request:
     texts: tuple[str, ...] = ()
     label: str = ""
     stride: int = 0
+    tools: str = ""
+    labels: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         assert (self.continuation is None) != (self.decoding is None), self.id

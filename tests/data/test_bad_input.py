@@ -128,8 +128,14 @@ def test_an_answer_that_is_no_choice(answer: object) -> None:
         ([{"role": "user"}], 'turn 1 of "messages" has no "content" (found "role")'),
         (
             [{"role": "user", "content": "q"},
-             {"role": "assistant", "content": None, "tool_calls": [{"name": "look"}]}],
-            "the assistant's answer calls a tool and says nothing: no text to compare",
+             {"role": "assistant", "content": None, "tool_calls": [{"arguments": {}}]}],
+            """the assistant's answer calls a tool without a name (with "{}")""",
+        ),
+        (
+            [{"role": "user", "content": "q"},
+             {"role": "assistant", "content": None,
+              "tool_calls": [{"function": {"name": "look", "arguments": "up"}}]}],
+            'the assistant\'s answer calls "look", and its arguments are text ("up"), expected an object',
         ),
         (
             [{"role": "assistant", "content": None, "tool_calls": "look"}],

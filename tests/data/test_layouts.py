@@ -39,6 +39,15 @@ def kind(n: int) -> str:
     return ("calm", "cross")[n % 2]
 
 
+FIND = {"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}
+
+
+def called(n: int, *before: Row) -> list[Row]:
+    """Turns that end in a call, its arguments as text, as servers take them."""
+    call = {"type": "function", "function": {"name": "find", "arguments": json.dumps({"gate": n})}}
+    return [*before, {"role": "assistant", "content": None, "tool_calls": [call]}]
+
+
 def choices(n: int) -> list[str]:
     return list(COLOURS)
 
@@ -389,6 +398,53 @@ READ: dict[str, tuple[Make, str, str, dict[str, str]]] = {
                    "tools": [{"name": "find", "parameters": {"type": "object"}}]},
         "messages", "generate", {"input": "messages", "reference": "messages"},
     ),
+    "a chat that ends in a call, and its tools": (
+        lambda n: {"messages": called(n, {"role": "user", "content": q(n)}), "tools": [FIND],
+                   "parallel_tool_calls": False},
+        "messages", "tool_call", {"input": "messages", "reference": "messages"},
+    ),
+    "a chat that ends in the older form of a call": (
+        lambda n: {"messages": [{"role": "user", "content": q(n)},
+                                {"role": "assistant", "content": None, "function_call": {
+                                    "name": "find", "arguments": json.dumps({"gate": n})}}],
+                   "functions": [FIND["function"]]},
+        "messages", "tool_call", {"input": "messages", "reference": "messages"},
+    ),
+    "ShareGPT that ends in function_call": (
+        lambda n: {"conversations": [{"from": "human", "value": q(n)},
+                                     {"from": "function_call", "value": json.dumps(
+                                         {"name": "find", "arguments": {"gate": n}})}],
+                   "tools": json.dumps([FIND["function"]]), "system": ""},
+        "messages", "tool_call", {"input": "conversations", "reference": "conversations"},
+    ),
+    "ShareGPT that ends after an observation": (
+        lambda n: {"conversations": [{"from": "human", "value": q(n)},
+                                     {"from": "function_call", "value": json.dumps(
+                                         {"name": "find", "arguments": {"gate": n}})},
+                                     {"from": "observation", "value": "yard 3"},
+                                     {"from": "gpt", "value": a(n)}],
+                   "tools": json.dumps([FIND["function"]]) if n % 2 else ""},
+        "messages", "generate", {"input": "conversations", "reference": "conversations"},
+    ),
+    "Hermes, calls and tools among the words": (
+        lambda n: {"conversations": [
+                       {"from": "system", "value": f"<tools>{json.dumps([FIND])}</tools>"},
+                       {"from": "human", "value": q(n)},
+                       {"from": "gpt", "value": "<tool_call>\n" + str(
+                           {"name": "find", "arguments": {"gate": n}}) + "\n</tool_call>"}],
+                   "tools": json.dumps([FIND]), "category": kind(n)},
+        "messages", "tool_call", {"input": "conversations", "reference": "conversations"},
+    ),
+    "prompt and completion as turns, with tools": (
+        lambda n: {"prompt": [{"role": "user", "content": q(n)}], "completion": called(n),
+                   "tools": [FIND]},
+        "prompt and completion", "tool_call", {"input": "prompt", "reference": "completion"},
+    ),
+    "tools in the turn of the system": (
+        lambda n: {"messages": called(n, {"role": "system", "content": "", "tools": [FIND]},
+                                      {"role": "user", "content": q(n)})},
+        "messages", "tool_call", {"input": "messages", "reference": "messages"},
+    ),
     "text, several labels": (
         lambda n: {"text": p(n), "labels": [COLOURS[n % 4], COLOURS[(n + 1) % 4]][: n % 3]},
         "labelled text", "multilabel", {"input": "text", "reference": "labels"},
@@ -437,6 +493,32 @@ READ: dict[str, tuple[Make, str, str, dict[str, str]]] = {
         "labelled text", "generate", {"input": "text", "reference": "label"},
     ),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [name for name, row in READ.items() if row[2] == "tool_call"])
+def test_calls_are_expected_in_one_form(name: str) -> None:
+    """Whatever form a file has them in; the tools are at hand, for the template and for the metric."""
+    for n, case in enumerate(read([READ[name][0](n) for n in range(N)]).cases):
+        assert "find" in str(case.inputs["functions"])
+        if "possible" not in name:
+            assert json.loads(case.references[0]) == [{"name": "find", "arguments": {"gate": n}}]
+
+
+def mixed(n: int) -> Row:
+    said = {"role": "assistant", "content": a(n)}
+    turns = [{"role": "user", "content": q(n)}]
+    return {"messages": [*turns, said] if n % 3 else called(n, *turns), "tools": [FIND]}
+
+
+def test_conversations_that_end_in_calls_and_in_words_are_asked_about() -> None:
+    rows = [mixed(n) for n in range(N)]
+    with pytest.raises(DataError, match=f"{N // 3} of {N} conversations end in calls of tools"):
+        read(rows)
+    found = read(rows, task="tool_call")
+    assert [case.references[0] == "[]" for case in found.cases] == [bool(n % 3) for n in range(N)]
+    with pytest.raises(DataError, match="calls a tool and says nothing: no text to compare"):
+        read(rows, task="generate")
+    assert len(read(rows, task="generate", skip_bad_rows=True).cases) == N - N // 3
 
 
 def shown(found: CaseSet) -> tuple[str, str, dict[str, str]]:

@@ -49,6 +49,27 @@ def test_the_last_alone_as_ever(tmp_path: Path) -> None:
     assert {c.cluster for c in found.cases} == {None}
 
 
+def test_calls_and_words_of_one_conversation(tmp_path: Path) -> None:
+    """With calls as the task, words mean that no tool is to be called; among words, a call is no answer."""
+    call = {"function": {"name": "find", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": "Where?"},
+        {"role": "assistant", "content": "Let me see.", "tool_calls": [call]},
+        {"role": "tool", "content": "yard 3"},
+        {"role": "assistant", "content": "In yard 3."},
+    ]
+    calling = _read(tmp_path, [{"messages": turns[:2]}, {"messages": turns[:2]}], "all")
+    assert [c.references for c in calling.cases] == [('[{"name": "find", "arguments": {}}]',)] * 2
+    path = tmp_path / "words.jsonl"
+    path.write_text((json.dumps({"messages": turns}) + "\n") * 2, encoding="utf-8")
+    for task, expected in (
+        ("tool_call", ['[{"name": "find", "arguments": {}}]', "[]"] * 2),
+        ("generate", ["In yard 3."] * 2),
+    ):
+        found = read_cases(CasesSpec(file=str(path), turns="all", task=task))
+        assert [c.references[0] for c in found.cases] == expected
+
+
 def test_only_conversations(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [{"text": f"t{n}", "label": "ab"[n % 2]} for n in range(8)]
     with pytest.raises(ConfigError, match='"turns: all" is for conversations'):

@@ -63,6 +63,26 @@ def test_messages_go_to_the_chat_endpoint() -> None:
     ]  # fmt: skip
 
 
+def test_tools_are_sent_and_the_calls_that_the_server_read_come_back() -> None:
+    tools = [{"type": "function", "function": {"name": "find", "parameters": {}}}]
+    call = {"type": "function", "function": {"name": "find", "arguments": '{"gate": 7}'}}
+    asked = replace(CHAT, tools=json.dumps(tools))
+    with serving() as fake, connected(fake) as (backend, _):
+        for message in ({"content": None, "tool_calls": [call]}, {"content": "No tool fits."}):
+            choice = {
+                "message": message,
+                "finish_reason": "tool_calls" if len(message) > 1 else "stop",
+            }
+            fake.faults.append(saying({"model": "small", "choices": [choice]}))
+        called, said = ask(backend, asked, replace(asked, id="r1"))
+        (shown,) = backend.shown(SMALL, [asked])
+    texts = {one.completions[0].text for one in (called, said)}
+    assert texts == {json.dumps({"tool_calls": [call]}), "No tool fits."}
+    assert {one.completions[0].finish_reason for one in (called, said)} == {"stop"}
+    assert all(one["tools"] == tools for one in fake.seen)
+    assert json.loads(shown.text)["tools"] == tools
+
+
 def test_a_text_goes_to_the_completions_endpoint() -> None:
     with serving() as fake, connected(fake) as (backend, _):
         (response,) = ask(backend, Request("r", "c", "Topic:", decoding=Decoding()))

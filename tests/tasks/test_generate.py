@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tuneval.tasks.generate import Generate
+from tuneval.tasks.tool_call import ToolCall
 from tuneval.types import Case, Completion, Decoding, Message, Prediction, Response
 
 CASE = Case("t.jsonl:1", {"article": "News."}, ("Short news.",))
@@ -58,3 +59,32 @@ def test_an_exact_prompt_is_asked_exactly() -> None:
     case = Case("c", {"prompt": "  def f(x):\n", "completion": "    return x"}, ("    return x",))
     (request,) = Generate(Generate.Options()).ask(case)
     assert request.prompt == "  def f(x):\n"
+
+
+TOOLS = '[{"name": "find", "parameters": {}}]'
+TOLD = Message("system", f"Tools: {TOOLS}")
+ASKED = Message("user", "Where?")
+
+
+@pytest.mark.parametrize("task", [Generate, ToolCall])
+@pytest.mark.parametrize(
+    ("inputs", "options", "tools", "turns"),
+    [
+        ({"messages": (ASKED,)}, {}, TOOLS, (ASKED,)),
+        ({"messages": (ASKED,)}, {"tools": "text"}, "", (TOLD, ASKED)),
+        ({"messages": (ASKED,)}, {"prompt_style": "text"}, "", f"Tools: {TOOLS}\n\nWhere?"),
+        ({"messages": (Message("system", "Be brief."), ASKED)}, {"tools": "text"}, "",
+         (Message("system", f"Be brief.\n\nTools: {TOOLS}"), ASKED)),
+        ({"messages": (Message("system", "You may find."), ASKED)}, {}, "",
+         (Message("system", "You may find."), ASKED)),
+        ({"messages": (ASKED,), "text": "x"}, {"template": "{text} {functions}"}, "",
+         (Message("user", f"x {TOOLS}"),)),
+        ({"question": "Where?"}, {"tools": "template"}, TOOLS,
+         (Message("user", "Question: Where?\nAnswer:"),)),
+    ],
+)  # fmt: skip
+def test_tools_stand_in_the_template_or_in_the_prompt(task, inputs, options, tools, turns) -> None:
+    case = Case("t.jsonl:1", {**inputs, "functions": TOOLS}, ("[]",))
+    (request,) = task(task.Options(**options)).ask(case)
+    assert request.tools == tools
+    assert (request.prompt if isinstance(turns, tuple) else request.prompt.strip()) == turns

@@ -201,11 +201,19 @@ def strings_in(value: object) -> Iterator[str]:
 
 _ROLES = {
     "human": "user",
+    "function": "tool",
+    "observation": "tool",
+    "tool_response": "tool",
+    "function_response": "tool",
     "gpt": "assistant",
     "model": "assistant",
     "bot": "assistant",
     "chatbot": "assistant",
 }
+
+
+_CALLING = ("function_call", "function-call", "tool_call")
+"""Roles of turns whose words are calls of tools, in JSON."""
 
 
 def turns_of(value: object, column: str) -> tuple[Message, ...]:
@@ -222,6 +230,9 @@ def _turn(turn: object, where: str) -> Message:
     content = turn.get("content", turn.get("value"))
     if not isinstance(role, str):
         raise RowFault(f'{where} has no "role" (found {listed(turn) or "nothing"})')
+    if role.lower() in _CALLING:
+        calls = parsed(content)
+        turn, role, content = {"tool_calls": calls}, "assistant", ""
     if isinstance(content, list):  # parts, as of a chat with pictures
         parts = [part.get("text") if isinstance(part, dict) else part for part in content]
         if not all(isinstance(part, str) for part in parts):
@@ -244,9 +255,26 @@ def _more(turn: dict[str, object], where: str) -> dict[str, object]:
     if not calls:
         named = {key: turn.get(key) for key in ("tool_call_id", "name")}
         return {key: value for key, value in named.items() if isinstance(value, str)}
+    calls = parsed(calls)
+    calls = [calls] if isinstance(calls, dict) else calls
     if not isinstance(calls, list) or not all(isinstance(call, dict) for call in calls):
         raise RowFault(f'{where}: "tool_calls" is {kind(calls)}, expected a list of objects')
-    return {"tool_calls": calls}
+    # Templates look for a call under "function"; files also have it bare.
+    return {
+        "tool_calls": [
+            one if "function" in one else {"type": "function", "function": one} for one in calls
+        ]
+    }
+
+
+def tools_in_turns(value: object) -> dict[str, object]:
+    """The tools that a turn of the system has beside its words, as an input of the case; {} for none."""
+    for turn in value if isinstance(value, list | tuple) else ():
+        given = turn.get("tools", turn.get("functions")) if isinstance(turn, dict) else None
+        found = parsed(given)
+        if isinstance(found, list) and found and all(isinstance(one, dict) for one in found):
+            return {"functions": json_of(found)}
+    return {}
 
 
 def history_of(value: object, column: str) -> tuple[Message, ...]:

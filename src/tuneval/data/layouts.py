@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from tuneval.data import choices
+from tuneval.data.called import calls_of
 from tuneval.data.fields import (
     RowFault,
     answers_of,
@@ -25,6 +26,7 @@ from tuneval.data.fields import (
     scalar_of,
     some_answers,
     text_of,
+    tools_in_turns,
     turns_of,
     value_of,
     words_of,
@@ -50,11 +52,16 @@ from tuneval.types import Message
 
 
 class Reading(NamedTuple):
-    """What one row gives: the standard inputs, the references, the cluster if it has one."""
+    """What one row gives: the standard inputs, the references, the cluster if it has one.
+
+    ``calls``: of a conversation, the calls of tools in its last turn, as JSON, "" for none; None of any other
+    row.
+    """
 
     inputs: dict[str, object]
     references: tuple[object, ...]
     cluster: str | None = None
+    calls: str | None = None
 
 
 class Draft(NamedTuple):
@@ -162,11 +169,10 @@ def _messages(row: Fields, columns: Mapping[str, str]) -> Reading:
         raise RowFault(
             f'the last turn is of "{last.role}", expected the assistant\'s answer', "messages"
         )
-    if last.more and not last.content.strip():
-        raise RowFault("the assistant's answer calls a tool and says nothing: no text to compare")
     if not any(turn.role == "user" for turn in before):
         raise RowFault("no turn of the user before the assistant's answer")
-    return Reading({"messages": tuple(before)}, (last.content,))
+    inputs = {"messages": tuple(before), **tools_in_turns(row[columns["messages"]])}
+    return Reading(inputs, (last.content,), calls=calls_of(last))
 
 
 def _labelled_messages(row: Fields, columns: Mapping[str, str]) -> Reading:
@@ -192,10 +198,17 @@ def _prompt(row: Fields, columns: Mapping[str, str]) -> dict[str, object]:
 
 def _answer_turns(row: Fields, columns: Mapping[str, str], key: str) -> tuple[object, ...]:
     """The answer or answers, as text or as turns that end with it."""
-    value = value_of(row, columns, key)
-    if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
-        return (turns_of(value, columns[key])[-1].content,)
+    if (last := _last_turn(row, columns, key)) is not None:
+        if not last.content.strip() and calls_of(last):
+            raise RowFault(f"the answer in {quote(columns[key])} calls a tool and says nothing")
+        return (last.content,)
     return some_answers(row, columns, key)
+
+
+def _last_turn(row: Fields, columns: Mapping[str, str], key: str) -> Message | None:
+    value = value_of(row, columns, key)
+    is_turns = isinstance(value, list | tuple) and value and isinstance(value[0], dict)
+    return turns_of(value, columns[key])[-1] if is_turns else None
 
 
 # ---- the other rows ------------------------------------------------------------------------------
@@ -206,6 +219,9 @@ def _prompt_completion(row: Fields, columns: Mapping[str, str]) -> Reading:
     raw = row.get(columns["completion"])
     if "prompt" in inputs and isinstance(raw, str):
         inputs["completion"] = raw  # its leading space is part of what was trained
+    last = _last_turn(row, columns, "completion")
+    if last is not None and "messages" in inputs:
+        return Reading(inputs, (last.content,), calls=calls_of(last))
     return Reading(inputs, _answer_turns(row, columns, "completion"))
 
 
@@ -306,6 +322,8 @@ def _preferred_chats(row: Fields, columns: Mapping[str, str]) -> Reading:
         )
         if one[:-1] != other[:-1] or len(one) < 2:
             raise RowFault("the chosen and the rejected conversation differ before their last turn")
+        if any(not turns[-1].content.strip() and calls_of(turns[-1]) for turns in (one, other)):
+            raise RowFault("the chosen or the rejected answer calls a tool and says nothing")
         inputs, good, bad = {"messages": one[:-1]}, one[-1].content, other[-1].content
     if good == bad:
         raise RowFault("the chosen and the rejected answer are the same")
@@ -387,13 +405,14 @@ def _unprepared(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 _FREE = ("generate", "classify", "language_model", "extract", "regression")
 _LABELLED = ("classify", "generate", "regression")
+_TURNS = (*_FREE, "tool_call")
 CHATS: Tiers = (("messages",), ("conversations",), ("conversation",))
 _ANSWERS = (*REFERENCES, *LABELS)
 
 LAYOUTS = (
     Layout(
         "messages", "messages", "messages", {"messages": CHATS},
-        _FREE, _messages, {"system": SYSTEMS}, decided_by_references=True,
+        _TURNS, _messages, {"system": SYSTEMS}, decided_by_references=True,
     ),
     Layout(
         "tagged words", "words", "tags",
@@ -408,7 +427,7 @@ LAYOUTS = (
     Layout(
         "prompt and completion", "prompt", "completion",
         {"prompt": (("prompt",),), "completion": (("completion",), ("response", "output"))},
-        _FREE, _prompt_completion, AROUND, decided_by_references=True,
+        _TURNS, _prompt_completion, AROUND, decided_by_references=True,
     ),
     Layout(
         "instruction", "instruction", "output",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneval.data import choices, suspects, unread
+from tuneval.data.called import NONE, TASK, task_of
 from tuneval.data.choose import choose
 from tuneval.data.clusters import cluster_notes, equal_inputs
 from tuneval.data.fields import RowFault, is_list, is_structure, json_of, parsed, refuse_nul
@@ -25,12 +26,12 @@ from tuneval.data.labels import (
     class_text,
     label_set,
 )
-from tuneval.data.layouts import Draft, Match, Prepared, Reading
+from tuneval.data.layouts import Draft, Match, Prepared
 from tuneval.data.names import EXPECTED, LABELS, REFERENCES, folded, has_name
 from tuneval.data.prompts_alone import HINT
 from tuneval.data.select import take
 from tuneval.data.source import load
-from tuneval.data.structure import inputs_of, structure_of
+from tuneval.data.structure import inputs_of, structure_notes, structure_of
 from tuneval.data.values import columns_of, is_low, values_of
 from tuneval.errors import ConfigError, DataError, gather
 from tuneval.registry import unknown
@@ -113,9 +114,12 @@ def read(
     if found.match.parts:
         table = choices.joined(table, found.match.parts)
     prepared = _prepared(table, found.match)
-    drafts, faults, absent = _build(table, found.match, prepared, group_columns)
-    is_extracted = _is_extracted(found.match, drafts, structure)
-    inferred = "extract" if is_extracted else prepared.task
+    drafts, faults, absent = _build(table, found.match, prepared, group_columns, structure)
+    called = task_of(table.file, [draft.reading.calls for draft in drafts], found.task)
+    drafts, wrong = _with_calls(drafts, called)
+    faults += wrong
+    is_extracted = called is None and _is_extracted(found.match, drafts, structure)
+    inferred = called or ("extract" if is_extracted else prepared.task)
     task = found.task or inferred or _task(found.match, drafts, labels)
     label_column = found.match.reference or ""
     known = None
@@ -149,7 +153,7 @@ def read(
     clustered, equal_notes = equal_inputs(
         [
             _case(
-                draft._replace(reading=_with_structure(draft, structure)),
+                draft,
                 name or table.file,
                 found.match,
                 explicit.get("cluster"),
@@ -176,6 +180,7 @@ def read(
         notes=(
             *table.notes,
             *_notes(found.match, task, drafts, known),
+            *structure_notes(structure, found.match.used),
             *found.notes,
             *prepared.notes,
             *_group_notes(drafts, group_columns, offered),
@@ -276,7 +281,11 @@ def _prepared(table: Table, match: Match) -> Prepared:
 
 
 def _build(
-    table: Table, match: Match, prepared: Prepared, groups: Sequence[str]
+    table: Table,
+    match: Match,
+    prepared: Prepared,
+    groups: Sequence[str],
+    structure: Mapping[str, str],
 ) -> tuple[list[Draft], list[Fault], list[Row]]:
     """Read each row; returns the good ones, all faults, and the rows without a reference."""
     drafts: list[Draft] = []
@@ -286,7 +295,8 @@ def _build(
         try:
             refuse_nul(row.fields)
             _refuse_lists(row, groups)
-            reading = prepared.build(row.fields, match.columns)
+            own = prepared.build(row.fields, match.columns)
+            reading = own._replace(inputs={**inputs_of(row.fields, structure), **own.inputs})
         except RowFault as error:
             faults.append(Fault(row.place, str(error)))
             if error.key == match.layout.reference:
@@ -408,6 +418,23 @@ def _refuse_hidden(table: Table, raw: Sequence[str]) -> None:
         )
 
 
+def _with_calls(drafts: Sequence[Draft], task: str | None) -> tuple[list[Draft], list[Fault]]:
+    """Conversations with the calls of their last turn as references, where these are asked for: words mean
+    that there are none. For other tasks, those that end in calls and say nothing are faults."""
+    if task == TASK:
+        calls = [draft.reading.calls for draft in drafts]
+        return [
+            draft if own is None else draft._replace(references=(own or NONE,))
+            for draft, own in zip(drafts, calls, strict=True)
+        ], []
+    silent = "the assistant's answer calls a tool and says nothing: no text to compare"
+    return list(drafts), [
+        Fault(draft.row.place, silent)
+        for draft in drafts
+        if draft.reading.calls and not draft.references[0]
+    ]
+
+
 def _repeated(table: Table, column: str, drafts: Sequence[Draft]) -> list[Fault]:
     first: dict[str, int] = {}
     faults = []
@@ -476,11 +503,6 @@ def _case(
         groups={g: value for g in groups if (value := group_value(fields, g)) is not None},
         cluster=draft.reading.cluster if given is None else as_text(given),
     )
-
-
-def _with_structure(draft: Draft, structure: Mapping[str, str]) -> Reading:
-    inputs = {**inputs_of(draft.row.fields, structure), **draft.reading.inputs}
-    return draft.reading._replace(inputs=inputs)
 
 
 def _shown(value: object) -> object:
@@ -561,6 +583,8 @@ def _notes(
             yield "All cases have the same label; no classifier can be told from a constant."
     else:
         yield f"Task {task}."
+        if task == TASK and not any("functions" in draft.reading.inputs for draft in drafts):
+            yield "No tools stand beside the rows: nothing tells a model what it may call."
         references = [draft.references for draft in drafts]
         if task == "generate" and are_json(references):
             yield "The references are JSON; field by field: --task extract."

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from tuneval.data.fields import json_of, parsed
-from tuneval.data.formats import Fields, Row, Table
+from tuneval.data.formats import Fields, Row, Table, quote
 from tuneval.data.names import SCHEMAS, TOOLS, first_tier
 from tuneval.data.values import columns_of
 
@@ -30,11 +30,21 @@ def structure_of(table: Table) -> dict[str, str]:
 def inputs_of(row: Fields, structure: Mapping[str, str]) -> dict[str, object]:
     """The structure of one row, as JSON text."""
     values = {key: parsed(row.get(column)) for key, column in structure.items()}
-    return {key: json_of(value) for key, value in values.items() if value is not None}
+    return {key: json_of(value) for key, value in values.items() if value not in (None, "", [])}
+
+
+def structure_notes(structure: Mapping[str, str], used: Collection[str]) -> tuple[str, ...]:
+    """What was found beside the columns of the layout."""
+    what = {"schema": "the schema of an answer", "functions": "the tools at hand"}
+    return tuple(
+        f"{quote(column)} holds {what[key]}."
+        for key, column in structure.items()
+        if column not in used
+    )
 
 
 def _given(rows: Sequence[Row], column: str) -> list[object]:
-    return [parsed(value) for row in rows if (value := row.fields.get(column)) is not None]
+    return [parsed(value) for row in rows if (value := row.fields.get(column)) not in (None, "")]
 
 
 def _is_schema(value: object) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from tuneval.data.called import NONE, TASK, calls_of
 from tuneval.errors import ConfigError
 from tuneval.types import Case, CaseSet, Message
 
@@ -21,12 +22,13 @@ def every_turn(cases: CaseSet) -> CaseSet:
     ConfigError
         The cases are no conversations, or their task is no free answer.
     """
-    if cases.layout != "messages" or cases.task not in ("generate", "language_model"):
+    if cases.layout != "messages" or cases.task not in ("generate", "language_model", TASK):
         raise ConfigError(
-            f'{cases.name}: "turns: all" is for conversations whose answers are free text; these cases '
-            f"are {cases.layout}, task {cases.task}. Leave it out."
+            f'{cases.name}: "turns: all" is for conversations whose answers are free text or calls of tools; '
+            f"these cases are {cases.layout}, task {cases.task}. Leave it out."
         )
-    found = tuple(one for case in cases.cases for one in _turns_of(case))
+    is_calling = cases.task == TASK
+    found = tuple(one for case in cases.cases for one in _turns_of(case, is_calling=is_calling))
     note = (
         f"Every turn of the assistant is a case: {len(found)} of {len(cases.cases)} conversations, "
         "resampled by conversation."
@@ -34,18 +36,23 @@ def every_turn(cases: CaseSet) -> CaseSet:
     return replace(cases, cases=found, notes=(*cases.notes, note))
 
 
-def _turns_of(case: Case) -> Iterator[Case]:
+def _turns_of(case: Case, *, is_calling: bool) -> Iterator[Case]:
     turns = case.inputs.get("messages")
     assert isinstance(turns, tuple), case.id
     cluster = case.cluster or case.id
     for n, turn in enumerate(turns):
-        if turn.role == "assistant" and turn.content.strip() and _is_asked(turns[:n]):
+        if turn.role != "assistant" or not _is_asked(turns[:n]):
+            continue
+        calls = calls_of(turn)
+        # Among free texts, a turn that calls a tool is no answer to the user.
+        expected = (calls or NONE) if is_calling else "" if calls else turn.content
+        if expected.strip():
             inputs = {**case.inputs, "messages": turns[:n]}
             yield replace(
                 case,
                 id=f"{case.id}.{n + 1}",
                 inputs=inputs,
-                references=(turn.content,),
+                references=(expected,),
                 cluster=cluster,
             )
     yield replace(case, cluster=cluster)

@@ -68,8 +68,9 @@ def _as_read(request: Request, variant: Variant) -> Request:
     """The request with nothing in it that the variant's head does not read, so that no answer is asked
     again for what cannot change it."""
     if variant.head not in READS_TEXTS:
-        return replace(request, texts=(), label="") if request.texts or request.label else request
-    return replace(request, continuation=request.label) if request.label else request
+        is_plain = not (request.texts or request.label or request.labels)
+        return request if is_plain else replace(request, texts=(), label="", labels=())
+    return replace(request, continuation=request.label or request.continuation, tools="")
 
 
 def _by_content(requests: Sequence[Request]) -> dict[str, list[Request]]:

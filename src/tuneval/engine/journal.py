@@ -51,6 +51,8 @@ def content_of(request: Request) -> dict[str, Any]:
         "decoding": None if request.decoding is None else _as_plain(request.decoding),
         "with_token_logprobs": request.with_token_logprobs,
         **({"stride": request.stride} if request.stride else {}),
+        **({"tools": request.tools} if request.tools else {}),
+        **({"labels": list(request.labels)} if request.labels else {}),
     }
 
 

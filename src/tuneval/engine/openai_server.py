@@ -213,7 +213,7 @@ class OpenAIServer:
         reading = self._readings.of(variant)
         if reading is not None:
             return shown_by(reading.renderer, requests)
-        return [ShownPrompt(_sent(one.prompt), one.continuation) for one in requests]
+        return [ShownPrompt(_sent(one.prompt, one.tools), one.continuation) for one in requests]
 
     def fingerprint(self, variant: Variant) -> str:
         """Hash of address and name, what the server tells of that name, and the canary's answers."""
@@ -426,7 +426,9 @@ class OpenAIServer:
             path, asked = "/completions", {"prompt": request.prompt, **words}
         else:
             turns = [turn.as_turn() for turn in request.prompt]
-            path, asked = "/chat/completions", {"messages": turns, **words, **self._switches()}
+            tools = {"tools": json.loads(request.tools)} if request.tools else {}
+            asked = {"messages": turns, **tools, **words, **self._switches()}
+            path = "/chat/completions"
 
         def read(body: Mapping[str, Any]) -> dict[str, Any]:
             choices = choices_of(body, decoding.n_completions)
@@ -605,10 +607,10 @@ def _groups(requests: Sequence[Request], most: int) -> Iterator[list[Request]]:
         if request.continuation is None or most == 1:
             yield [request]
             continue
-        group = open_.setdefault(request.prompt, [])
+        group = open_.setdefault((request.prompt, request.tools), [])
         group.append(request)
         if len(group) == most:
-            yield open_.pop(request.prompt)
+            yield open_.pop((request.prompt, request.tools))
     yield from open_.values()
 
 
@@ -654,11 +656,12 @@ def _of_tokens(request: Request, tokens: Sequence[echo.Told], n_head: int) -> di
     }
 
 
-def _sent(prompt: str | tuple[Message, ...]) -> str:
+def _sent(prompt: str | tuple[Message, ...], tools: str = "") -> str:
     if isinstance(prompt, str):
         return prompt
-    turns = [turn.as_turn() for turn in prompt]
-    return json.dumps(turns, ensure_ascii=False, indent=1)
+    turns: Any = [turn.as_turn() for turn in prompt]
+    sent = {"messages": turns, "tools": json.loads(tools)} if tools else turns
+    return json.dumps(sent, ensure_ascii=False, indent=1)
 
 
 def _is_letter(token: str) -> bool:
@@ -680,11 +683,22 @@ def _decoding_words(decoding: Decoding) -> dict[str, Any]:
     return words
 
 
+def _said(choice: Mapping[str, Any]) -> Any:
+    """The words of a choice; calls that the server read out of them come back as JSON behind them."""
+    if "message" not in choice:
+        return choice["text"]
+    words, calls = choice["message"].get("content"), choice["message"].get("tool_calls")
+    if not calls:
+        return words
+    return "\n".join((*([words] if words else ()), json.dumps({"tool_calls": calls})))
+
+
 def _completion(choice: Mapping[str, Any], decoding: Decoding, n_tokens: int) -> Completion:
-    text = choice["message"]["content"] if "message" in choice else choice["text"]
+    text, reason = _said(choice), choice.get("finish_reason")
     if not isinstance(text, str):
         raise Refused("retry", "a choice without text")
-    reason = choice.get("finish_reason")
+    if reason == "tool_calls":
+        reason = "stop"
     if reason not in ("stop", "length"):
         raise Refused("unit", f'the completion ended by "{reason}"')
     ends = [at for stop in decoding.stop if (at := text.find(stop)) >= 0]

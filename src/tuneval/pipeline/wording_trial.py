@@ -161,6 +161,8 @@ def _begin(plan: Plan, asked: Mapping[str, Task]) -> Trial | str:
         for cases, described in zip(plan.case_sets, plan.spec.cases, strict=True)
         if cases.is_decisive
         and described.benchmark is None
+        and (cases.layout, cases.task)
+        != ("messages", "tool_call")  # a template writes calls its own way
         and isinstance(task := asked[cases.name], Classify | Generate | MultipleChoice)
     ]
     if not subjects:

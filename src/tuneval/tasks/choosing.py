@@ -93,7 +93,16 @@ class Choosing:
         texts = texts_of(case)
         if self.is_drawn:
             prompt = wording.prompt_to_complete(case)
-            return (Request(f"{case.id}#0", case.id, prompt, decoding=self.decoding, texts=texts),)
+            return (
+                Request(
+                    f"{case.id}#0",
+                    case.id,
+                    prompt,
+                    decoding=self.decoding,
+                    texts=texts,
+                    tools=wording.tools(case),
+                ),
+            )
         prompt = wording.prompt(case)
         asked = [(prompt, wording.continuation(case, one)) for one in words]
         if self.normalize == "pmi":
@@ -107,6 +116,7 @@ class Choosing:
                 continuation=continuation,
                 texts=texts if n < len(words) else (),
                 label=labels[n % len(labels)] if labels else "",
+                tools=wording.tools(case) if n < len(words) else "",
             )
             for n, (one, continuation) in enumerate(asked)
         )

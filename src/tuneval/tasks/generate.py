@@ -45,6 +45,9 @@ class Generate:
             an example that has no reference.
         thinking : {"cut", "keep", "off"}
             What a model thinks aloud before its answer is no part of it, or is.
+        tools : {"auto", "template", "text"}
+            Where the tools of a case stand: where the chat template shows them, or as text in the prompt.
+            Auto: in the template's place for turns of its own, as text for any other case.
         """
 
         template: str | None = None
@@ -60,6 +63,7 @@ class Generate:
         preface: str | None = None
         no_answer: str | None = None
         thinking: str = "cut"
+        tools: str = "auto"
 
     has_probabilities = False
 
@@ -81,13 +85,21 @@ class Generate:
             given,
             answer_of=self.words_of_reference,
             preface=given.preface,
+            tools=given.tools,
         )
 
     def ask(self, case: Case) -> tuple[Request, ...]:
         """One request, whatever the number of completions."""
-        prompt = self.wording.prompt_to_complete(case)
-        texts = texts_of(case)
-        return (Request(f"{case.id}#0", case.id, prompt, decoding=self.decoding, texts=texts),)
+        return (
+            Request(
+                f"{case.id}#0",
+                case.id,
+                self.wording.prompt_to_complete(case),
+                decoding=self.decoding,
+                texts=texts_of(case),
+                tools=self.wording.tools(case),
+            ),
+        )
 
     def read(self, case: Case, responses: Sequence[Response]) -> Prediction:
         """Read every completion; an empty one is an empty text, not a problem.

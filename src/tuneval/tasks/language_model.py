@@ -65,6 +65,7 @@ class LanguageModel:
                 continuation=scored,
                 with_token_logprobs=self.token_logprobs,
                 stride=self.stride,
+                tools=self.wording.tools(case) if prompt else "",
             ),
         )
 

@@ -39,6 +39,7 @@ class Preference:
                 case.id,
                 prompt,
                 continuation=self.wording.continuation(case, str(case.inputs[side])),
+                tools=self.wording.tools(case),
             )
             for n, side in enumerate(SIDES)
         )

@@ -33,15 +33,14 @@ class ReferenceLoss:
         """One request per wording; the answer is joined as each wording joins it."""
         words = self.words_of_reference(case)
         texts = [
-            (wording.prompt(case), wording.continuation(case, words)) for wording in self.wordings
+            (wording.prompt(case), wording.continuation(case, words), wording.tools(case))
+            for wording in self.wordings
         ]
-        asked = [
-            *texts,
-            *((texts[n][0], texts[n][1].removesuffix(words)) for n in self._broken(case)),
-        ]
+        broken = [texts[n] for n in self._broken(case)]
+        asked = [*texts, *((prompt, said.removesuffix(words), own) for prompt, said, own in broken)]
         return tuple(
-            Request(f"{case.id}#{n}", case.id, prompt, continuation=continuation)
-            for n, (prompt, continuation) in enumerate(asked)
+            Request(f"{case.id}#{n}", case.id, prompt, continuation=continuation, tools=tools)
+            for n, (prompt, continuation, tools) in enumerate(asked)
         )
 
     def _broken(self, case: Case) -> tuple[int, ...]:

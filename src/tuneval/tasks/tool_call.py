@@ -7,14 +7,15 @@ from dataclasses import dataclass
 
 from tuneval.tasks.extract import with_schema
 from tuneval.tasks.generate import Generate
+from tuneval.tasks.wording import TOOLS, question_of
 from tuneval.types import Case
 
 
 class ToolCall(Generate):
     """Ask which tools to call; their descriptions stand in the question.
 
-    A model that was trained with its chat template's own way to show tools is asked in that way by a
-    file of messages whose system turn holds it, or by --prompt.
+    A case of turns of its own has them where the chat template of each variant shows tools, unless the
+    option ``tools`` says otherwise.
     """
 
     name = "tool_call"
@@ -26,8 +27,10 @@ class ToolCall(Generate):
         max_tokens: int = 512
 
     def question(self, case: Case) -> str:
-        """The tools, then the question."""
-        return with_schema(case, "functions", "Tools", "Calls:")
+        """The tools, then the question; the question alone where the chat template shows the tools."""
+        if self.wording.tools(case):
+            return question_of(case)
+        return with_schema(case, TOOLS, "Tools", "Calls:")
 
     def words_of_reference(self, case: Case) -> str:
         """The calls after an example; of several values that are accepted, the first."""

@@ -5,6 +5,7 @@ Not for: chat templates and tokens, which belong to each variant and are applied
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -24,6 +25,11 @@ WORDING_VERSION = 1
 """Stands in every signature; raised when the same options begin to give other prompts."""
 
 PROMPT_STYLES = ("messages", "text")
+TOOL_PLACES = ("auto", "template", "text")
+"""Where the tools of a case stand: where the chat template shows them, or as text in the prompt. Auto: the
+template's place for a case of turns of its own, which were trained so; text for any other."""
+TOOLS = "functions"
+"""Input of a case: the descriptions of its tools, as a JSON list."""
 BETWEEN_TURNS = "\n\n"
 _PLACE = re.compile(r"\{([^{}\n]+)\}")
 SENTENCE = "!sentence"
@@ -182,6 +188,18 @@ class Wording:
     examples: tuple[tuple[Case, str], ...] = ()
     preface: str | None = None
     examples_of: Callable[[Case], tuple[tuple[Case, str], ...]] | None = None
+    tools_in: str = "auto"
+
+    def tools(self, case: Case) -> str:
+        """What the chat template is to show of tools; "" where there are none, or they stand as text."""
+        return _undescribed_tools(case) if self._is_template_to_show(case) else ""
+
+    def _is_template_to_show(self, case: Case) -> bool:
+        if self.prompt_style != "messages" or self.is_exact(case):
+            return False
+        if self.tools_in == "auto":
+            return self.template is None and "messages" in case.inputs
+        return self.tools_in == "template"
 
     def is_exact(self, case: Case) -> bool:
         """Whether the case brings the exact characters of its prompt (TRL prompt/completion)."""
@@ -227,6 +245,8 @@ class Wording:
             "style": self.prompt_style,
             "few_shot": shown if self.examples_of is None else "of_each_case",
         }
+        if self.tools_in != "auto":
+            settings["tools"] = self.tools_in
         return settings if self.preface is None else {**settings, "preface": self.preface}
 
     def _turns(self, case: Case) -> tuple[Message, ...]:
@@ -238,12 +258,20 @@ class Wording:
             # One message: some chat templates take a second one of the system for an error.
             parts = [*(turn.content for turn in told), fill(self.preface, case.inputs)]
             told = (Message("system", BETWEEN_TURNS.join(parts)),)
+        if tools := self._tools_as_text(case):
+            parts = [*(turn.content for turn in told), f"Tools: {tools}"]
+            told = (Message("system", BETWEEN_TURNS.join(parts)),)
         shown: list[Message] = []
         for example, answer in self._shown_to(case):
             turns = self._own_turns(example, format_of(case))
             shown += (turn for turn in turns if turn.role != "system")
             shown.append(Message("assistant", answer))
         return (*told, *shown, *(turn for turn in own if turn.role != "system"))
+
+    def _tools_as_text(self, case: Case) -> str:
+        """The tools of a case of turns of its own; a question that is worded here has them in its words."""
+        is_worded = self.template is not None or "messages" not in case.inputs
+        return "" if is_worded or self._is_template_to_show(case) else _undescribed_tools(case)
 
     def _own_turns(self, case: Case, style: str | None = None) -> tuple[Message, ...]:
         return (*self._turns_before(case), *self._question_turns(case, style))
@@ -298,6 +326,22 @@ class Wording:
             return f"{case.inputs['prompt']}{_own_space(case, answer)}{answer}"
         turns = tuple(turn for turn in self._own_turns(case) if turn.role != "system")
         return render(turns) + joiner(_last_content(turns)) + answer
+
+
+def _undescribed_tools(case: Case) -> str:
+    """The tools of a case, where no turn of the system describes them already."""
+    given = case.inputs.get(TOOLS)
+    if not isinstance(given, str):
+        return ""
+    read = json.loads(given)
+    every = [one.get("function", one) for one in (read if isinstance(read, list) else [read])]
+    turns = case.inputs.get("messages")
+    told = "".join(
+        turn.content
+        for turn in (turns if isinstance(turns, tuple) else ())
+        if turn.role == "system"
+    )
+    return "" if all(str(one["name"]) in told for one in every) else given
 
 
 def render(turns: Sequence[Message]) -> str:
@@ -364,6 +408,7 @@ def build_wording(
     *,
     answer_of: Callable[[Case], str],
     preface: object = None,
+    tools: object = "auto",
 ) -> Wording:
     """Check the options that all tasks share and make their wording.
 
@@ -386,6 +431,7 @@ def build_wording(
         examples=() if callable(few_shot) else with_answers(few_shot),
         preface=text_or_none(task, "preface", preface),
         examples_of=None if rule is None else lambda case: with_answers(rule(case)),
+        tools_in=one_of(task, "tools", tools, TOOL_PLACES),
     )
 
 

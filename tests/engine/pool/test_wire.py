@@ -37,6 +37,7 @@ REQUESTS = [
     ),
     Request("f", "e", (Message("user", "a b", '{"name": "x"}', ((0, 3),)),), continuation="y"),
     Request("g", "g", TEXT, continuation=TEXT, stride=7),
+    Request("h", "h", "", decoding=Decoding(), tools=TEXT, labels=("one", TEXT)),
 ]
 RESPONSES = [
     Response("a", "base", loglikelihood=-0.1 - 1e-17, n_tokens=2, is_greedy=False, token_logprobs=(-0.1, -0.0)),

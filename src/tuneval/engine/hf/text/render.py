@@ -13,7 +13,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tuneval.engine.hf.text.cutting import GAP, shorten
-from tuneval.engine.hf.text.written import answer_joint, chat_text, plain_template
+from tuneval.engine.hf.text.written import (
+    answer_joint,
+    chat_text,
+    plain_template,
+    refuse_template_without_tools,
+)
 from tuneval.errors import VariantError
 from tuneval.types import Message, Request
 
@@ -97,6 +102,7 @@ class Renderer:
         self._bos = _leading_specials(tokenizer)
         self._ints: dict[int, int] = {}
         self._joints: dict[tuple[str, ...], str] = {}
+        self._shown_tools: set[str] = set()
 
     # ---------------------------------------------------------------------------------- scoring
 
@@ -197,40 +203,49 @@ class Renderer:
 
     def _key(self, request: Request) -> object:
         is_text = isinstance(request.prompt, str)
-        return request.prompt, None if is_text else self._room(request)
+        return request.prompt, request.tools, None if is_text else self._room(request)
 
     def write(self, request: Request) -> Written:
         """The text of one prompt. Messages that are too long lose the middle of the longest."""
         prompt, is_scored = request.prompt, request.continuation is not None
         if isinstance(prompt, str):
             return Written(prompt, False)
-        text = self._text(prompt, is_scored=is_scored)
+        tools = request.tools
+        text = self._text(prompt, is_scored=is_scored, tools=tools)
         is_chat, room = self._template is not None, self._room(request)
-        joint = self._joint(prompt) if is_scored else ""
+        joint = self._joint(prompt, tools) if is_scored else ""
         if self._is_within(text, room):
             return Written(text, is_chat, joint=joint)
         kept = shorten(
-            prompt, lambda turns: self._is_within(self._text(turns, is_scored=is_scored), room)
+            prompt,
+            lambda turns: self._is_within(
+                self._text(turns, is_scored=is_scored, tools=tools), room
+            ),
         )
         if kept is None:
             return Written(text, is_chat, joint=joint)
-        short = self._text(kept, is_scored=is_scored)
+        short = self._text(kept, is_scored=is_scored, tools=tools)
         lengths = {one: len(ids) for one, ids in self.encode_all([text, short]).items()}
         return Written(short, is_chat, lengths[text] - lengths[short], short.find(GAP), joint)
 
-    def _text(self, messages: Sequence[Message], *, is_scored: bool) -> str:
+    def _text(self, messages: Sequence[Message], *, is_scored: bool, tools: str = "") -> str:
         if self._template is None:
-            return plain_template(messages, is_scored=is_scored)
-        return chat_text(self.tokenizer, self._template, messages, thinks=self.thinks)
+            return plain_template(messages, is_scored=is_scored, tools=tools)
+        if tools and tools not in self._shown_tools:
+            refuse_template_without_tools(
+                self.tokenizer, self._template, messages, tools, thinks=self.thinks
+            )
+            self._shown_tools.add(tools)
+        return chat_text(self.tokenizer, self._template, messages, thinks=self.thinks, tools=tools)
 
-    def _joint(self, messages: tuple[Message, ...]) -> str:
+    def _joint(self, messages: tuple[Message, ...], tools: str) -> str:
         """The joint of these roles; a template does not look at words for it."""
         if self._template is None:
             return ""
-        roles = tuple(turn.role for turn in messages)
+        roles = (*(["with tools"] if tools else ()), *(turn.role for turn in messages))
         if roles not in self._joints:
             self._joints[roles] = answer_joint(
-                self.tokenizer, self._template, messages, thinks=self.thinks
+                self.tokenizer, self._template, messages, thinks=self.thinks, tools=tools
             )
         return self._joints[roles]
 

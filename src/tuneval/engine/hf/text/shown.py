@@ -68,12 +68,14 @@ def shown(renderer: Renderer, requests: Sequence[Request]) -> list[ShownPrompt]:
 
 def _check_answers(renderer: Renderer, requests: Sequence[Request]) -> None:
     """Refuse answers to one question that the model could not tell apart."""
-    by_prompt: dict[object, dict[str, Request]] = {}
+    by_prompt: dict[object, dict[str, Request]] = {}  # a prompt is one with its tools
     for request in requests:
         if (
             request.continuation is not None and request.prompt
         ):  # texts after nothing answer nothing
-            by_prompt.setdefault(request.prompt, {})[request.continuation] = request
+            by_prompt.setdefault((request.prompt, request.tools), {})[request.continuation] = (
+                request
+            )
     unknown = getattr(renderer.tokenizer, "unk_token_id", None)
     for answers in by_prompt.values():
         if len(answers) < 2:  # no choice between answers

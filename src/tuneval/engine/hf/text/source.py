@@ -157,15 +157,16 @@ class SourceRenderer(Renderer):
         prompt = request.prompt
         if isinstance(prompt, str):
             return Written(prompt, False)
-        return Written(self._text(prompt, is_scored=False), self._template is not None)
+        text = self._text(prompt, is_scored=False, tools=request.tools)
+        return Written(text, self._template is not None)
 
-    def _text(self, messages: Sequence[Message], *, is_scored: bool) -> str:
+    def _text(self, messages: Sequence[Message], *, is_scored: bool, tools: str = "") -> str:
         if self._template is None:
-            return plain_template(messages, is_scored=False).rstrip()
-        return super()._text(messages, is_scored=is_scored)
+            return plain_template(messages, is_scored=False, tools=tools).rstrip()
+        return super()._text(messages, is_scored=is_scored, tools=tools)
 
     def _key(self, request: Request) -> object:
-        return request.prompt
+        return request.prompt, request.tools
 
     def _sources(self, requests: Sequence[Request]) -> list[_Source]:
         texts = [one.text for one in self.written(requests)]

@@ -12,7 +12,7 @@ from typing import Any
 from tuneval.errors import VariantError
 from tuneval.types import Message
 
-VERSION = 2
+VERSION = 3
 """Stands in fingerprints; raised when the same messages begin to give another text."""
 
 _ANOTHER_TEMPLATE = (
@@ -22,12 +22,16 @@ _PLAIN_OR_ROLE = (
     "Use --chat-template off for the plain template, which keeps every turn, or give them a role that "
     "the template knows."
 )
+_TOOLS_AS_TEXT = (
+    "Have them stand as text in the system turn, the same for every variant: task_options: {TASK: {tools: "
+    "text}} in run.yaml."
+)
 _END_OF_THINKING = "</think>"
 _ANSWER = "⁂"
 """Stands for an answer where a template is asked what it puts before one."""
 
 
-def plain_template(messages: Sequence[Message], *, is_scored: bool) -> str:
+def plain_template(messages: Sequence[Message], *, is_scored: bool, tools: str = "") -> str:
     """Messages as text where there is no chat template.
 
     System text and each answered turn end in a blank line; question and answer are joined by
@@ -39,6 +43,11 @@ def plain_template(messages: Sequence[Message], *, is_scored: bool) -> str:
         raise VariantError(
             f"the plain template has no form for calls of tools (in turns of: {', '.join(calling)}).\n"
             f"{_ANOTHER_TEMPLATE}"
+        )
+    if tools:
+        raise VariantError(
+            f'the plain template has no place for tools (the first is "{names_of(tools)[0]}").\n'
+            f"{_TOOLS_AS_TEXT}"
         )
     text = ""
     for index, turn in enumerate(messages):
@@ -63,19 +72,26 @@ def joiner(content: str) -> str:
 
 
 def chat_text(
-    tokenizer: Any, template: str, messages: Sequence[Message], *, thinks: bool = True
+    tokenizer: Any,
+    template: str,
+    messages: Sequence[Message],
+    *,
+    thinks: bool = True,
+    tools: str = "",
 ) -> str:
-    """Messages through a chat template, up to where the answer begins.
+    """Messages, and the tools at hand, through a chat template, up to where the answer begins.
 
     Raises
     ------
     VariantError
-        The template refuses the messages, or leaves out what one of them says.
+        The template refuses the messages, or leaves out what one of them says, or a tool.
     """
     import jinja2
 
     try:
-        text = _rendered(tokenizer, template, messages, is_answered=False, thinks=thinks)
+        text = _rendered(
+            tokenizer, template, messages, is_answered=False, thinks=thinks, tools=tools
+        )
     except jinja2.TemplateError as error:
         roles = ", ".join(turn.role for turn in messages)
         raise VariantError(
@@ -90,11 +106,57 @@ def chat_text(
             f'(first: "{_first_of(lost[0], messages)}").\n'
             + (_ANOTHER_TEMPLATE if is_calling else _PLAIN_OR_ROLE)
         )
+    hidden = next((name for name in names_of(tools) if name not in text), None)
+    if hidden is not None:
+        raise VariantError(
+            f'the chat template shows no tools (the name "{hidden}" does not stand in its text).\n'
+            f"{_TOOLS_AS_TEXT}"
+        )
     return text
 
 
+def refuse_template_without_tools(
+    tokenizer: Any, template: str, messages: Sequence[Message], tools: str, *, thinks: bool = True
+) -> None:
+    """Hold a chat template to showing tools: with and without them its text must differ.
+
+    A name of a tool among the words of a turn would hide that the template leaves tools out.
+
+    Raises
+    ------
+    VariantError
+        The text is the same.
+    """
+    with_tools, without = (
+        chat_text(tokenizer, template, messages, thinks=thinks, tools=given)
+        for given in (tools, "")
+    )
+    if with_tools == without:
+        raise VariantError(
+            "the chat template shows no tools (its text is the same with and without them).\n"
+            f"{_TOOLS_AS_TEXT}"
+        )
+
+
+def names_of(tools: str) -> list[str]:
+    """The names of tools, from the JSON list of their descriptions."""
+    return [str(one["function"]["name"]) for one in _as_templates_take(tools)]
+
+
+def _as_templates_take(tools: str) -> list[dict[str, Any]]:
+    """Descriptions in the form of OpenAI, which templates are written for; bare functions are wrapped."""
+    given = json.loads(tools) if tools else []
+    every = given if isinstance(given, list) else [given]
+    return [one if "function" in one else {"type": "function", "function": one} for one in every]
+
+
 def answer_joint(
-    tokenizer: Any, template: str, messages: Sequence[Message], *, thinks: bool = True
+    tokenizer: Any,
+    template: str,
+    messages: Sequence[Message],
+    *,
+    thinks: bool = True,
+    tools: str = "",
 ) -> str:
     """What a chat template writes between its generation prompt and the answer; mostly nothing.
 
@@ -104,10 +166,12 @@ def answer_joint(
     """
     import jinja2
 
-    before = _rendered(tokenizer, template, messages, is_answered=False, thinks=thinks)
+    before = _rendered(tokenizer, template, messages, is_answered=False, thinks=thinks, tools=tools)
     try:
         answered = (*messages, Message("assistant", _ANSWER))
-        whole = _rendered(tokenizer, template, answered, is_answered=True, thinks=thinks)
+        whole = _rendered(
+            tokenizer, template, answered, is_answered=True, thinks=thinks, tools=tools
+        )
     except jinja2.TemplateError:
         return ""  # a template that takes no answers says nothing about them
     joint, found, _ = whole.removeprefix(before).partition(_ANSWER)
@@ -121,16 +185,37 @@ def _rendered(
     *,
     is_answered: bool,
     thinks: bool,
+    tools: str = "",
 ) -> str:
-    turns = [turn.as_turn() for turn in messages]
+    turns = [_with_objects(turn.as_turn()) for turn in messages]
     text: str = tokenizer.apply_chat_template(
         turns,
         chat_template=template,
         tokenize=False,
         add_generation_prompt=not is_answered,
+        **({"tools": _as_templates_take(tools)} if tools else {}),
         **({} if thinks else {"enable_thinking": False}),
     )
     return text
+
+
+def _with_objects(turn: dict[str, Any]) -> dict[str, Any]:
+    """A turn whose calls have their arguments as objects: templates write them as JSON by themselves, and a
+    text that is JSON already would come out quoted twice."""
+    if not turn.get("tool_calls"):
+        return turn
+    return {**turn, "tool_calls": [_with_object(call) for call in turn["tool_calls"]]}
+
+
+def _with_object(call: dict[str, Any]) -> dict[str, Any]:
+    inner = call.get("function", call)
+    given = inner.get("arguments")
+    try:
+        read = json.loads(given) if isinstance(given, str) else given
+    except ValueError:
+        read = given
+    called = {**inner, "arguments": read}
+    return {**call, "function": called} if "function" in call else called
 
 
 def _lost(messages: Sequence[Message], text: str) -> list[str]:
