@@ -11,7 +11,7 @@ from tuneval.data.fields import RowFault, optional_text, text_of, turns_of, valu
 from tuneval.data.formats import Fields, Table
 from tuneval.data.layouts import AROUND, CHATS, Layout, Match, Reading, around, fit, match
 from tuneval.data.names import QUESTIONS, SYSTEMS, TEXTS, Tiers, has_name
-from tuneval.types import Message
+from tuneval.types import PROMPTS_ALONE, Message
 
 PROMPTS: Tiers = (("prompt", "instruction"), *QUESTIONS, *TEXTS)
 
@@ -42,11 +42,11 @@ def _prompt(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 LAYOUTS = (
     Layout(
-        "chats without an answer", "messages", None, {"messages": CHATS},
+        PROMPTS_ALONE[1], "messages", None, {"messages": CHATS},
         ("generate",), _chat, {"system": SYSTEMS},
     ),
     Layout(
-        "prompts alone", "prompt", None, {"prompt": PROMPTS},
+        PROMPTS_ALONE[0], "prompt", None, {"prompt": PROMPTS},
         ("generate",), _prompt, {**AROUND, "input": (("input",),)},
     ),
 )  # fmt: skip

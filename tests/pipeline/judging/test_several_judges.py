@@ -59,7 +59,8 @@ def test_the_mean_of_the_judges_decides(run_judged: Run) -> None:
     for arm in ("lora", "full"):
         each = [primary(result, case_set, arm) for case_set in (ONE, OTHER)]
         assert score(result, arm).value == pytest.approx(sum(each) / 2)
-    assert result.primary_metrics == {"prompts": "rougeL", JUDGED: "win_rate"}
+    each = dict.fromkeys((ONE, OTHER, JUDGED), "win_rate")
+    assert result.primary_metrics == {"prompts": "rougeL", **each}
     assert {one.interval is not None for one in result.scores if one.case_set in (ONE, OTHER)}
     deciding = {one.case_set for one in result.comparisons if one.details.get("confirmatory")}
     assert deciding == {"prompts", JUDGED}
