@@ -20,7 +20,7 @@ from tuneval.comparison.estimate.mean import Estimate
 from tuneval.runs.judged_pairs import JudgedPair
 from tuneval.types import Finding, RunResult
 
-KIND = "marks"
+KIND = "corrected"
 
 
 def corrected(pair: JudgedPair, marks: Mapping[str, float | None], result: RunResult) -> Finding:
@@ -33,7 +33,7 @@ def corrected(pair: JudgedPair, marks: Mapping[str, float | None], result: RunRe
     """
     drawn = drawn_marks(pair, marks)
     marked = {case: share for case, share in drawn.items() if share is not None}
-    subject = f"{pair.candidate} beside {pair.opponent}, corrected"
+    subject = f"{pair.candidate} beside {pair.opponent}"
     why = ""
     if pair.has_clusters:
         why = "Cases that belong together (clusters) are not corrected yet."
@@ -100,10 +100,10 @@ def _of_estimates(
     is_led = low > 0 or high < 0
     told = {name: _points(value, low, high) for name, _, value, low, high in rows}
     text = (
-        f"As the person sees it, the win rate of {pair.candidate} beside {pair.opponent} is "
-        f"{told['corrected']}: the verdicts on {n_cases} cases, corrected by marks on {n_marked} that "
-        f"were drawn at random (prediction-powered, the judge's weight {corrected.power:.2f}). The judge "
-        f"alone says {told['the judge alone']}, the marks alone {told['the marks alone']}."
+        f"Win rate of {pair.candidate} beside {pair.opponent} as the person sees it: "
+        f"{told['corrected']}; the judge says {told['the judge alone']}, the marks alone "
+        f"{told['the marks alone']}. Corrected are the verdicts on {n_cases} cases, by marks on {n_marked} "
+        f"drawn at random (prediction-powered, weight of the judge {corrected.power:.2f})."
     )
     if n_left_out:
         text += f" Left out: {n_left_out} with a wrong reference."
@@ -152,3 +152,8 @@ def _within(estimate: Estimate) -> tuple[float, float, float]:
 
 def _points(value: float, low: float, high: float) -> str:
     return f"{100 * value:.1f} (95% CI {100 * low:.1f} to {100 * high:.1f})"
+
+
+def corrections(result: RunResult) -> list[str]:
+    """What was said of every pair, for a reader who gave the marks."""
+    return [one.sentence for one in result.findings if one.kind == KIND]

@@ -70,7 +70,7 @@ def test_the_mean_of_the_judges_decides(run_judged: Run) -> None:
         f"The judge {name} answered" in f.sentence
         for name, f in zip(names, findings(result, "effort"), strict=True)
     ] == [True, True]
-    (agree,) = findings(result, "agreement of judges")
+    (agree,) = [one for one in result.findings if one.kind == "judges"]
     labels = [
         [
             str(verdict.label)

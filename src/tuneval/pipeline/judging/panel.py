@@ -90,7 +90,7 @@ def agreement(
         else "They said one thing throughout: their agreement is not defined."
     )
     return Finding(
-        kind=NAME,
+        kind="judges",
         variant="",
         case_set=cases.name,
         subject="agreement of judges",
