@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,6 +22,17 @@ from tuneval.runs.judged_pairs import JudgedPair
 from tuneval.types import Finding, RunResult
 
 KIND = "corrected"
+FEWEST_ON_A_SIDE = 10
+"""With fewer marks for (or against) the candidate an interval by t holds too little (docs/judge.md)."""
+
+
+class _Sizes(NamedTuple):
+    """``n_rarer``: marks for the side that has fewer of them."""
+
+    n_marked: int
+    n_cases: int
+    n_left_out: int
+    n_rarer: int
 
 
 def corrected(pair: JudgedPair, marks: Mapping[str, float | None], result: RunResult) -> Finding:
@@ -54,7 +66,12 @@ def corrected(pair: JudgedPair, marks: Mapping[str, float | None], result: RunRe
         prediction_powered(given, judged, others),
         prediction_powered(given, judged, others, power=0.0),
         leaning(given, judged),
-        (len(marked), len(marked) + len(others), len(drawn) - len(marked)),
+        _Sizes(
+            n_marked=len(marked),
+            n_cases=len(marked) + len(others),
+            n_left_out=len(drawn) - len(marked),
+            n_rarer=min(int((given > 0).sum()), int((given < 1).sum())),
+        ),
         _own_interval(pair, result),
     )
 
@@ -87,10 +104,10 @@ def _of_estimates(
     corrected: Corrected,
     alone: Corrected,
     lean: Estimate,
-    sizes: tuple[int, int, int],
+    sizes: _Sizes,
     judge: tuple[float, float, float],
 ) -> Finding:
-    n_marked, n_cases, n_left_out = sizes
+    n_marked, n_cases = sizes.n_marked, sizes.n_cases
     rows = [
         ("the judge alone", n_cases, *judge),
         ("the marks alone", n_marked, *_within(alone)),
@@ -105,8 +122,13 @@ def _of_estimates(
         f"{told['the marks alone']}. Corrected are the verdicts on {n_cases} cases, by marks on {n_marked} "
         f"drawn at random (prediction-powered, weight of the judge {corrected.power:.2f})."
     )
-    if n_left_out:
-        text += f" Left out: {n_left_out} with a wrong reference."
+    if sizes.n_left_out:
+        text += f" Left out: {sizes.n_left_out} with a wrong reference."
+    if sizes.n_rarer < FEWEST_ON_A_SIDE:
+        text += (
+            f" Only {sizes.n_rarer} marks are not like all the others: so near to 0 or 100 the interval may "
+            "be too narrow."
+        )
     side = pair.opponent if lean.value > 0 else pair.candidate
     text += (
         f" The judge is kinder to {side} than the person, by {100 * abs(lean.value):.1f} points (95% CI "
