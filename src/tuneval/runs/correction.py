@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import sqrt
-from typing import NamedTuple
 
 import numpy as np
 
 from tuneval.comparison.beyond.prediction_powered import (
     FEWEST_MARKS,
     Corrected,
+    Rate,
+    Sizes,
+    correction_sentence,
     leaning,
     prediction_powered,
 )
@@ -22,17 +24,6 @@ from tuneval.runs.judged_pairs import JudgedPair
 from tuneval.types import Finding, RunResult
 
 KIND = "corrected"
-FEWEST_ON_A_SIDE = 10
-"""With fewer marks for (or against) the candidate an interval by t holds too little (docs/judge.md)."""
-
-
-class _Sizes(NamedTuple):
-    """``n_rarer``: marks for the side that has fewer of them."""
-
-    n_marked: int
-    n_cases: int
-    n_left_out: int
-    n_rarer: int
 
 
 def corrected(pair: JudgedPair, marks: Mapping[str, float | None], result: RunResult) -> Finding:
@@ -66,7 +57,7 @@ def corrected(pair: JudgedPair, marks: Mapping[str, float | None], result: RunRe
         prediction_powered(given, judged, others),
         prediction_powered(given, judged, others, power=0.0),
         leaning(given, judged),
-        _Sizes(
+        Sizes(
             n_marked=len(marked),
             n_cases=len(marked) + len(others),
             n_left_out=len(drawn) - len(marked),
@@ -87,15 +78,15 @@ def drawn_marks(pair: JudgedPair, marks: Mapping[str, float | None]) -> dict[str
     return found
 
 
-def _own_interval(pair: JudgedPair, result: RunResult) -> tuple[float, float, float]:
+def _own_interval(pair: JudgedPair, result: RunResult) -> Rate:
     """The judge's own win rate with its interval, as the run has it."""
     for one in result.scores:
         key = (one.case_set, one.variant, one.metric, one.slice)
         if key == (pair.case_set, pair.candidate, "win_rate", "all") and one.interval is not None:
-            return one.value, one.interval.low, one.interval.high
+            return Rate(one.value, one.interval.low, one.interval.high)
     every = np.array(list(pair.shares.values()))
     own = Estimate(float(every.mean()), float(every.std(ddof=1)) / sqrt(every.size), every.size - 1)
-    return (own.value, *own.interval())
+    return Rate(own.value, *own.interval())
 
 
 def _of_estimates(
@@ -104,53 +95,27 @@ def _of_estimates(
     corrected: Corrected,
     alone: Corrected,
     lean: Estimate,
-    sizes: _Sizes,
-    judge: tuple[float, float, float],
+    sizes: Sizes,
+    judge: Rate,
 ) -> Finding:
-    n_marked, n_cases = sizes.n_marked, sizes.n_cases
-    rows = [
-        ("the judge alone", n_cases, *judge),
-        ("the marks alone", n_marked, *_within(alone)),
-        ("corrected", n_cases, *_within(corrected)),
-    ]
+    rates = (_within(corrected), judge, _within(alone))
     low, high = lean.interval()
-    is_led = low > 0 or high < 0
-    told = {name: _points(value, low, high) for name, _, value, low, high in rows}
-    text = (
-        f"Win rate of {pair.candidate} beside {pair.opponent} as the person sees it: "
-        f"{told['corrected']}; the judge says {told['the judge alone']}, the marks alone "
-        f"{told['the marks alone']}. Corrected are the verdicts on {n_cases} cases, by marks on {n_marked} "
-        f"drawn at random (prediction-powered, weight of the judge {corrected.power:.2f})."
-    )
-    if sizes.n_left_out:
-        text += f" Left out: {sizes.n_left_out} with a wrong reference."
-    if sizes.n_rarer < FEWEST_ON_A_SIDE:
-        text += (
-            f" Only {sizes.n_rarer} marks are not like all the others: so near to 0 or 100 the interval may "
-            "be too narrow."
-        )
-    side = pair.opponent if lean.value > 0 else pair.candidate
-    text += (
-        f" The judge is kinder to {side} than the person, by {100 * abs(lean.value):.1f} points (95% CI "
-        f"{100 * min(abs(low), abs(high)):.1f} to {100 * max(abs(low), abs(high)):.1f}): rely on the "
-        "corrected figure."
-        if is_led
-        else " No lean of the judge to either side beyond chance."
-    )
     return Finding(
         kind=KIND,
         variant=pair.candidate,
         case_set=pair.case_set,
         subject=subject,
-        level="warning" if is_led else "note",
-        sentence=text,
+        level="warning" if low > 0 or high < 0 else "note",
+        sentence=correction_sentence(
+            pair.candidate, pair.opponent, rates, sizes, corrected.power, lean
+        ),
         values={
-            "win_rate": corrected.value,
-            "low": rows[2][3],
-            "high": rows[2][4],
+            "win_rate": rates[0].value,
+            "low": rates[0].low,
+            "high": rates[0].high,
             "judge_weight": corrected.power,
-            "marks": float(n_marked),
-            "cases": float(n_cases),
+            "marks": float(sizes.n_marked),
+            "cases": float(sizes.n_cases),
             "person_minus_judge": lean.value,
             "person_minus_judge_low": low,
             "person_minus_judge_high": high,
@@ -162,18 +127,17 @@ def _of_estimates(
             "low": "share",
             "high": "share",
         },
-        rows=tuple(rows),
+        rows=(
+            ("the judge alone", sizes.n_cases, *judge),
+            ("the marks alone", sizes.n_marked, *rates[2]),
+            ("corrected", sizes.n_cases, *rates[0]),
+        ),
     )
 
 
-def _within(estimate: Estimate) -> tuple[float, float, float]:
+def _within(estimate: Estimate) -> Rate:
     """Value and interval, inside what a share can be."""
-    low, high = (min(max(one, 0.0), 1.0) for one in estimate.interval())
-    return min(max(estimate.value, 0.0), 1.0), low, high
-
-
-def _points(value: float, low: float, high: float) -> str:
-    return f"{100 * value:.1f} (95% CI {100 * low:.1f} to {100 * high:.1f})"
+    return Rate(*(min(max(one, 0.0), 1.0) for one in (estimate.value, *estimate.interval())))
 
 
 def corrections(result: RunResult) -> list[str]:
