@@ -108,6 +108,10 @@ class Case:
     perturbation: str | None = None
 
 
+PROMPTS_ALONE = ("prompts alone", "chats without an answer")
+"""Layouts of files that ask and expect nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class CaseSet:
     """The cases of one test file or benchmark, and what was found out about them on reading.
@@ -136,6 +140,11 @@ class CaseSet:
     is_guard: bool = False
     signature: str = ""
     is_exploratory: bool = False
+
+    @property
+    def are_prompts_alone(self) -> bool:
+        """Is nothing expected, so that a judge must compare what is answered?"""
+        return self.layout in PROMPTS_ALONE
 
     @property
     def is_decisive(self) -> bool:
@@ -589,6 +598,13 @@ class RunResult:
     prompts: tuple[ShownPrompt, ...] = ()
     prompt_places: Mapping[str, tuple[int | None, ...]] = field(default_factory=dict)
     effort: tuple[Effort, ...] = ()
+
+    @property
+    def main(self) -> CaseSet:
+        """The case set that a report leads with: the first that decides something, else the first."""
+        measured = [one for one in self.case_sets if one.name in self.primary_metrics]
+        decisive = [one for one in measured if one.is_decisive]
+        return (decisive or measured or self.case_sets)[0]
 
 
 class Progress(Protocol):

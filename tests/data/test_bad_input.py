@@ -326,7 +326,8 @@ def test_a_source_of_another_kind(source: object) -> None:
             {},
             'rows: its columns "instruction", "outptu" are no layout that is known.\n'
             'The nearest is instruction, which needs "instruction", "output".\n'
-            "Name the columns: --input COLUMN --reference COLUMN.",
+            "Name the columns: --input COLUMN --reference COLUMN.\n"
+            "To compare what is answered to prompts alone, name a judge: --judge MODEL.",
         ),
         (
             [{"a": "i", "b": "o"}],

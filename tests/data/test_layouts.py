@@ -592,7 +592,8 @@ ASKED: dict[str, tuple[Make, str]] = {
     "a question alone": (
         lambda n: {"question": q(n)},
         'rows: "question" has no reference beside it (columns "question").\n'
-        'Say --reference COLUMN, or --task language_model for the perplexity of "question" alone.',
+        'Say --reference COLUMN, or --task language_model for the perplexity of "question" alone.\n'
+        "To compare what is answered to prompts alone, name a judge: --judge MODEL.",
     ),
     "two references": (
         lambda n: {"question": q(n), "answer": a(n), "solution": p(n)},
@@ -648,7 +649,8 @@ ASKED: dict[str, tuple[Make, str]] = {
             for n in range(1, 11)
         )
         + f"    ... and {N - 10} more\n"
-        "Give --reference label, or mend the rows; --skip-bad-rows goes on without them.",
+        "Give --reference label, or mend the rows; --skip-bad-rows goes on without them.\n"
+        "To compare what is answered to prompts alone, name a judge: --judge MODEL.",
     ),
     "a text beside a prompt": (
         lambda n: {"prompt": "Name it.", "text": p(n), "completion": a(n)},

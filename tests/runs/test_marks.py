@@ -93,7 +93,7 @@ def _about(
     run: RunResult, tmp_path: Path, rows: list[dict[str, str]], subject: str
 ) -> list[Finding]:
     marked = with_marks(run, read_marks(_file(tmp_path, *rows), run))
-    return [one for one in marked.findings[len(run.findings) :] if one.subject.endswith(subject)]
+    return [o for o in marked.findings[len(run.findings) :] if subject in (o.kind, o.subject)]
 
 
 def test_a_judge_is_held_against_the_person(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def choose_metrics(
     ConfigError, MetricError
         An unknown name, a metric whose package, model or data is missing, or one for prompts alone.
     """
-    if are_prompts_alone(cases):
+    if cases.are_prompts_alone:
         if spec.primary != "auto":
             raise ConfigError(
                 f'metric "{spec.primary}": {cases.name} has prompts alone, and nothing to compare an answer '
@@ -71,11 +71,6 @@ def choose_metrics(
     if unused:
         raise ConfigError(f'metrics.options: "{unused[0]}" is not among the metrics of this run.')
     return built
-
-
-def are_prompts_alone(cases: CaseSet) -> bool:
-    """Is free text asked for, and none expected?"""
-    return cases.task == "generate" and not any(case.references for case in cases.cases)
 
 
 def _named(words: Sequence[str]) -> dict[str, dict[str, str]]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from tuneval.assess.assess import Assessment
-from tuneval.assess.measure import answered, are_prompts_alone, measure
+from tuneval.assess.measure import answered, measure
 from tuneval.checks import Scene
 from tuneval.comparison.beyond.checkpoints import (
     CheckpointCurve,
@@ -88,7 +88,7 @@ class Checkpoints:
 
 def _read_validation(plan: Plan, file: str) -> CaseSet:
     described, cases = plan.spec.cases[0], plan.case_sets[0]
-    if are_prompts_alone(cases):
+    if cases.are_prompts_alone:
         raise ConfigError(
             f'--validation "{file}" chooses by the metric of {cases.name}, and prompts alone have none.\n'
             "Give test cases with references, or leave it out."

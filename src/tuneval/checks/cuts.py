@@ -106,4 +106,5 @@ def _wrong(cut: Sequence[_Told], told: Sequence[_Told]) -> str:
 
 
 def _is_right_or_wrong(told: Sequence[_Told]) -> bool:
-    return all(one.score in (0, 1, None) for one in told)
+    scores = [one.score for one in told if one.score is not None]
+    return bool(scores) and all(one in (0, 1) for one in scores)

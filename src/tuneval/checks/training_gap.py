@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from tuneval.assess.measure import are_prompts_alone, is_missing
+from tuneval.assess.measure import is_missing
 from tuneval.checks import Scene
 from tuneval.checks.training_file import read_training
 from tuneval.comparison.beyond.overfitting import (
@@ -41,7 +41,7 @@ class TrainingGap:
         """Read the sample. Raises DataError if the file cannot be read so."""
         found = read_training(plan)
         first = plan.case_sets[0]
-        if found is None or found.task != first.task or are_prompts_alone(first):
+        if found is None or found.task != first.task or first.are_prompts_alone:
             return None
         found = replace(found, name=f"{first.name} (training)")
         n_cases = len(found.cases)

@@ -51,9 +51,12 @@ def report(
     from tuneval import registry
     from tuneval.api import RunResult
     from tuneval.cli.ending import ending, fail_on_words
+    from tuneval.cli.terminal import fitted
     from tuneval.publish import PUBLISHED
     from tuneval.publish.write import write
     from tuneval.report import REPORTS
+    from tuneval.report.escape import terminal
+    from tuneval.runs.correction import corrections
     from tuneval.runs.gate import gates_of, hold
     from tuneval.runs.marks import read_marks, with_cases_to_mark, with_marks, write_to_mark
     from tuneval.runs.shelf import RUNS, last_run
@@ -85,6 +88,8 @@ def report(
             print(path)
     elif to == "console":
         show(result, as_json=False)
+        for line in corrections(result) if given else ():
+            print(fitted(terminal(line), hang=2))
     elif output is None:
         print(registry.load(REPORTS, to, room="report")(result))
     else:

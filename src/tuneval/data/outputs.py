@@ -25,7 +25,7 @@ from tuneval.data.read import group_value, read
 from tuneval.data.source import load
 from tuneval.errors import DataError, gather
 from tuneval.registry import unknown
-from tuneval.types import Case, CaseSet
+from tuneval.types import PROMPTS_ALONE, Case, CaseSet
 
 ID_COLUMNS = ("custom_id", "id", "_id")
 SOMETIMES_IDS = ("doc_id",)
@@ -187,7 +187,7 @@ def read_prompts(
     return CaseSet(
         name=table.file,
         source=table.source,
-        layout="prompts alone",
+        layout=PROMPTS_ALONE[0],
         task="generate",
         cases=clustered,
         columns={"input": column, **({"id": key} if key else {})},

@@ -10,8 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from tuneval.data.fields import RowFault, optional_text, text_of, turns_of, value_of
 from tuneval.data.formats import Fields, Table
 from tuneval.data.layouts import AROUND, CHATS, Layout, Match, Reading, around, fit, match
-from tuneval.data.names import QUESTIONS, SYSTEMS, TEXTS, Tiers, has_name
-from tuneval.types import Message
+from tuneval.data.names import QUESTIONS, REFERENCES, SYSTEMS, TEXTS, Tiers, has_name
+from tuneval.types import PROMPTS_ALONE, Message
 
 PROMPTS: Tiers = (("prompt", "instruction"), *QUESTIONS, *TEXTS)
 
@@ -30,9 +30,9 @@ def _chat(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 def _prompt(row: Fields, columns: Mapping[str, str]) -> Reading:
     """A user's turn, under the chat template of each variant; turns where the column holds some."""
-    if isinstance(value_of(row, columns, "prompt"), list | tuple):
-        return _chat(row, {**columns, "messages": columns["prompt"]})
-    inputs: dict[str, object] = {"instruction": text_of(row, columns, "prompt")}
+    if isinstance(value_of(row, columns, "instruction"), list | tuple):
+        return _chat(row, {**columns, "messages": columns["instruction"]})
+    inputs: dict[str, object] = {"instruction": text_of(row, columns, "instruction")}
     told = around(row, columns)
     given = (optional_text(row, columns, "input"), told.pop("context", None))
     if parts := [str(part) for part in given if part]:
@@ -42,11 +42,11 @@ def _prompt(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 LAYOUTS = (
     Layout(
-        "chats without an answer", "messages", None, {"messages": CHATS},
+        PROMPTS_ALONE[1], "messages", None, {"messages": CHATS},
         ("generate",), _chat, {"system": SYSTEMS},
     ),
     Layout(
-        "prompts alone", "prompt", None, {"prompt": PROMPTS},
+        PROMPTS_ALONE[0], "instruction", None, {"instruction": PROMPTS},
         ("generate",), _prompt, {**AROUND, "input": (("input",),)},
     ),
 )  # fmt: skip
@@ -62,13 +62,16 @@ def alone(
         return None
     if found and not _end_with_the_user(table, found[0].columns["messages"]):
         return None
-    fitting = (fit(layout, free, explicit) for layout in LAYOUTS)
+    if found and any(has_name(REFERENCES, column) for column in free):
+        return None  # what was expected may stand beside the conversation: whoever asks says so
+    layouts = LAYOUTS[1:] if "input" in explicit else LAYOUTS  # a named column may hold either
+    fitting = (fit(layout, free, explicit) for layout in layouts)
     return next((one for one in fitting if one is not None), None)
 
 
 def asked_of(row: Fields, column: str) -> dict[str, object]:
     """The inputs of a case that has this column of prompts. Raises RowFault."""
-    return _prompt(row, {"prompt": column}).inputs
+    return _prompt(row, {"instruction": column}).inputs
 
 
 def is_prompt(column: str) -> bool:

@@ -26,6 +26,7 @@ from tuneval.data.names import (
     Tiers,
     has_name,
 )
+from tuneval.data.prompts_alone import HINT, is_prompt
 from tuneval.data.values import columns_of, is_free_text, is_low, values_of
 from tuneval.errors import DataError
 
@@ -65,6 +66,7 @@ def refuse_reference(
         raise DataError(
             f"{table.file}: no column bears a known name for a reference; "
             f"{' or '.join(classes[:5])} may be one.\nSay --reference {quoted(first)}, or {alone}."
+            + _hint(text)
         )
     for column in others:
         if _is_score(table, column):
@@ -74,8 +76,13 @@ def refuse_reference(
     if not has_name(ALONE, text) and "input" not in explicit:
         raise DataError(
             f"{table.file}: {quote(text)} has no reference beside it (columns "
-            f"{listed(columns_of(table.rows))}).\nSay --reference COLUMN, --judge MODEL to compare what is answered, or {alone}."
+            f"{listed(columns_of(table.rows))}).\nSay --reference COLUMN, or {alone}." + _hint(text)
         )
+
+
+def _hint(text: str) -> str:
+    """What else a column of prompts may be there for."""
+    return f"\n{HINT}" if is_prompt(text) else ""
 
 
 def _reading(table: Table, column: str) -> str | None:

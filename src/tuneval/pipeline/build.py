@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tuneval import metrics, perturbations, registry, tasks
-from tuneval.assess.measure import are_prompts_alone, choose_metrics, try_metrics
+from tuneval.assess.measure import choose_metrics, try_metrics
 from tuneval.benchmarks import Loaded
 from tuneval.comparison import Settings
 from tuneval.data.read import read_beside
@@ -47,7 +47,7 @@ def with_perturbed_twins(plan: Plan) -> Plan:
         kind = perturbations.make(one.name, one.options)
         for cases in plan.case_sets:
             # A guard is asked whether it got worse, not whether it was ever robust; a judge sees no twins.
-            if not cases.is_decisive or are_prompts_alone(cases):
+            if not cases.is_decisive or cases.are_prompts_alone:
                 continue
             changed, n_unchanged = perturbations.apply(
                 kind,

@@ -103,7 +103,7 @@ def _side_by_side(view: View, room: int, width: int) -> list[str] | None:
     not fit at all."""
     if len(view.arms) > MOST_ARMS_SIDE_BY_SIDE:
         return None
-    case_set = view.result.case_sets[0].name
+    case_set = view.result.main.name
     first = _first_pair(view, case_set)
     leading = [first] if first else []
     every = [*leading, *(one for one in view.shown_pairs(case_set) if one != first)]
@@ -138,7 +138,8 @@ def _rows(
     def differences(case_set: str, metric: str) -> list[str]:
         return [_difference(view, case_set, metric, pair) for pair in pairs]
 
-    case_set, others = view.result.case_sets[0].name, view.result.case_sets[1:]
+    case_set = view.result.main.name
+    others = [o for o in view.result.case_sets if o.name != case_set and view.primary(o.name)]
     metric = view.primary(case_set)
     metrics = [
         row(wording.metric_title(m), case_set, m, OVERALL, differences(case_set, m))
@@ -169,7 +170,7 @@ def _rows(
 def _one_below_another(view: View, room: int, width: int) -> list[str]:
     """One line per arm: its primary score, what it is ahead of each arm that it was compared with, and
     as many further metrics as fit."""
-    case_set = view.result.case_sets[0].name
+    case_set = view.result.main.name
     metrics = view.metrics(case_set)[:3]
     names = [arm.name for arm in view.arms]
     compared = {pair for pair in view.pairs(case_set) if {*pair} <= {*names}}

@@ -95,9 +95,17 @@ _TITLES = {
         "Cases to mark",
         "In random order, so that a person's marks on the first of them speak for all.",
     ),
+    "corrected": (
+        "The win rate as a person sees it",
+        "A judge's verdicts on all cases, corrected by a person's marks on cases drawn at random.",
+    ),
     "marks": (
         "Marked by a person",
         "Cases judged by hand in this page, and read back from a file.",
+    ),
+    "judges": (
+        "Do the judges agree",
+        "Cohen's kappa of every two, Krippendorff's alpha of all, on win, tie and loss.",
     ),
     "judge": ("The judge", "Who compared the answers, and whether its word can be relied on."),
 }
@@ -190,7 +198,9 @@ def _block(kind: str, findings: Sequence[Finding], css: Mapping[str, str]) -> Bl
 def _about(finding: Finding, with_set: bool) -> str:
     """The arm, unless the sentence begins with it, and the case set where there are several."""
     parts = [] if finding.sentence.startswith(finding.variant) else [finding.variant]
-    return ", ".join([*filter(None, parts), *([finding.case_set] if with_set else [])])
+    return ", ".join(
+        [*filter(None, parts), *([finding.case_set] if with_set and finding.case_set else [])]
+    )
 
 
 def _table(findings: Sequence[Finding]) -> Table:

@@ -194,14 +194,14 @@ class Page:
     @cached_property
     def scale(self) -> Scale:
         """One axis for the strips of all cards."""
-        main = self.result.case_sets[0].name
+        main = self.result.main.name
         found = (self.view.score(main, self.view.primary(main), arm) for arm in self.view.arms)
         return value_scale([score for score in found if score], 6, 254)
 
     @property
     def main_pairs(self) -> list[tuple[str, str]]:
         """Pairs with a column in the first table."""
-        return self.view.shown_pairs(self.result.case_sets[0].name)
+        return self.view.shown_pairs(self.result.main.name)
 
     @property
     def facts(self) -> Mapping[str, VariantFacts]:
@@ -243,7 +243,7 @@ class Page:
     @cached_property
     def standing(self) -> list[Standing]:
         """All arms by their primary score, the best first; what has none last."""
-        view, main = self.view, self.result.case_sets[0].name
+        view, main = self.view, self.result.main.name
         ranking = next((one for one in self.result.findings if one.kind == "ranking"), None)
         verdicts = {one.candidate: one for one in reversed(self.result.verdicts)}
         rows = []

@@ -33,7 +33,7 @@ def render(result: RunResult) -> str:
 def _table(view: View) -> list[str]:
     lines = []
     for index, case_set in enumerate(view.result.case_sets):
-        pairs = view.shown_pairs(view.result.case_sets[0].name)
+        pairs = view.shown_pairs(view.result.main.name)
         if index == 0:
             titles = [arm.title for arm in view.arms]
             titles += [f"{candidate} − {baseline}" for baseline, candidate in pairs]

@@ -223,7 +223,10 @@ class View:
 
     def case_count(self) -> int:
         """Original cases of all case sets, perturbed twins left out."""
-        return sum(len(originals(case_set)) for case_set in self.result.case_sets)
+        asked = [
+            one for one in self.result.case_sets if one.task != "judge"
+        ]  # others were seen before
+        return sum(len(originals(case_set)) for case_set in asked)
 
     def headline(self) -> str:
         """The decision, or INCOMPLETE in its place."""
@@ -247,6 +250,8 @@ class View:
             if rank == "ranking":
                 ranked = [one for one in self.result.findings if one.kind == "ranking"]
                 said |= {one.sentence: ("=", [one.variant]) for one in ranked}
+                corrected = [one for one in self.result.findings if one.kind == "corrected"]
+                said |= {one.sentence: (wording.SIGNS[one.level], []) for one in corrected}
                 continue
             for verdict in verdicts:
                 sentences = {
@@ -259,6 +264,9 @@ class View:
                     about = said.setdefault(sentence, (sign, []))[1]
                     if self._about(verdict) not in about:
                         about.append(self._about(verdict))
+        for found in self.result.findings:
+            if found.kind == "judges":
+                said.setdefault(found.sentence, (wording.SIGNS[found.level], []))
         if not verdicts:  # scores without a pair still have warnings
             for found in self.result.findings:
                 if found.level == "warning":
@@ -270,7 +278,7 @@ class View:
             (
                 sign,
                 sentence
-                if is_plain or sentence in about_data or _names_itself(sentence, about)
+                if is_plain or not about or sentence in about_data or _names_itself(sentence, about)
                 else f"{', '.join(about)}: {sentence}",
             )
             for sentence, (sign, about) in said.items()

@@ -13,6 +13,9 @@ import numpy as np
 from tuneval.comparison.beyond.prediction_powered import (
     FEWEST_MARKS,
     Corrected,
+    Rate,
+    Sizes,
+    correction_sentence,
     leaning,
     prediction_powered,
 )
@@ -20,7 +23,7 @@ from tuneval.comparison.estimate.mean import Estimate
 from tuneval.runs.judged_pairs import JudgedPair
 from tuneval.types import Finding, RunResult
 
-KIND = "marks"
+KIND = "corrected"
 
 
 def corrected(pair: JudgedPair, marks: Mapping[str, float | None], result: RunResult) -> Finding:
@@ -33,7 +36,7 @@ def corrected(pair: JudgedPair, marks: Mapping[str, float | None], result: RunRe
     """
     drawn = drawn_marks(pair, marks)
     marked = {case: share for case, share in drawn.items() if share is not None}
-    subject = f"{pair.candidate} beside {pair.opponent}, corrected"
+    subject = f"{pair.candidate} beside {pair.opponent}"
     why = ""
     if pair.has_clusters:
         why = "Cases that belong together (clusters) are not corrected yet."
@@ -54,7 +57,12 @@ def corrected(pair: JudgedPair, marks: Mapping[str, float | None], result: RunRe
         prediction_powered(given, judged, others),
         prediction_powered(given, judged, others, power=0.0),
         leaning(given, judged),
-        (len(marked), len(marked) + len(others), len(drawn) - len(marked)),
+        Sizes(
+            n_marked=len(marked),
+            n_cases=len(marked) + len(others),
+            n_left_out=len(drawn) - len(marked),
+            n_rarer=min(int((given > 0).sum()), int((given < 1).sum())),
+        ),
         _own_interval(pair, result),
     )
 
@@ -70,15 +78,15 @@ def drawn_marks(pair: JudgedPair, marks: Mapping[str, float | None]) -> dict[str
     return found
 
 
-def _own_interval(pair: JudgedPair, result: RunResult) -> tuple[float, float, float]:
+def _own_interval(pair: JudgedPair, result: RunResult) -> Rate:
     """The judge's own win rate with its interval, as the run has it."""
     for one in result.scores:
         key = (one.case_set, one.variant, one.metric, one.slice)
         if key == (pair.case_set, pair.candidate, "win_rate", "all") and one.interval is not None:
-            return one.value, one.interval.low, one.interval.high
+            return Rate(one.value, one.interval.low, one.interval.high)
     every = np.array(list(pair.shares.values()))
     own = Estimate(float(every.mean()), float(every.std(ddof=1)) / sqrt(every.size), every.size - 1)
-    return (own.value, *own.interval())
+    return Rate(own.value, *own.interval())
 
 
 def _of_estimates(
@@ -87,48 +95,27 @@ def _of_estimates(
     corrected: Corrected,
     alone: Corrected,
     lean: Estimate,
-    sizes: tuple[int, int, int],
-    judge: tuple[float, float, float],
+    sizes: Sizes,
+    judge: Rate,
 ) -> Finding:
-    n_marked, n_cases, n_left_out = sizes
-    rows = [
-        ("the judge alone", n_cases, *judge),
-        ("the marks alone", n_marked, *_within(alone)),
-        ("corrected", n_cases, *_within(corrected)),
-    ]
+    rates = (_within(corrected), judge, _within(alone))
     low, high = lean.interval()
-    is_led = low > 0 or high < 0
-    told = {name: _points(value, low, high) for name, _, value, low, high in rows}
-    text = (
-        f"As the person sees it, the win rate of {pair.candidate} beside {pair.opponent} is "
-        f"{told['corrected']}: the verdicts on {n_cases} cases, corrected by marks on {n_marked} that "
-        f"were drawn at random (prediction-powered, the judge's weight {corrected.power:.2f}). The judge "
-        f"alone says {told['the judge alone']}, the marks alone {told['the marks alone']}."
-    )
-    if n_left_out:
-        text += f" Left out: {n_left_out} with a wrong reference."
-    side = pair.opponent if lean.value > 0 else pair.candidate
-    text += (
-        f" The judge is kinder to {side} than the person, by {100 * abs(lean.value):.1f} points (95% CI "
-        f"{100 * min(abs(low), abs(high)):.1f} to {100 * max(abs(low), abs(high)):.1f}): rely on the "
-        "corrected figure."
-        if is_led
-        else " No lean of the judge to either side beyond chance."
-    )
     return Finding(
         kind=KIND,
         variant=pair.candidate,
         case_set=pair.case_set,
         subject=subject,
-        level="warning" if is_led else "note",
-        sentence=text,
+        level="warning" if low > 0 or high < 0 else "note",
+        sentence=correction_sentence(
+            pair.candidate, pair.opponent, rates, sizes, corrected.power, lean
+        ),
         values={
-            "win_rate": corrected.value,
-            "low": rows[2][3],
-            "high": rows[2][4],
+            "win_rate": rates[0].value,
+            "low": rates[0].low,
+            "high": rates[0].high,
             "judge_weight": corrected.power,
-            "marks": float(n_marked),
-            "cases": float(n_cases),
+            "marks": float(sizes.n_marked),
+            "cases": float(sizes.n_cases),
             "person_minus_judge": lean.value,
             "person_minus_judge_low": low,
             "person_minus_judge_high": high,
@@ -140,15 +127,19 @@ def _of_estimates(
             "low": "share",
             "high": "share",
         },
-        rows=tuple(rows),
+        rows=(
+            ("the judge alone", sizes.n_cases, *judge),
+            ("the marks alone", sizes.n_marked, *rates[2]),
+            ("corrected", sizes.n_cases, *rates[0]),
+        ),
     )
 
 
-def _within(estimate: Estimate) -> tuple[float, float, float]:
+def _within(estimate: Estimate) -> Rate:
     """Value and interval, inside what a share can be."""
-    low, high = (min(max(one, 0.0), 1.0) for one in estimate.interval())
-    return min(max(estimate.value, 0.0), 1.0), low, high
+    return Rate(*(min(max(one, 0.0), 1.0) for one in (estimate.value, *estimate.interval())))
 
 
-def _points(value: float, low: float, high: float) -> str:
-    return f"{100 * value:.1f} (95% CI {100 * low:.1f} to {100 * high:.1f})"
+def corrections(result: RunResult) -> list[str]:
+    """What was said of every pair, for a reader who gave the marks."""
+    return [one.sentence for one in result.findings if one.kind == KIND]

@@ -45,7 +45,7 @@ def history(
     if not runs:
         raise ConfigError(f'"{place}" holds no finished run. Give the folder that the runs lie in.')
     results = [(folder.name, read(folder / "result.json")) for folder in runs]
-    name = case_set or results[-1][1].case_sets[0].name
+    name = case_set or results[-1][1].main.name
     primary = [one.primary_metrics[name] for _, one in results if name in one.primary_metrics]
     metric = metric or (primary[-1] if primary else "")
     points: list[Point] = []

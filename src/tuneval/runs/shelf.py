@@ -75,7 +75,7 @@ def _score(view: View) -> str:
     """The leading arm's primary metric on the first case set."""
     if not view.result.case_sets or view.leading is None:
         return ""
-    name = view.result.case_sets[0].name
+    name = view.result.main.name
     found = view.score(name, view.primary(name), view.leading)
     if found is None:
         return ""

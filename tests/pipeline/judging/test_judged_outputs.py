@@ -10,12 +10,13 @@ import pytest
 
 pytest.importorskip("httpx2", reason="the server extra is not installed")
 
-from engine.fake_server import serving
+from engine.fake_server import completed, reply, serving, status
 from pipeline.conftest import write_rows
 from pipeline.judging.conftest import prefers_good
 from shared import shared_path, shared_rows
 from tuneval.api import RunResult
 from tuneval.cli.main import exit_code
+from tuneval.engine.journal import Journal
 
 N = 40
 
@@ -164,3 +165,42 @@ def test_alpaca_eval_against_its_own_references(
     result = RunResult.load(folder)
     assert win_rate(result, "alpaca") == 0.5
     assert json.loads((folder / "result.json").read_text())["spec"]["judge"]["model"] == "small"
+
+
+@pytest.mark.parametrize("ends", ["the person stops", "the key is refused"])
+def test_what_was_judged_before_the_end_is_not_asked_again(
+    ends: str, outputs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two judges of 80 questions each; the end comes half way through the second one's."""
+    n_of_both, n_known = 2 * 2 * N, 2 * N + N
+
+    def refuses(handler: Any) -> None:
+        asked = fake.seen[-1] if handler.command == "POST" else {}
+        if handler.command == "POST" and len(fake.seen) <= n_known:
+            body = completed(fake, asked, is_chat=True)
+            return reply(handler, 200, body)
+        return status(403)(handler)
+
+    words = ["--prompts", "prompts.jsonl", "--judge", "openai:first", "--judge", "openai:second"]
+    systems = ["--predictions", "base=base.jsonl", "--predictions", "lora=lora.jsonl"]
+    with serving(content=prefers_good, models=("first", "second")) as fake:
+        command = ["score", *systems, *words, "--judge-url", fake.url, "--quiet"]
+        with monkeypatch.context() as patched:
+            usual = Journal.record
+
+            def record(self: Journal, *answer: Any) -> None:
+                if ends == "the person stops" and len(fake.seen) > n_known:
+                    raise KeyboardInterrupt
+                if ends == "the key is refused":
+                    fake.always = refuses
+                usual(self, *answer)
+
+            patched.setattr(Journal, "record", record)
+            assert exit_code(command) == (130 if ends == "the person stops" else 2)
+        capsys.readouterr()
+        fake.always = None
+        n_before = len(fake.seen)
+        result = scored(capsys, *words, "--judge-url", fake.url)
+    n_again = len(fake.seen) - n_before
+    assert n_again < n_of_both - n_known + 40, "all but the half that was open is remembered"
+    assert win_rate(result, "lora") == pytest.approx((30 + 5) / N)

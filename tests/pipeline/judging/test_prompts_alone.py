@@ -48,7 +48,7 @@ def test_the_win_rate_alone_decides(rows: str, run_judged: Run, tmp_path: Path) 
     assert verdict["base", "full"].decision == "better"
     again = RunSpec.from_yaml(Path(result.output_dir) / "run.yaml")
     assert again.cases[0].task == "generate"
-    assert "prompts (judged) win rate" in str(result)
+    assert "win rate" in str(result)
     for kind in ("html", "md", "csv"):
         page = registry.load(REPORTS, kind, room="report")(result)
         assert "prompts (judged)" in page

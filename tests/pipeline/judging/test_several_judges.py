@@ -10,8 +10,8 @@ from sklearn.metrics import cohen_kappa_score
 
 pytest.importorskip("httpx2", reason="the server extra is not installed")
 
-from engine.fake_server import serving, status
-from pipeline.judging.conftest import JUDGED, Run, findings, prefers_good, score, texts_of
+from engine.fake_server import completed, reply, serving, status
+from pipeline.judging.conftest import JUDGED, N, Run, findings, prefers_good, score, texts_of
 from tuneval.api import RunResult
 from tuneval.errors import ConfigError
 from tuneval.pipeline.judging.panel import mean_of
@@ -59,7 +59,8 @@ def test_the_mean_of_the_judges_decides(run_judged: Run) -> None:
     for arm in ("lora", "full"):
         each = [primary(result, case_set, arm) for case_set in (ONE, OTHER)]
         assert score(result, arm).value == pytest.approx(sum(each) / 2)
-    assert result.primary_metrics == {"prompts": "rougeL", JUDGED: "win_rate"}
+    each = dict.fromkeys((ONE, OTHER, JUDGED), "win_rate")
+    assert result.primary_metrics == {"prompts": "rougeL", **each}
     assert {one.interval is not None for one in result.scores if one.case_set in (ONE, OTHER)}
     deciding = {one.case_set for one in result.comparisons if one.details.get("confirmatory")}
     assert deciding == {"prompts", JUDGED}
@@ -69,7 +70,7 @@ def test_the_mean_of_the_judges_decides(run_judged: Run) -> None:
         f"The judge {name} answered" in f.sentence
         for name, f in zip(names, findings(result, "effort"), strict=True)
     ] == [True, True]
-    (agree,) = findings(result, "agreement of judges")
+    (agree,) = [one for one in result.findings if one.kind == "judges"]
     labels = [
         [
             str(verdict.label)
@@ -116,12 +117,22 @@ def test_a_judge_that_answers_nonsense_is_named(run_judged: Run) -> None:
 
 
 def test_a_judge_that_fails_is_missing_for_all(run_judged: Run) -> None:
-    def fails(asked: dict[str, Any]) -> Any:
-        return status(400, "no") if "Say 7." in str(asked) else prefers_good(asked)
+    def fails(handler: Any) -> None:
+        asked = fake.seen[-1]
+        if handler.command == "POST" and asked["model"] == "other" and "Say 7." in str(asked):
+            return status(500, "broken")(handler)
+        return reply(handler, 200, completed(fake, asked, is_chat=True))
 
-    result = judged_by(run_judged, one=prefers_good, other=fails)
+    def talk(asked: dict[str, Any]) -> str:
+        if "<answer A>" in str(asked):
+            fake.always = fails  # the judges were met
+        return prefers_good(asked)
+
+    with serving(content=talk, models=("one", "other")) as fake:
+        section = [{"model": m, "backend": "openai", "base_url": fake.url} for m in fake.models]
+        result = run_judged(fake, judge=section)
     assert not result.is_complete
-    assert score(result, "full").n_cases == 39
+    assert score(result, "full").n_cases == N - 1
 
 
 @pytest.mark.parametrize(

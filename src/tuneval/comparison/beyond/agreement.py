@@ -5,7 +5,8 @@ Not for: which of them is right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,3 +107,26 @@ def interval(
     tables = (weights @ per_case.reshape(n, -1)).reshape(N_DRAWS, *shape)
     low, high = np.quantile(np.nan_to_num(statistic(tables), nan=1.0), [0.025, 0.975])
     return float(low), float(high)
+
+
+def alpha_sentence(n_judges: int, alpha: float, low: float, high: float) -> str:
+    """Say how far judges agree; ``alpha`` is nan where that is not defined."""
+    text = f"{n_judges} judges: the score of a case is the mean of theirs. "
+    if not isfinite(alpha):
+        return f"{text}They said one thing throughout: their agreement is not defined."
+    return (
+        f"{text}Agreement on win, tie and loss: Krippendorff's alpha {alpha:.2f} (95% interval {low:.2f} to "
+        f"{high:.2f}, bootstrap over cases; 1 is full agreement, 0 is chance)."
+    )
+
+
+def directions_sentence(
+    candidate: str, baseline: str, differences: Mapping[str, float], *, is_proved: bool
+) -> str:
+    """Say that judges point in different directions. ``differences``: judge -> share of wins, candidate
+    minus baseline; ``is_proved``: two of them prove the opposite of each other."""
+    told = "; ".join(f"{name} {100 * one:+.1f} points" for name, one in differences.items())
+    text = f"The judges do not agree on {candidate} beside {baseline}: {told}."
+    if is_proved:
+        return f"{text} Their mean hides that: look at what each of them prefers."
+    return f"{text} No more than chance does: two of them would have to prove it."

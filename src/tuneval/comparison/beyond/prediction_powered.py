@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,33 @@ UNSEEN = 2 * 0.5**2
 """Squares that are added to those of the marks' residuals: two more marks, each off by half a win. A judge
 that agrees with 30 marks may still be wrong on the next ones; without them such an interval holds the true
 rate in 81 to 92% of the runs (docs/judge.md)."""
+
+
+FEWEST_ON_A_SIDE = 10
+"""With fewer marks for (or against) the candidate an interval by t holds the truth too seldom
+(docs/judge.md)."""
+
+
+class Rate(NamedTuple):
+    """A share with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        """In points."""
+        low, high = 100 * self.low, 100 * self.high
+        return f"{100 * self.value:.1f} (95% CI {low:.1f} to {high:.1f})"
+
+
+class Sizes(NamedTuple):
+    """``n_rarer``: marks of the side, for or against the candidate, that has fewer of them."""
+
+    n_marked: int
+    n_cases: int
+    n_left_out: int
+    n_rarer: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +129,44 @@ def leaning(marks: Floats, judged: Floats) -> Estimate:
     n = apart.size
     squares = float(((apart - apart.mean()) ** 2).sum()) + UNSEEN
     return Estimate(float(apart.mean()), sqrt(squares / (n - 1) / n), n - 1)
+
+
+def correction_sentence(
+    candidate: str,
+    baseline: str,
+    rates: tuple[Rate, Rate, Rate],
+    sizes: Sizes,
+    power: float,
+    lean: Estimate,
+) -> str:
+    """Say what a person would, beside what the judge says.
+
+    Parameters
+    ----------
+    rates : tuple
+        The candidate's win rate: corrected, by the judge alone, by the marks alone.
+    lean : Estimate
+        As ``leaning`` returns it.
+    """
+    corrected, judge, alone = rates
+    text = (
+        f"Win rate of {candidate} beside {baseline} as the person sees it: {corrected}; the judge says "
+        f"{judge}, the marks alone {alone}. Corrected are the verdicts on {sizes.n_cases} cases, by marks on "
+        f"{sizes.n_marked} drawn at random (prediction-powered, weight of the judge {power:.2f})."
+    )
+    if sizes.n_left_out:
+        text += f" Left out: {sizes.n_left_out} with a wrong reference."
+    if sizes.n_rarer < FEWEST_ON_A_SIDE:
+        text += (
+            f" Only {sizes.n_rarer} marks are not like all the others: so near to 0 or 100 the interval may "
+            "be too narrow."
+        )
+    low, high = lean.interval()
+    if low <= 0 <= high:
+        return f"{text} No lean of the judge to either side beyond chance."
+    side = baseline if lean.value > 0 else candidate
+    least, most = sorted((abs(low), abs(high)))
+    return (
+        f"{text} The judge is kinder to {side} than the person, by {100 * abs(lean.value):.1f} points (95% CI "
+        f"{100 * least:.1f} to {100 * most:.1f}): rely on the corrected figure."
+    )

@@ -76,7 +76,8 @@ def _begin_one(name: str, spec: JudgeSpec, plan: Plan, make_backend: MakeBackend
     if spec.backend != plan.spec.backend.kind:  # rows in a batch are no calls at a time
         chosen = chosen.model_copy(update={"batch_size": "auto", "workers": None})
     backend = make_backend(plan.spec.model_copy(update={"backend": chosen}))
-    judge = Variant(name=NAME, kind="judge", model=spec.model, dtype=chosen.dtype)
+    called = NAME if len(plan.spec.judge) == 1 else f"{NAME} {name}"
+    judge = Variant(name=called, kind="judge", model=spec.model, dtype=chosen.dtype)
     if spec.backend != "hf":
         backend.prepare([judge])
     scoring = spec.scoring

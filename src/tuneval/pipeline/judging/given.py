@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tuneval.assess.assess import Assessment
-from tuneval.assess.measure import Predictions, are_prompts_alone
+from tuneval.assess.measure import Predictions
 from tuneval.comparison import Settings
 from tuneval.engine.journal import Journal
 from tuneval.errors import ConfigError
@@ -85,7 +85,7 @@ def begin(
     """
     plan = plan_of([cases], variants, judges=judges, benchmark=benchmark)
     if not judges:
-        if are_prompts_alone(cases):
+        if cases.are_prompts_alone:
             raise ConfigError(
                 f"{cases.name} says what was asked and nothing that was expected: --judge MODEL compares "
                 "the outputs. Or give --references FILE[:COLUMN]."

@@ -60,14 +60,13 @@ class Judged:
     findings: list[Finding] = field(default_factory=list)
 
     def add(
-        self, cases: CaseSet, predictions: Predictions, assessment: Assessment, primary: str | None
+        self, cases: CaseSet, predictions: Predictions, assessment: Assessment, primary: str
     ) -> None:
-        """Add one judged case set; without ``primary`` no verdict rests on it."""
+        """Add one judged case set."""
         self.case_sets.append(cases)
         self.predictions[cases.name] = predictions
         self.assessments[cases.name] = assessment
-        if primary is not None:
-            self.primary_metrics[cases.name] = primary
+        self.primary_metrics[cases.name] = primary
 
     def join(
         self,

@@ -193,14 +193,14 @@ class _Scene:
     def of_several(self, said: Mapping[str, Verdicts]) -> None:
         """The mean of the judges decides; each of them is shown beside it."""
         each: dict[str, Assessment] = {}
-        biases = []
+        shown, biases = [], []
         for judge in self.panel.judges:
             own = self.one.by(judge.name)
             told, bias = self._told(own, said[judge.name])
             biases.append(bias)
             signature = f"against:{self.one.opponent}|{judge.signature()}"
             each[judge.name] = self._assessed(own, told, judge.metrics(signature)[:1], bias)
-            self.found.add(own, told, each[judge.name], None)
+            shown.append((own, told, each[judge.name]))
         cases = self.one.judged
         mean = {
             variant: [
@@ -215,6 +215,8 @@ class _Scene:
         )
         chosen = [metrics.build(METRICS[0], judged=signature)]
         assessment = self._decides(cases, told, chosen, signature, max(biases))
+        for one in shown:
+            self.found.add(*one, METRICS[0])
         self.found.findings += [
             panel.agreement(cases, said, self.one.opponent, self.settings),
             *panel.directions(cases, assessment, each),

@@ -82,20 +82,13 @@ def agreement(
     alpha = float(measured.krippendorff_alpha(tables.sum(axis=0)))
     low, high = measured.interval(measured.krippendorff_alpha, tables, settings.resampling_seed)
     is_defined = math.isfinite(alpha)
-    text = f"{len(names)} judges: the case's score is the mean of theirs. "
-    text += (
-        f"Agreement on win, tie and loss: Krippendorff's alpha {alpha:.2f} (95% interval {low:.2f} to "
-        f"{high:.2f}, bootstrap over cases; 1 is full agreement, 0 is chance)."
-        if is_defined
-        else "They said one thing throughout: their agreement is not defined."
-    )
     return Finding(
-        kind=NAME,
+        kind="judges",
         variant="",
         case_set=cases.name,
         subject="agreement of judges",
         level="note",
-        sentence=text,
+        sentence=measured.alpha_sentence(len(names), alpha, low, high),
         values={"alpha": alpha, "low": low, "high": high} if is_defined else {},
         columns={
             "judges": "text",
@@ -125,6 +118,8 @@ def directions(
     A warning needs two judges that each prove the opposite, over all judges and comparisons together
     (Bonferroni): judges of one opinion are called opposed in at most 5% of the runs.
     """
+    from tuneval.comparison.beyond.agreement import directions_sentence
+
     for one in panel.confirmatory:
         own = {judge: _same(found.exploratory, one) for judge, found in each.items()}
         up = [name for name, c in own.items() if c is not None and c.difference > 0]
@@ -138,22 +133,17 @@ def directions(
             if c is not None and c.p_value is not None and c.p_value <= level
         }
         is_proved = bool(proved & {*up} and proved & {*down})
-        told = "; ".join(
-            f"{name} {100 * c.difference:+.1f} points" for name, c in own.items() if c is not None
-        )
+        differences = {name: c.difference for name, c in own.items() if c is not None}
         yield Finding(
             kind=NAME,
             variant=one.candidate,
             case_set=cases.name,
             subject=f"{one.candidate} beside {one.baseline}",
             level="warning" if is_proved else "note",
-            sentence=f"The judges do not agree on {one.candidate} beside {one.baseline}: {told}. "
-            + (
-                "Their mean hides that: look at what each of them prefers."
-                if is_proved
-                else "No more than chance does: two of them would have to prove it."
+            sentence=directions_sentence(
+                one.candidate, one.baseline, differences, is_proved=is_proved
             ),
-            values={name: c.difference for name, c in own.items() if c is not None},
+            values=differences,
         )
 
 
