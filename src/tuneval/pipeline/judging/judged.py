@@ -15,6 +15,7 @@ import numpy as np
 from tuneval.assess.assess import Assessment
 from tuneval.assess.measure import Predictions, is_missing
 from tuneval.comparison import Settings
+from tuneval.engine import LAUNCHED
 from tuneval.engine.journal import key_of
 from tuneval.errors import MetricError
 from tuneval.pipeline.judging.questions import Questions
@@ -310,7 +311,7 @@ def self_preference(spec: JudgeSpec, plan: Plan) -> list[Finding]:
     same = [
         variant.name
         for variant in plan.variants
-        if (plan.spec.backend.kind == spec.backend)
+        if LAUNCHED.get(plan.spec.backend.kind, plan.spec.backend.kind) == spec.backend
         and place(variant.adapter or variant.model) == place(spec.model)
     ]
     return [
