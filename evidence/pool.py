@@ -1,8 +1,9 @@
-"""Backs "What was tried" of docs/scale.md: MMLU by pools of workers, their bits and their time.
+"""Backs "What was tried" of docs/scale.md: MMLU by pools of workers, their bits, time and memory.
 
-Wall time says something on an idle machine only.
+Wall time says something on an idle machine only. ``ray:2`` is two workers on a Ray cluster of this
+machine alone.
 
-    python evidence/pool.py ../shared/data/models/stories260k --data ../shared/data --workers 1 2 0
+    python evidence/pool.py ../shared/data/models/stories260k --data ../shared/data --workers 1 2 ray:2 0
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
 from scale import questions
 
+from tuneval.engine import Backend
 from tuneval.engine.hf.backend import HFBackend
-from tuneval.engine.pool.local import pool
+from tuneval.engine.pool import cluster, local
 from tuneval.types import Request, Response, Variant
 
 
@@ -34,26 +36,59 @@ def first_of_each_subject(requests: list[Request], n: int) -> list[Request]:
     return chosen
 
 
-def processor_seconds() -> float:
-    """Of this process and of all that it started and that live."""
+@dataclass(frozen=True)
+class Used:
+    """From the first question to the last answer; memory at its end, shared pages counted once."""
+
+    seconds: float
+    cpu_seconds: float
+    driver_cpu_seconds: float
+    megabytes: float
+
+
+def processes() -> list[psutil.Process]:
+    """This one and all that it started and that live."""
     own = psutil.Process()
-    times = [one.cpu_times() for one in (own, *own.children(recursive=True))]
+    return [own, *own.children(recursive=True)]
+
+
+def processor_seconds(of: list[psutil.Process]) -> float:
+    """Of processes together."""
+    times = [one.cpu_times() for one in of]
     return sum(one.user + one.system for one in times)
 
 
-def run(model: Path, requests: list[Request], n: int) -> tuple[dict[str, Response], float, float]:
-    """Answers without their times, and seconds from the first question to the last answer, by the
-    clock and of processors; 0 workers: in this process, with one thread."""
-    variant = Variant("base", "base", str(model))
+def backend_of(word: str) -> Backend:
+    """ "2", "ray:2", or "0": in this process, with one thread."""
     options = {"device": "cpu", "offline": True, "threads": 1}
-    backend = pool("hf", options, workers=n) if n else HFBackend(HFBackend.Options(**options))
+    launcher, _, n = word.rpartition(":")
+    if launcher:
+        return cluster.pool(options, workers=int(n))
+    if int(n):
+        return local.pool("hf", options, workers=int(n))
+    return HFBackend(HFBackend.Options(**options))
+
+
+def run(model: Path, requests: list[Request], word: str) -> tuple[dict[str, Response], Used]:
+    """Answers without their times, and what they took."""
+    variant = Variant("base", "base", str(model))
+    backend = backend_of(word)
     try:
         backend.prepare([variant])
-        started, used = time.perf_counter(), processor_seconds()
+        started, used, own = (
+            time.perf_counter(),
+            processor_seconds(processes()),
+            time.process_time(),
+        )
         found = {
             one.request_id: replace(one, seconds=0.0) for one in backend.answer(variant, requests)
         }
-        return found, time.perf_counter() - started, processor_seconds() - used
+        return found, Used(
+            time.perf_counter() - started,
+            processor_seconds(processes()) - used,
+            time.process_time() - own,
+            sum(one.memory_full_info().pss for one in processes()) / 2**20,
+        )
     finally:
         backend.close()
 
@@ -62,21 +97,24 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("model", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 0])
+    parser.add_argument("--workers", nargs="+", default=["1", "2", "0"])
     parser.add_argument("--per-subject", type=int, default=20)
     given = parser.parse_args()
     requests = first_of_each_subject(questions(given.data), given.per_subject)
-    print("| workers | requests | s by the clock | cpu s | unlike those of the first row by |")
-    print("|---:|---:|---:|---:|---:|")
+    print("| workers | requests | s | cpu s | driver's cpu s | MB | unlike the first row by |")
+    print("|---:|---:|---:|---:|---:|---:|---:|")
     first: dict[str, Response] = {}
-    for n in given.workers:
-        found, seconds, used = run(given.model, requests, n)
+    for word in given.workers:
+        found, used = run(given.model, requests, word)
         first = first or found
         gap = max(
             abs((found[key].loglikelihood or 0) - (first[key].loglikelihood or 0)) for key in first
         )
         unlike = "nothing" if found == first else f"{gap:.0e}"
-        print(f"| {n} | {len(found):,} | {seconds:.1f} | {used:.1f} | {unlike} |")
+        amounts = f"{used.seconds:.1f} | {used.cpu_seconds:.1f} | {used.driver_cpu_seconds:.1f}"
+        print(
+            f"| {word} | {len(found):,} | {amounts} | {used.megabytes:.0f} | {unlike} |", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -277,6 +277,7 @@ def _free_memory() -> str:
 def _about_prompts(plan: Plan, asked: dict[str, Task], faults: list[str]) -> list[str]:
     """The first case of every case set as every variant reads it; no weights are loaded."""
     from tuneval.cli.inferred import about_prompts
+    from tuneval.engine import LAUNCHED
     from tuneval.pipeline import prompts
     from tuneval.pipeline.build import make_backend
 
@@ -285,7 +286,7 @@ def _about_prompts(plan: Plan, asked: dict[str, Task], faults: list[str]) -> lis
     if faults or not is_whole:
         return lines
     with _noting(faults), _without_torch():
-        is_local = plan.spec.backend.kind == "hf"
+        is_local = plan.spec.backend.kind in ("hf", *LAUNCHED)
         show = (
             prompts.show_from_folders(plan)
             if is_local

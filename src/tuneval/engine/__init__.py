@@ -48,10 +48,18 @@ class Backend(Protocol):
 BACKENDS = {
     "hf": "tuneval.engine.hf.backend:HFBackend",
     "openai": "tuneval.engine.openai_server:OpenAIServer",
+    "ray": "tuneval.engine.pool.cluster:pool",
     "scripted": "tuneval.engine.scripted:ScriptedBackend",
 }
 
-NEEDS = {"hf": ("models", "running models here"), "openai": ("server", "talking to a server")}
+LAUNCHED = {"ray": "hf"}
+"""Backend that is made of workers elsewhere -> the backend that each of them is."""
+
+NEEDS = {
+    "hf": ("models", "running models here"),
+    "openai": ("server", "talking to a server"),
+    "ray": ("ray", "running models on a Ray cluster"),
+}
 """Backend -> the extra that it stands on, and what it is for."""
 
 
@@ -63,5 +71,6 @@ def need_installed(kind: str) -> None:
     BackendUnavailable
         Says what to install.
     """
-    if kind in NEEDS:
-        need(*NEEDS[kind])
+    for one in (kind, LAUNCHED.get(kind)):
+        if one in NEEDS:
+            need(*NEEDS[one])

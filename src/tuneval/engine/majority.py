@@ -37,6 +37,11 @@ class WithMajority:
         self._counts = dict(counts)
         self._number = number
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the others."""
+        return tuple(getattr(self._others, "notes", ()))
+
     def prepare(self, variants: Sequence[Variant]) -> Mapping[str, VariantFacts]:
         """Prove the others; there is nothing to prove of counts."""
         own = [one for one in variants if one.kind == "majority"]

@@ -17,7 +17,7 @@ from tuneval.benchmarks import Loaded
 from tuneval.comparison import Settings
 from tuneval.data.read import read_beside
 from tuneval.data.select import few_shot
-from tuneval.engine import BACKENDS, Backend, need_installed
+from tuneval.engine import BACKENDS, LAUNCHED, Backend, need_installed
 from tuneval.errors import ConfigError
 from tuneval.metrics import Metric
 from tuneval.pipeline.folder import answers_home
@@ -25,6 +25,8 @@ from tuneval.plan.resolve import Plan
 from tuneval.plan.spec import BackendSpec, CasesSpec, MetricsSpec, RunSpec
 from tuneval.tasks import Task
 from tuneval.types import Case, CaseSet, Completion, Request, Response
+
+_OF_CLUSTER = ("address", "cpus_per_worker", "gpus_per_worker", "start_seconds")
 
 
 def settings_of(spec: RunSpec) -> Settings:
@@ -215,12 +217,14 @@ def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
         Its extra is not installed.
     """
     need_installed(spec.backend.kind)
-    kind = registry.load(BACKENDS, spec.backend.kind, room="backends")
+    kind = registry.load(
+        BACKENDS, LAUNCHED.get(spec.backend.kind, spec.backend.kind), room="backends"
+    )
     record = getattr(kind, "Options", None)
     accepted = inspect.signature(record or kind).parameters
     takes_any = any(one.kind is one.VAR_KEYWORD for one in accepted.values())
     options = {
-        **spec.backend.model_dump(exclude={"kind", "workers", "allow_unlike_cards"}),
+        **spec.backend.model_dump(exclude={"kind", *_of_pool(spec)}),
         "chat_template": spec.prompting.chat_template,
         "thinks": spec.prompting.thinking != "off",
     }
@@ -229,7 +233,7 @@ def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
         if name not in accepted and not takes_any and value != unset[name]:
             raise ConfigError(f'backend "{spec.backend.kind}" has no option "{name}".')
     chosen = {name: value for name, value in options.items() if name in accepted or takes_any}
-    if spec.backend.workers is not None:
+    if spec.backend.workers is not None or spec.backend.kind in LAUNCHED:
         return _pool(spec, models, chosen)
     if models is not None:
         chosen["models"] = models
@@ -240,21 +244,25 @@ def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
 
 
 def _pool(spec: RunSpec, models: Mapping[str, Any] | None, options: Mapping[str, Any]) -> Backend:
-    """The chosen backend, made of worker processes."""
-    from tuneval.engine.pool.local import pool
+    """The chosen backend, made of workers."""
+    from tuneval.engine.pool import cluster, local
 
     if models:
         raise ConfigError(
             "models in memory cannot be handed to other processes: give folders, or leave workers "
             "away."
         )
-    assert spec.backend.workers is not None
     places = {place for one in spec.variants for place in (one.model,) if place}
     sizes = [sum(file.stat().st_size for file in Path(one).glob("*.safetensors")) for one in places]
-    return pool(
-        spec.backend.kind,
-        options,
-        workers=spec.backend.workers,
-        variants_bytes=max(sizes, default=0),
-        allow_unlike_cards=spec.backend.allow_unlike_cards,
-    )
+    settings = {name: getattr(spec.backend, name) for name in _of_pool(spec)}
+    settings = {**settings, "workers": spec.backend.workers or "auto"}
+    settings["variants_bytes"] = max(sizes, default=0)
+    if spec.backend.kind in LAUNCHED:
+        return cluster.pool(options, **settings)
+    return local.pool(spec.backend.kind, options, **settings)
+
+
+def _of_pool(spec: RunSpec) -> tuple[str, ...]:
+    """Settings that are the pool's and no worker's."""
+    own = ("workers", "allow_unlike_cards")
+    return (*own, *_OF_CLUSTER) if spec.backend.kind in LAUNCHED else own

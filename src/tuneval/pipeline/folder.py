@@ -53,7 +53,15 @@ _NOT_IDENTITY: dict[str, Any] = {
     "name": True,
     "benchmark_data": True,
     "gates": True,
-    "backend": {"timeout_seconds", "give_up_seconds", "workers", "allow_unlike_cards"},
+    "backend": {
+        "timeout_seconds",
+        "give_up_seconds",
+        "workers",
+        "allow_unlike_cards",
+        "address",
+        "gpus_per_worker",
+        "start_seconds",
+    },
 }
 """Parts of a spec that change where and when, and no answer."""
 

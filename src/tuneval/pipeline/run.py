@@ -197,7 +197,7 @@ def _run(
                 primary_metrics,
                 findings,
                 problems=refused,
-                notes=notes_of(plan, asked, journal),
+                notes=notes_of(plan, asked, journal, backend),
                 alpha=alpha,
                 effort=tuple(tally.rows(plan.variants)),
             ),
@@ -250,10 +250,12 @@ def assess_all(
     }
 
 
-def notes_of(plan: Plan, asked: Mapping[str, Task], journal: Journal) -> tuple[str, ...]:
-    """What was inferred, what the tasks warn of, what happened to remembered answers."""
+def notes_of(
+    plan: Plan, asked: Mapping[str, Task], journal: Journal, backend: Backend
+) -> tuple[str, ...]:
+    """What was inferred, what the tasks warn of, what befell remembered answers and workers."""
     warnings = dict.fromkeys(one for task in asked.values() for one in task.warnings())
-    return (*plan.notes, *warnings, *journal.warnings)
+    return (*plan.notes, *warnings, *journal.warnings, *getattr(backend, "notes", ()))
 
 
 def tasks_and_metrics(plan: Plan) -> tuple[dict[str, Task], dict[str, tuple[Metric, ...]]]:

@@ -132,7 +132,7 @@ def answer_shard(
             n_known=journal.n_reused - n_before,
             n_failed=n_failed,
             answers=answers_home(),
-            warnings=tuple(journal.warnings),
+            warnings=(*journal.warnings, *getattr(backend, "notes", ())),
         )
     finally:
         journal.close()

@@ -248,7 +248,7 @@ class BackendSpec(_Strict):
     """What runs the models, and on what."""
 
     kind: str = "hf"
-    """Who runs the models: hf (here) or openai (a server)."""
+    """Who runs the models: hf (here), openai (a server), or ray (the nodes of a Ray cluster)."""
     base_url: ServerUrl | None = None
     """Address of the server: http://HOST:PORT/v1."""
     timeout_seconds: PositiveFloat = 120.0
@@ -271,6 +271,14 @@ class BackendSpec(_Strict):
     """Processes that answer together: auto takes one a GPU, or a core; left out, this one alone."""
     allow_unlike_cards: bool = False
     """Workers may sit on GPUs of other kinds, whose numbers differ."""
+    address: str | None = None
+    """Of the Ray cluster, HOST:PORT; left out, RAY_ADDRESS, else one of this machine alone."""
+    cpus_per_worker: PositiveFloat | None = None
+    """Processor cores that each worker reserves of Ray; by default one for each thread."""
+    gpus_per_worker: Annotated[float, Field(ge=0, le=1)] | None = None
+    """The same of GPUs: 0.5 puts two workers on one; by default 1 where the cluster has any."""
+    start_seconds: PositiveFloat = 120.0
+    """How long Ray may take to connect and to start workers; those that came then go on without the others."""
     offline: bool = False
     """Never ask the hub."""
     allow_base_mismatch: bool = False
@@ -299,7 +307,7 @@ class JudgeSpec(_Strict):
     model: str
     """Folder or hub id of the judge, or the server's name of it."""
     backend: str = "hf"
-    """Who runs the judge: hf or openai."""
+    """Who runs the judge: hf (where the models run) or openai."""
     base_url: ServerUrl | None = None
     """Address of its server."""
     scoring: Literal["auto", "generate", "likelihood"] = "auto"

@@ -6,12 +6,13 @@ import hashlib
 import os
 import signal
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from tuneval.engine.scripted import ScriptedBackend
-from tuneval.types import Request, Response, Variant
+from tuneval.errors import VariantError
+from tuneval.types import Request, Response, Variant, VariantFacts
 
 
 def script(variant: Variant, request: Request) -> float | str:
@@ -28,6 +29,7 @@ class Faulty(ScriptedBackend):
 
     ``kill``, ``stop``: the process is ended or stopped when the request's turn comes; ``memory``: it
     runs out of memory where more than ``room`` requests are asked together; ``bug``: it raises.
+    ``lacking`` (or TUNEVAL_TEST_LACKING) is a model that it cannot find.
     """
 
     def __init__(
@@ -38,11 +40,19 @@ class Faulty(ScriptedBackend):
         room: int = 1,
         seconds: float = 0.0,
         log: str | None = None,
+        lacking: str | None = None,
         **settings: Any,
     ) -> None:
         super().__init__(script, **settings)
         self.plan, self.once, self.room = plan or {}, once, room
         self.seconds, self.log = seconds, log
+        self.lacking = lacking or os.environ.get("TUNEVAL_TEST_LACKING")
+
+    def prepare(self, variants: Sequence[Variant]) -> Mapping[str, VariantFacts]:
+        for one in variants:
+            if one.model == self.lacking:
+                raise VariantError(f'there is no folder "{one.model}".')
+        return super().prepare(variants)
 
     def fingerprint(self, variant: Variant) -> str:
         own = os.environ.get("TUNEVAL_TEST_UNLIKE") == "pid"

@@ -21,7 +21,8 @@ from tuneval.engine.answer import answer
 from tuneval.engine.journal import Journal
 from tuneval.engine.pool.backend import Inner, PoolBackend
 from tuneval.engine.pool.local import places, pool
-from tuneval.engine.pool.member import Seat, seats
+from tuneval.engine.pool.member import Seat
+from tuneval.engine.pool.process import Processes, seats
 from tuneval.engine.scripted import ScriptedBackend
 from tuneval.errors import BackendError, BackendUnavailable, ConfigError, VariantError
 from tuneval.types import Decoding, Request, Response, Variant
@@ -43,7 +44,7 @@ def working(
     """A pool of scripted workers."""
     backend = PoolBackend(
         Inner("engine.pool.scripts:Faulty", options),
-        seats(n),
+        Processes(seats(n)),
         lambda: ScriptedBackend(script),
         silent_seconds=silent_seconds,
         allow_unlike_cards=allow,
@@ -122,11 +123,12 @@ def test_a_worker_that_is_lost_loses_nothing(fault: str, n: int, tmp_path: Path)
 @pytest.mark.fault
 def test_a_worker_that_is_killed_from_outside_loses_nothing() -> None:
     with working(2, seconds=0.01) as backend:
+        backend.prepare([BASE])
         found: dict[str, Response] = {}
         for number, one in enumerate(backend.answer(BASE, REQUESTS)):
             found[one.request_id] = replace(one, seconds=0.0)
             if number in (5, 25):
-                os.kill(backend.pids[number % 2], signal.SIGKILL)
+                os.kill(backend.pids[0], signal.SIGKILL)
         assert found == expected()
 
 
@@ -233,7 +235,9 @@ def test_a_bug_in_a_worker_is_told_with_its_place() -> None:
 
 @pytest.mark.fault
 def test_workers_that_do_not_start_end_the_run() -> None:
-    backend = PoolBackend(Inner("engine.pool.nowhere:Nothing", {}), seats(1), ScriptedBackend)
+    backend = PoolBackend(
+        Inner("engine.pool.nowhere:Nothing", {}), Processes(seats(1)), ScriptedBackend
+    )
     with pytest.raises(RuntimeError, match="No module named"):
         backend.prepare([BASE])
     backend.close()
@@ -243,10 +247,10 @@ def test_workers_that_do_not_start_end_the_run() -> None:
 def test_workers_that_die_before_they_can_answer_end_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from tuneval.engine.pool import member
+    from tuneval.engine.pool import process
 
-    monkeypatch.setattr(member, "MODULE", "engine.pool.no_such_worker")
-    backend = PoolBackend(Inner("x:y", {}), seats(2), ScriptedBackend)
+    monkeypatch.setattr(process, "MODULE", "engine.pool.no_such_worker")
+    backend = PoolBackend(Inner("x:y", {}), Processes(seats(2)), ScriptedBackend)
     with pytest.raises(BackendUnavailable, match="3 workers ended before they could answer") as one:
         backend.prepare([BASE])
     assert "No module named engine.pool.no_such_worker" in str(one.value)

@@ -1,4 +1,4 @@
-"""Many processes that answer as one backend: units, workers, the pool.
+"""Many workers that answer as one backend: units, the pool, workers here or on a Ray cluster.
 
 Not for: forward passes (``engine/hf``).
 """

@@ -1,7 +1,8 @@
 """A backend made of worker processes: the same answers, to the last bit, for any number of them.
 
 Requests are cut into units that hang on the requests alone; a worker answers one unit at a time.
-Workers may die: their unit is asked again with what is known of it. Not for: other machines.
+Workers may die: their unit is asked again with what is known of it. Not for: how workers are started
+(``process.py``, ``actor.py``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 from tuneval import errors
 from tuneval.engine import Backend
 from tuneval.engine.pool import units, wire
-from tuneval.engine.pool.member import ENDED, Member, Said, Seat
+from tuneval.engine.pool.member import ENDED, Launcher, Member, Said, Seat
+from tuneval.engine.pool.worker import greeting
 from tuneval.errors import BackendError, BackendUnavailable
 from tuneval.types import Request, Response, ShownPrompt, Variant, VariantFacts
 
@@ -57,8 +59,8 @@ class PoolBackend:
     ----------
     inner : Inner
         What each worker is.
-    seats : sequence of Seat
-        One worker each.
+    launcher : Launcher
+        Starts workers, and knows where they may sit.
     shows : callable
         Makes the backend that shows prompts here; it loads no weights.
     allow_unlike_cards : bool
@@ -70,14 +72,15 @@ class PoolBackend:
     def __init__(
         self,
         inner: Inner,
-        seats: Sequence[Seat],
+        launcher: Launcher,
         shows: Callable[[], Backend],
         *,
         allow_unlike_cards: bool = False,
         silent_seconds: float = SILENT_SECONDS,
     ) -> None:
         self._inner = inner
-        self._seats = tuple(seats)
+        self._launcher = launcher
+        self._seats: list[Seat] | None = None
         self._shows = shows
         self._allow_unlike_cards = allow_unlike_cards
         self._silent_seconds = silent_seconds
@@ -89,16 +92,19 @@ class PoolBackend:
         self._ingredients: dict[str, Mapping[str, str]] = {}
         self._shown_by: Backend | None = None
         self._failed_starts = 0
+        self._n_late = 0
+        self._notes: dict[str, str] = {}
+        self._own = greeting()
 
     @property
-    def n_workers(self) -> int:
-        """How many there are where all live."""
-        return len(self._seats)
+    def notes(self) -> tuple[str, ...]:
+        """What befell the workers and the reader of the numbers may want to know."""
+        return tuple(self._notes.values())
 
     @property
     def pids(self) -> list[int]:
-        """Of the workers' processes that live now."""
-        return [one.pid for one in self._members.values()]
+        """Of the workers' processes that live now and have come."""
+        return [one.pid for one in self._members.values() if one.has_come]
 
     def prepare(self, variants: Sequence[Variant]) -> Mapping[str, VariantFacts]:
         """Have every worker prove every variant, and hold their findings against one another.
@@ -159,6 +165,10 @@ class PoolBackend:
     def close(self) -> None:
         """Let the workers end; those that do not at once are ended."""
         self._part(at_once=False)
+        if self._seats is not None:
+            self._launcher.close()
+            self._seats = None
+            self._n_late = 0
         self._variants.clear()
         if self._shown_by is not None:
             self._shown_by.close()
@@ -178,9 +188,11 @@ class PoolBackend:
 
     def _start(self, *, is_told: bool = True) -> None:
         """Start a worker on every free seat, and tell it what to prepare."""
+        if self._seats is None:
+            self._seats = list(self._launcher.seats())
         for seat in self._seats:
             if seat not in self._members:
-                member = self._members[seat] = Member(seat, self._heard)
+                member = self._members[seat] = Member(seat, self._launcher.start(seat), self._heard)
                 member.send(
                     {"do": "build", "place": self._inner.place, "options": {**self._inner.options}}
                 )
@@ -221,8 +233,9 @@ class PoolBackend:
         found: list[Response],
         give_up: Callable[[_Unit, str], list[Response]] | None,
     ) -> None:
-        """Hear one message, or notice that a worker is silent."""
+        """Hear one message, or notice that a worker is silent or does not come."""
         self._end_silent()
+        self._give_up_late()
         try:
             member, message = self._heard.get(timeout=_TICK_SECONDS)
         except queue.Empty:
@@ -230,7 +243,9 @@ class PoolBackend:
         if self._members.get(member.seat) is not member:
             return  # of one that was replaced
         kind = message["is"]
-        if kind == "built":
+        if kind == "here":
+            self._greet(member, message)
+        elif kind == "built":
             self._take_card(member, message["card"])
         elif kind == "prepared":
             self._take_facts(member, message)
@@ -239,21 +254,66 @@ class PoolBackend:
         elif kind == "done" and work is not None:
             found += work.finish(work.under_way.pop(member))
         elif kind == "memory":
-            member.last_words = f"out of memory: {message['text']}"
+            member.end(f"out of memory: {message['text']}")
         elif kind == "error":
-            raise _error_of(message)
+            raise _error_of(message, member.place)
         elif kind == "bug":
-            raise RuntimeError(f"in a worker:\n{message['text']}")
+            place = f" on {member.place}" if member.place else ""
+            raise RuntimeError(f"in a worker{place}:\n{message['text']}")
         elif message is ENDED:
             self._replace(member, work, found, give_up)
 
     def _end_silent(self) -> None:
         now = time.monotonic()
         for member in self._members.values():
-            if now - member.last_heard > self._silent_seconds:
-                member.last_words = f"silent for {self._silent_seconds:g} s, and ended"
-                member.kill()  # its end is heard like any other
+            if member.has_come and now - member.last_heard > self._silent_seconds:
+                member.end(f"silent for {self._silent_seconds:g} s, and ended")
                 member.last_heard = now
+
+    def _give_up_late(self) -> None:
+        """Go on without workers that do not come, as long as there are others."""
+        assert self._seats is not None
+        limit = self._launcher.start_seconds
+        now = time.monotonic()
+        late = [
+            one
+            for one in self._members.values()
+            if not one.has_come and now - one.last_heard > limit
+        ]
+        if not late:
+            return
+        advice = self._launcher.advice()
+        for member in late:  # all are told before any is waited for
+            del self._members[member.seat]
+            self._seats.remove(member.seat)
+            member.kill()
+        for member in late:
+            member.part(at_once=True)
+        self._n_late += len(late)
+        n_asked = self._n_late + len(self._seats)
+        told = f"{self._n_late} of {n_asked} workers did not start within {limit:g} s"
+        if not self._seats:
+            raise BackendUnavailable(f"{told}.\n{advice}")
+        self._notes["late"] = f"{told}, and the others went on without. {advice}"
+
+    def _greet(self, member: Member, message: Mapping[str, Any]) -> None:
+        """Take in who has come, unless its packages are others than the driver's."""
+        member.pid, member.place, member.has_come = message["pid"], message["place"], True
+        unlike = [
+            f"{name} {message['versions'].get(name, 'absent')} where this process has {version}"
+            for name, version in self._own["versions"].items()
+            if message["versions"].get(name) != version
+        ]
+        if unlike:
+            raise BackendUnavailable(
+                f"a worker on {member.place} has {', '.join(unlike)}, and so may have other "
+                "numbers.\nInstall the same versions on every node."
+            )
+        if message["niceness"] > self._own["niceness"]:
+            self._notes[member.place] = (
+                f"Workers on {member.place} run at niceness {message['niceness']}: other processes "
+                "there go before them, and they may be slow."
+            )
 
     def _replace(
         self,
@@ -272,8 +332,7 @@ class PoolBackend:
             if self._failed_starts >= MOST_FAILED_STARTS:
                 raise BackendUnavailable(
                     f"{self._failed_starts} workers ended before they could answer (the last one: "
-                    f"{how}).\nGive fewer (--workers), or leave --workers away to see the models "
-                    "load in this process."
+                    f"{how}).\n{self._launcher.advice()}"
                 )
         del self._members[member.seat]
         member.part(at_once=True)
@@ -375,8 +434,12 @@ class _Work:
         return []
 
 
-def _error_of(message: Mapping[str, Any]) -> Exception:
-    """The error that a worker raised, of the same class."""
+def _error_of(message: Mapping[str, Any], place: str) -> Exception:
+    """The error that a worker raised, of the same class; on another machine it says where."""
     found = getattr(errors, message["kind"], BackendError)
     is_ours = isinstance(found, type) and issubclass(found, errors.TunevalError)
-    return (found if is_ours else BackendError)(message["text"])
+    kind = found if is_ours else BackendError
+    text = f"on {place}: {message['text']}" if place else message["text"]
+    if place and issubclass(kind, errors.VariantError):
+        text += "\nEvery node has to find the folders of the models under the same path."
+    return kind(text)

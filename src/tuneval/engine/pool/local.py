@@ -13,7 +13,8 @@ from typing import Any, Literal
 from tuneval import registry
 from tuneval.engine import BACKENDS
 from tuneval.engine.pool.backend import Inner, PoolBackend
-from tuneval.engine.pool.member import Seat, seats
+from tuneval.engine.pool.member import Seat
+from tuneval.engine.pool.process import Processes, seats
 from tuneval.errors import ConfigError, VariantError
 from tuneval.types import Variant
 
@@ -77,8 +78,8 @@ def pool(
         return made(record(**chosen)) if record else made(**chosen)
 
     return PoolBackend(
-        Inner(place, chosen, _hashed if kind == "hf" else None),
-        places(n, cards=cards, cores=cores, threads=threads),
+        Inner(place, chosen, hashed if kind == "hf" else None),
+        Processes(places(n, cards=cards, cores=cores, threads=threads)),
         here,
         allow_unlike_cards=allow_unlike_cards,
     )
@@ -123,7 +124,7 @@ def _fitting(n_bytes: int) -> int:
     return int(free_bytes("cpu") // (n_bytes * ROOM + OWN_BYTES))
 
 
-def _hashed(variants: Sequence[Variant]) -> list[list[Any]]:
+def hashed(variants: Sequence[Variant]) -> list[list[Any]]:
     """Hash the weight files of variants here, while the workers import; what cannot be found is left
     to them to complain about."""
     from tuneval.engine.hf.weights import fingerprint

@@ -1,26 +1,21 @@
-"""The driver's side of one worker: its process, what it is sent, what it says, whether it lives.
+"""The driver's side of one worker: what it is sent, what it says, whether it lives.
 
-Not for: who works on what (``backend.py``).
+How a worker is started, spoken to and ended is a ``Launcher``'s: ``process.py`` on this machine,
+``actor.py`` on the nodes of a Ray cluster. Not for: who works on what (``backend.py``).
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import queue
-import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from tuneval.engine.pool import wire
 
-MODULE = "tuneval.engine.pool.worker"
 ENDED = {"is": "ended"}
 PARTING_SECONDS = 5.0
 
@@ -44,115 +39,126 @@ class Seat:
         return dict.fromkeys(names, str(self.threads))
 
 
-class Member:
-    """A worker's process. What it says is put on ``heard`` by a thread, its end included."""
+class Link(Protocol):
+    """What holds one worker that was started, and carries the lines of both sides."""
 
-    def __init__(self, seat: Seat, heard: queue.SimpleQueue[Said]) -> None:
+    def send(self, text: bytes) -> None:
+        """Hand over one line; waits as long as the worker reads nothing. OSError where it is gone."""
+
+    def receive(self) -> Iterator[bytes]:
+        """What the worker says, line by line, until it ends, however it does."""
+
+    def kill(self) -> None:
+        """End the worker at once, whatever it does; nothing where it has ended."""
+
+    def how_it_ended(self) -> str:
+        """Why ``receive`` came to its end, in words."""
+
+    def close(self) -> None:
+        """Give back what a worker that was killed or has ended still holds."""
+
+
+class Launcher(Protocol):
+    """Starts workers.
+
+    Attributes
+    ----------
+    start_seconds : float
+        A worker that has not said a word for so long after it was started is no longer waited for.
+    """
+
+    start_seconds: float
+
+    def seats(self) -> Sequence[Seat]:
+        """Where workers are to sit, one each.
+
+        Raises
+        ------
+        BackendUnavailable
+            What they are to sit on cannot be reached.
+        """
+
+    def start(self, seat: Seat) -> Link:
+        """Start a worker, and wait for nothing."""
+
+    def advice(self) -> str:
+        """Where workers do not come: what was asked for, what there is, what to do."""
+
+    def close(self) -> None:
+        """Let go of what workers sat on."""
+
+
+class Member:
+    """A worker. What it says is put on ``heard`` by a thread, its end included.
+
+    Attributes
+    ----------
+    has_come : bool
+        It has said what it is, and is of the same kind as the driver.
+    place : str
+        Where it is, in words; empty on this machine.
+    """
+
+    def __init__(self, seat: Seat, link: Link, heard: queue.SimpleQueue[Said]) -> None:
         self.seat = seat
+        self.pid = 0
+        self.place = ""
         self.card = ""
+        self.has_come = False
         self.is_ready = False
         self.last_heard = time.monotonic()
-        self.last_words = ""
+        self._last_words = ""
+        self._link = link
         self._heard = heard
         self._outbox: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        self._inlet, outlet = os.pipe()
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", MODULE, str(outlet)],
-                stdin=subprocess.PIPE,
-                stdout=self._log,
-                stderr=self._log,
-                pass_fds=(outlet,),
-                start_new_session=True,  # Ctrl-C is the driver's to handle
-                env={**os.environ, **seat.environment(), "PYTHONPATH": os.pathsep.join(sys.path)},
-            )
-        finally:
-            os.close(outlet)
-        if seat.cores:
-            with contextlib.suppress(OSError, AttributeError):  # no such call on macOS
-                os.sched_setaffinity(self._process.pid, seat.cores)
         self._threads = [
             threading.Thread(target=act, daemon=True) for act in (self._listen, self._talk)
         ]
         for thread in self._threads:
             thread.start()
 
-    @property
-    def pid(self) -> int:
-        """Of the process."""
-        return self._process.pid
-
     def send(self, message: Mapping[str, Any]) -> None:
-        """Have a message sent; never waits, for a stopped process reads nothing."""
+        """Have a message sent; never waits, for a stopped worker reads nothing."""
         self._outbox.put(wire.line(message))
 
-    def kill(self) -> None:
-        """End the process at once."""
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self._process.pid, signal.SIGKILL)
+    def end(self, why: str) -> None:
+        """End the worker; its end is heard like any other."""
+        self._last_words = why
+        self._link.kill()
 
     def how_it_ended(self) -> str:
-        """Signal or status, and the last words that it wrote."""
-        code = self._process.wait()
-        if self.last_words:
-            return self.last_words
-        how = f"killed by signal {-code}" if code < 0 else f"ended with status {code}"
-        if code == -signal.SIGKILL:
-            how += ", as where the machine runs out of memory"
-        tail = self._tail()
-        return f"{how}: {tail}" if tail else how
+        """Why it was ended, or what its link knows."""
+        return self._last_words or self._link.how_it_ended()
+
+    def kill(self) -> None:
+        """End the worker at once."""
+        self._link.kill()
 
     def part(self, *, at_once: bool = False) -> None:
-        """Let the process end, and wait for it."""
+        """Let the worker end, and wait for it."""
         if at_once:
-            self.kill()
+            self._link.kill()
         self.send({"do": "stop"})
         self._outbox.put(None)
-        try:
-            self._process.wait(PARTING_SECONDS)
-        except subprocess.TimeoutExpired:
-            self.kill()
-            self._process.wait()
-        for thread in self._threads:
+        listening, talking = self._threads
+        listening.join(PARTING_SECONDS)
+        self._link.kill()
+        for thread in (listening, talking):
             thread.join(PARTING_SECONDS)
-        self._log.close()
+        self._link.close()
 
     def _listen(self) -> None:
-        with os.fdopen(self._inlet, "rb") as source:
-            for text in source:
-                self.last_heard = time.monotonic()
-                try:
-                    message = wire.read(text)
-                except ValueError:  # cut off by its end
-                    break
-                if message["is"] != "alive":
-                    self._heard.put((self, message))
+        for text in self._link.receive():
+            self.last_heard = time.monotonic()
+            try:
+                message = wire.read(text)
+            except ValueError:  # cut off by its end
+                break
+            if message["is"] != "alive":
+                self._heard.put((self, message))
         self._heard.put((self, ENDED))
 
     def _talk(self) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError), self._process.stdin as sink:
+        with contextlib.suppress(OSError):
             while (text := self._outbox.get()) is not None:
-                sink.write(text)
-                sink.flush()
-
-    def _tail(self) -> str:
-        self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, self._log.tell() - 2000))
-        lines = self._log.read().decode(errors="replace").strip().splitlines()
-        return lines[-1][:300] if lines else ""
-
-
-def seats(
-    n: int, *, cards: Sequence[str] = (), cores: Sequence[int] = (), threads: int = 1
-) -> list[Seat]:
-    """Places for ``n`` workers: a card each, else cores of their own where there are enough."""
-    if cards:
-        return [Seat(number, card=cards[number % len(cards)]) for number in range(n)]
-    if len(cores) < n * threads:
-        return [Seat(number, threads=threads) for number in range(n)]
-    return [
-        Seat(number, cores=tuple(cores[number * threads : (number + 1) * threads]), threads=threads)
-        for number in range(n)
-    ]
+                self._link.send(text)

@@ -1,43 +1,76 @@
-"""The process of one worker: builds a backend, answers units, beats while it lives.
+"""One worker: says what it is, builds a backend, answers units, beats while it lives.
 
-Started by ``member.py`` as ``python -m tuneval.engine.pool.worker FD``; messages come on stdin and go
-to the file descriptor, since libraries write what they like to stdout. Ends with its driver.
+A process of this machine is started by ``process.py`` as ``python -m tuneval.engine.pool.worker FD``;
+messages come on stdin and go to the file descriptor, since libraries write what they like to stdout.
+It ends with its driver. Inside an actor of Ray, ``actor.py`` hands messages over.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import queue
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from importlib import import_module
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 from tuneval.engine import Backend
+from tuneval.engine.hf.weights import fingerprint
 from tuneval.engine.pool import wire
 from tuneval.errors import TunevalError
+from tuneval.version import __version__
 
 BEAT_SECONDS = 0.5
-EXIT_MEMORY = 77
-"""Status of a worker that ran out of memory: a fresh one begins with all of it."""
+
+
+class Sink(Protocol):
+    """Where a worker writes its lines; OSError once nobody reads them."""
+
+    def write(self, text: bytes, /) -> object:
+        """Take one line."""
+
+    def flush(self) -> None:
+        """Have it on its way."""
 
 
 class Worker:
-    """Reads messages in one thread, beats in another, works in the main one."""
+    """Reads messages in one thread, beats in another, works in the caller's.
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+    Parameters
+    ----------
+    source : iterable of bytes
+        Lines of the driver; its end is the driver's.
+    sink : Sink
+        Takes lines for the driver.
+    place : str
+        Where it is, in words; empty on the driver's machine.
+    leave : callable
+        Ends the process, whatever is under way, where the driver is gone.
+    """
+
+    def __init__(
+        self,
+        source: Iterable[bytes],
+        sink: Sink,
+        place: str = "",
+        leave: Callable[[int], Any] = os._exit,
+    ) -> None:
+        self._place = place
         self._source = source
         self._sink = sink
+        self._leave = leave
         self._lock = threading.Lock()
+        self._has_stopped = threading.Event()
         self._inbox: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._backend: Backend | None = None
 
     def run(self) -> None:
         """Work until the driver says stop or is gone."""
+        self._say({"is": "here", "place": self._place, **greeting()})
         for act in (self._listen, self._beat):
             threading.Thread(target=act, daemon=True).start()
         acts: dict[str, Callable[[Mapping[str, Any]], None]] = {
@@ -48,6 +81,7 @@ class Worker:
         while True:
             message = self._inbox.get()
             if message["do"] == "stop":
+                self._has_stopped.set()
                 return
             try:
                 acts[message["do"]](message)
@@ -55,9 +89,10 @@ class Worker:
                 self._say({"is": "error", "kind": type(error).__name__, "text": str(error)})
             except Exception as error:  # noqa: BLE001 - the driver decides what it is
                 if _is_out_of_memory(error):
+                    # The driver ends this worker: a fresh one begins with all of the memory.
                     self._say({"is": "memory", "text": str(error)[:500]})
-                    os._exit(EXIT_MEMORY)
-                self._say({"is": "bug", "text": traceback.format_exc()})
+                else:
+                    self._say({"is": "bug", "text": traceback.format_exc()})
 
     def _build(self, message: Mapping[str, Any]) -> None:
         module, _, name = message["place"].partition(":")
@@ -70,8 +105,6 @@ class Worker:
     def _prepare(self, message: Mapping[str, Any]) -> None:
         assert self._backend is not None
         if message["hashes"]:
-            from tuneval.engine.hf.weights import fingerprint
-
             fingerprint.learn(message["hashes"])
         variants = [wire.variant_of(one) for one in message["variants"]]
         facts = self._backend.prepare(variants)
@@ -98,12 +131,11 @@ class Worker:
     def _listen(self) -> None:
         for text in self._source:
             self._inbox.put(wire.read(text))
-        os._exit(0)  # the driver is gone: nobody waits for what is under way
+        self._leave(0)  # the driver is gone: nobody waits for what is under way
 
     def _beat(self) -> None:
-        while True:
+        while not self._has_stopped.wait(BEAT_SECONDS):
             self._say({"is": "alive"})
-            time.sleep(BEAT_SECONDS)
 
     def _say(self, message: Mapping[str, Any]) -> None:
         try:
@@ -111,7 +143,20 @@ class Worker:
                 self._sink.write(wire.line(message))
                 self._sink.flush()
         except OSError:
-            os._exit(0)
+            self._leave(0)
+
+
+def greeting() -> dict[str, Any]:
+    """What a process is, and the versions that can change a number."""
+    return {
+        "pid": os.getpid(),
+        "niceness": os.nice(0) if hasattr(os, "nice") else 0,
+        "versions": {
+            "Python": platform.python_version(),
+            "tuneval": __version__,
+            **fingerprint.versions("safetensors", "numpy"),
+        },
+    }
 
 
 def _card() -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from tuneval import registry
-from tuneval.engine import BACKENDS, Backend
+from tuneval.engine import BACKENDS, LAUNCHED, Backend
 from tuneval.engine.hf.weights.folder import describe
 from tuneval.engine.hf.weights.kind import no_head
 from tuneval.errors import BackendUnavailable, ConfigError, DataError, VariantError
@@ -72,8 +72,10 @@ def _begin_one(name: str, spec: JudgeSpec, plan: Plan, make_backend: MakeBackend
             "the judge's server has no address. Give --judge-url http://HOST:PORT/v1, or set "
             "OPENAI_BASE_URL."
         )
-    chosen = plan.spec.backend.model_copy(update={"kind": spec.backend, "base_url": spec.base_url})
-    if spec.backend != plan.spec.backend.kind:  # rows in a batch are no calls at a time
+    is_like = LAUNCHED.get(plan.spec.backend.kind, plan.spec.backend.kind) == spec.backend
+    kind = plan.spec.backend.kind if is_like else spec.backend
+    chosen = plan.spec.backend.model_copy(update={"kind": kind, "base_url": spec.base_url})
+    if not is_like:  # rows in a batch are no calls at a time
         chosen = chosen.model_copy(update={"batch_size": "auto", "workers": None})
     backend = make_backend(plan.spec.model_copy(update={"backend": chosen}))
     called = NAME if len(plan.spec.judge) == 1 else f"{NAME} {name}"

@@ -15,6 +15,7 @@ import numpy as np
 from tuneval.assess.assess import Assessment
 from tuneval.assess.measure import Predictions, is_missing
 from tuneval.comparison import Settings
+from tuneval.engine import LAUNCHED
 from tuneval.engine.journal import key_of
 from tuneval.errors import MetricError
 from tuneval.pipeline.judging.questions import Questions
@@ -355,7 +356,7 @@ def self_preference(judges: Sequence[Named], plan: Plan) -> list[Finding]:
 def _can_be_the_same(judge: JudgeSpec, plan: Plan) -> bool:
     """Names mean the same weights only in one place: on this machine, or at one server."""
     backend = plan.spec.backend
-    if backend.kind != judge.backend:
+    if LAUNCHED.get(backend.kind, backend.kind) != judge.backend:
         return False
     is_local = judge.backend == "hf"
     return (
