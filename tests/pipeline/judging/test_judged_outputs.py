@@ -204,3 +204,21 @@ def test_what_was_judged_before_the_end_is_not_asked_again(
     n_again = len(fake.seen) - n_before
     assert n_again < n_of_both - n_known + 40, "all but the half that was open is remembered"
     assert win_rate(result, "lora") == pytest.approx((30 + 5) / N)
+
+
+def test_an_answer_that_never_left_its_thoughts_is_an_empty_one(
+    outputs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is no answer that could not be had: the judge sees that there is nothing."""
+    rows = [json.loads(line) for line in Path("lora.jsonl").read_text().splitlines()]
+    for row in rows[:5]:
+        row["output"] = "<think>Well, let me see"
+    write_rows(Path("lora.jsonl"), rows)
+    write_rows(Path("third.jsonl"), [{"id": n, "output": "GOOD answer"} for n in range(N)])
+    with serving(content=prefers_good) as fake:
+        words = ["--prompts", "prompts.jsonl", "--judge", "openai:small", "--judge-url", fake.url]
+        result = scored(capsys, *words, "--predictions", "third=third.jsonl")
+    n_good = sum(row["output"] == "GOOD answer" for row in rows)
+    # Neither of PLAIN, PLAIN too and nothing is GOOD: the first shown is preferred, so they tie.
+    assert win_rate(result, "lora") == pytest.approx((n_good + (N - n_good) / 2) / N)
+    assert win_rate(result, "third") == 1.0

@@ -42,7 +42,7 @@ class Questions:
         ]
         clean = [cases.cases[position] for position in at]
         texts = {
-            variant.name: [predictions[variant.name][position] for position in at]
+            variant.name: [_shown(predictions[variant.name][position]) for position in at]
             for variant in plan.variants
         }
         texts[REFERENCE] = [Prediction(c.id, text=next(iter(c.references), None)) for c in clean]
@@ -84,3 +84,8 @@ class Questions:
             ),
             is_exploratory=True,
         )
+
+
+def _shown(answer: Prediction) -> Prediction:
+    """What a judge sees of an answer; one that never left its thoughts is an empty one."""
+    return answer if answer.text is not None else replace(answer, text="")
