@@ -197,4 +197,5 @@ def test_a_decoder_with_a_head_and_the_base_as_a_language_model(
     adapter = build_label_adapter(tmp_path / "lora", base, n_labels=3)
     result = run(folders._replace(base=base, adapter=adapter))
     assert [one.name for one in result.variants] == ["base", "majority", "lora"]
+    assert any("by the labels that it writes" in note for note in result.notes)
     assert all(one.problem is None for one in result.predictions["lora"])

@@ -113,7 +113,9 @@ def resolve(
             variants += variants_of(one, base, spec, folders, notes, in_memory)
     baseline = base.name
     with _gathering(faults):
-        variants, baseline, told = without_head.join(variants, base.name, folders, spec, in_memory)
+        variants, baseline, told = without_head.join(
+            variants, base.name, folders, spec, in_memory, {one.task for one in case_sets}
+        )
         notes += told
     with _gathering(faults):
         case_sets, told = tags.join(case_sets, variants, folders, spec)
