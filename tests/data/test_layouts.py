@@ -776,6 +776,12 @@ ASKED: dict[str, tuple[Make, str]] = {
 }  # fmt: skip
 
 
+def test_a_number_needs_a_column() -> None:
+    rows = [{"text": p(n), "score": n / 7} for n in range(N)]
+    with pytest.raises(DataError, match="Name the column of what is expected, too: --reference"):
+        read(rows, task="regression")
+
+
 @pytest.mark.parametrize("name", ASKED)
 def test_asked_about(name: str) -> None:
     make, message = ASKED[name]
