@@ -488,6 +488,53 @@ READ: dict[str, tuple[Make, str, str, dict[str, str]]] = {
                    for key, said in (("chosen", a(n)), ("rejected", "Nobody knows."))},
         "preferred chat", "preference", {"input": "chosen", "reference": "chosen"},
     ),
+    "rows of zeros and ones": (
+        lambda n: {"text": p(n), "labels": [float(n % 2), float(n // 2 % 2), float(n % 3 == 0)]},
+        "labelled text", "multilabel", {"input": "text", "reference": "labels"},
+    ),
+    "prompt and whole chats": (
+        lambda n: {"prompt": q(n), "prompt_id": str(n),
+                   **{key: [{"role": "user", "content": q(n)}, {"role": "assistant", "content": said}]
+                      for key, said in (("chosen", a(n)), ("rejected", "Nobody knows."))}},
+        "preference", "preference", {"input": "prompt", "reference": "chosen"},
+    ),
+    "system, question, chosen, rejected": (
+        lambda n: {"system": "Be brief.", "question": q(n), "chosen": a(n), "rejected": "No."},
+        "preference", "preference", {"input": "question", "reference": "chosen"},
+    ),
+    "instruction, chosen, rejected": (
+        lambda n: {"instruction": q(n), "chosen": a(n), "rejected": "No."},
+        "preference", "preference", {"input": "instruction", "reference": "chosen"},
+    ),
+    "conversations, chosen and rejected turns": (
+        lambda n: {"conversations": [{"from": "human", "value": q(n)}],
+                   "chosen": {"from": "gpt", "value": a(n)},
+                   "rejected": {"from": "gpt", "value": "No."}},
+        "preference", "preference", {"input": "conversations", "reference": "chosen"},
+    ),
+    "question, functions, ground truth of the leaderboard": (
+        lambda n: {"question": q(n), "functions": [FIND["function"]],
+                   "ground_truth": [{"find": {"gate": [n, str(n)]}}]},
+        "tool calls", "tool_call", {"input": "question", "reference": "ground_truth"},
+    ),
+    "text, JSON, a schema with definitions": (
+        lambda n: {"text": p(n), "json_schema": {"$defs": {"G": {"type": "object"}},
+                                                 "properties": {"g": {"$ref": "#/$defs/G"}}},
+                   "answer": {"g": {"gates": [n, {"colour": "teal"}]}}},
+        "text and output", "extract", {"input": "text", "reference": "answer"},
+    ),
+    "ToolBench": (
+        lambda n: {"id": f"Task {n}", "conversations": [
+            {"from": "system", "value": "You may act."}, {"from": "user", "value": q(n)},
+            {"from": "assistant", "value": "Action: find\nAction Input: {}"},
+            {"from": "function", "value": "{}"}, {"from": "assistant", "value": a(n)}]},
+        "messages", "generate", {"input": "conversations", "reference": "conversations"},
+    ),
+    "Label Studio, the small export": (
+        lambda n: {"text": p(n), "id": n, "sentiment": kind(n), "annotator": 1, "annotation_id": n,
+                   "created_at": "2026-01-01", "updated_at": "2026-01-01", "lead_time": 1.5 * n},
+        "labelled text", "classify", {"input": "text", "reference": "sentiment"},
+    ),
     "text, JSON as label": (
         lambda n: {"text": q(n), "label": f'{{"colour": "{COLOURS[n % 2]}"}}'},
         "labelled text", "generate", {"input": "text", "reference": "label"},
@@ -500,7 +547,12 @@ def test_calls_are_expected_in_one_form(name: str) -> None:
     """Whatever form a file has them in; the tools are at hand, for the template and for the metric."""
     for n, case in enumerate(read([READ[name][0](n) for n in range(N)]).cases):
         assert "find" in str(case.inputs["functions"])
-        if "possible" not in name:
+        if "possible" in name:
+            continue
+        if "leaderboard" in name:
+            accepted = [["find", {"gate": [n, str(n)]}]]
+            assert json.loads(case.references[0]) == {"accepted": accepted}
+        else:
             assert json.loads(case.references[0]) == [{"name": "find", "arguments": {"gate": n}}]
 
 
@@ -576,12 +628,12 @@ ASKED: dict[str, tuple[Make, str]] = {
     "text and a score": (
         lambda n: {"text": p(n), "score": n / 7},
         'rows: "score" holds numbers; predicting a number is another task '
-        '(--task regression).\nSay --task language_model for the perplexity of "text" alone.',
+        '(--task regression --reference score).\nSay --task language_model for the perplexity of "text" alone.',
     ),
     "a pair and a score": (
         lambda n: {"sentence1": p(n), "sentence2": a(n), "label": n / 7},
         'rows: "label" holds numbers with fractions (0.14285714285714285, 0.2857142857142857, '
-        "0.42857142857142855); predicting a number is another task (--task regression).\n"
+        "0.42857142857142855); predicting a number is another task (--task regression --reference label).\n"
         "Write classes into the column, or name another with --reference.",
     ),
     "text and its language": (
@@ -637,7 +689,7 @@ ASKED: dict[str, tuple[Make, str]] = {
     "a pair and a number": (
         lambda n: {"sentence1": p(n), "sentence2": a(n), "score": n / 7},
         'rows: its columns "sentence1", "sentence2", "score" are no layout that is known. "score" '
-        "holds numbers; predicting a number is another task (--task regression).\n"
+        "holds numbers; predicting a number is another task (--task regression --reference score).\n"
         'The nearest is pair of texts, which needs "sentence1", "sentence2", "label".\n'
         "Name the columns: --input COLUMN --reference COLUMN.",
     ),
@@ -692,7 +744,7 @@ ASKED: dict[str, tuple[Make, str]] = {
     "text and a count": (
         lambda n: {"text": p(n), "votes": 10 * n},
         'rows: "votes" holds numbers; predicting a number is another task '
-        '(--task regression).\nSay --task language_model for the perplexity of "text" alone.',
+        '(--task regression --reference votes).\nSay --task language_model for the perplexity of "text" alone.',
     ),
     "wrong answers in columns of their own": (
         lambda n: {"question": q(n), "correct_answer": a(n), "distractor1": "at"},
@@ -724,6 +776,12 @@ ASKED: dict[str, tuple[Make, str]] = {
         "Name the columns: --input COLUMN --reference COLUMN.",
     ),
 }  # fmt: skip
+
+
+def test_a_number_needs_a_column() -> None:
+    rows = [{"text": p(n), "score": n / 7} for n in range(N)]
+    with pytest.raises(DataError, match="Name the column of what is expected, too: --reference"):
+        read(rows, task="regression")
 
 
 @pytest.mark.parametrize("name", ASKED)
@@ -890,3 +948,66 @@ def test_a_file_beside_the_test_file_may_have_another_layout(
     assert inputs.get("text", inputs.get("prompt")) == expected
     assert (found.task, found.labels) == (like.task, like.labels)
     assert [case.references for case in found.cases] == [(kind(n),) for n in range(N)]
+
+
+@pytest.mark.parametrize(
+    ("make", "labels", "expected"),
+    [
+        (lambda n: [n % 2, n // 2 % 2, int(n % 3 == 0)], COLOURS[:3], lambda n: [n % 2, n // 2 % 2, n % 3 == 0]),
+        (lambda n: [0, 1][: n % 3], ("amber", "teal"), lambda n: [n % 3 > 0, n % 3 > 1]),
+        (lambda n: ",".join("02"[: n % 2 + 1]), dict(zip("02", COLOURS[:2], strict=True)),
+         lambda n: [True, n % 2]),
+        (lambda n: "amber; teal" if n % 2 else "teal", COLOURS[:2], lambda n: [n % 2, True]),
+    ],
+    ids=["zeros and ones", "numbers", "numbers in a text", "names in a text"],
+)  # fmt: skip
+def test_several_labels_as_others_write_them(make: Any, labels: Any, expected: Any) -> None:
+    rows = [{"text": p(n), "labels": make(n)} for n in range(N)]
+    found = read(rows, labels=labels, task="multilabel")
+    assert found.labels is not None
+    for n, case in enumerate(found.cases):
+        own = [name for name, fits in zip(found.labels, expected(n), strict=True) if fits]
+        assert json.loads(case.references[0]) == own
+
+
+def test_class_names_of_the_source_name_the_numbers_in_lists() -> None:
+    from tuneval.data.choose import choose
+    from tuneval.data.expected import as_asked
+    from tuneval.data.formats import from_rows
+    from tuneval.data.layouts import Draft, Reading
+
+    table = from_rows([{"text": p(n), "labels": [n % 2]} for n in range(N)], "made")
+    table.label_names["labels"] = COLOURS[:2]
+    drafts = [
+        Draft(row, Reading({}, ()), (json.dumps(row.fields["labels"]),)) for row in table.rows
+    ]
+    found = choose(table, {}, "auto", has_labels=False)
+    good, faults, known = as_asked(table, drafts, "multilabel", None, found)
+    assert not faults
+    assert known is not None
+    assert known.names == COLOURS[:2]
+    assert [one.references[0] for one in good[:2]] == ['["amber"]', '["teal"]']
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda n: f"{n}%", lambda n: n),
+        (lambda n: f"{n + 1},500", lambda n: 1000 * n + 1500),
+        (lambda n: f"-{n}.5", lambda n: -n - 0.5),
+    ],
+    ids=["percent", "thousands", "plain"],
+)
+def test_numbers_as_others_write_them(make: Any, expected: Any) -> None:
+    rows = [{"text": p(n), "score": make(n)} for n in range(N)]
+    found = read(rows, task="regression", columns={"reference": "score"})
+    assert [float(case.references[0]) for case in found.cases] == [expected(n) for n in range(N)]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda n: f"{n},5", lambda n: f"{n}%" if n % 2 else f"{n / 100}", lambda n: f"${n}"]
+)
+def test_numbers_that_could_be_two_are_none(make: Any) -> None:
+    rows = [{"text": p(n), "score": make(n)} for n in range(N)]
+    with pytest.raises(DataError, match="is no number, and the task is regression"):
+        read(rows, task="regression", columns={"reference": "score"})

@@ -18,6 +18,8 @@ LABELS = ("amber", "teal", "dark plum", "ochre, pale")
 READ = [
     ('["teal", "Amber"]', ("teal", "amber")),
     ('{"labels": ["teal"]}', ("teal",)),
+    ('{"amber": 0.5, "teal": 0.49, "dark plum": 1, "ochre, pale": 0}', ("amber", "dark plum")),
+    ('{"amber": 0.5, "teal": 0.9}', None),  # not of each label
     ("teal, dark  plum", ("teal", "dark plum")),
     ("Labels: teal; AMBER.", ("teal", "amber")),
     ("- teal\n- amber", ("teal", "amber")),

@@ -53,6 +53,7 @@ READ = [
     ('[{"name": "f", "arguments": "{\\"x\\": 1}"}]', F),
     ('{"tool_calls": [{"type": "function", "function": {"name": "f", "arguments": {"x": 1}}}]}', F),
     ('[{"f": {"x": 1}}]', F),
+    ('[TOOL_CALLS] [{"name": "f", "arguments": {"x": 1}}]', F),
     ("f(x=1)", F),
     ("[f(x=1)]", F),
     ("Let me see.\n[f(x=1)]\nDone.", F),

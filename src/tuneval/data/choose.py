@@ -117,6 +117,8 @@ def _asked(table: Table, found: list[Match], task: str) -> list[Match]:
     first = found[0].layout
     needs = [m for m in LAYOUTS if task == m.tasks[0] and all(m.needs.values())]
     remedy = f"It needs columns such as {_needs(needs[0])}." if needs else "Leave --task out."
+    if not needs and first.reference is None:
+        remedy = "Name the column of what is expected, too: --reference COLUMN."
     if task == "generate":
         remedy += f"\n{prompts_alone.HINT}"
     raise DataError(

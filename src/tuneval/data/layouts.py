@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from tuneval.data import choices
+from tuneval.data import choices, several
 from tuneval.data.called import calls_of
 from tuneval.data.fields import (
     RowFault,
@@ -207,8 +207,10 @@ def _answer_turns(row: Fields, columns: Mapping[str, str], key: str) -> tuple[ob
 
 def _last_turn(row: Fields, columns: Mapping[str, str], key: str) -> Message | None:
     value = value_of(row, columns, key)
+    if isinstance(value, dict) and {"role", "from"} & value.keys():
+        value = [value]
     is_turns = isinstance(value, list | tuple) and value and isinstance(value[0], dict)
-    return turns_of(value, columns[key])[-1] if is_turns else None
+    return turns_of(value, columns[key])[-1] if is_turns else None  # type: ignore[arg-type]
 
 
 # ---- the other rows ------------------------------------------------------------------------------
@@ -238,8 +240,25 @@ def _labelled(row: Fields, columns: Mapping[str, str]) -> Reading:
     return Reading(inputs, (scalar_of(row, columns, "label"),), _cluster(inputs))
 
 
+def _marked_labels(row: Fields, columns: Mapping[str, str]) -> Reading:
+    inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
+    places = several.marked(value_of(row, columns, "label"))
+    return Reading(inputs, (json_of(places),), _cluster(inputs))
+
+
+def _indicators_note(column: str, given: Sequence[object]) -> str:
+    n = len(parsed(given[0]))  # type: ignore[arg-type]
+    return (
+        f"{quote(column)} holds {n} zeros and ones a row: a one in place k (from 0) is the label k."
+    )
+
+
 def _one_label_or_several(table: Table, columns: Mapping[str, str]) -> Prepared:
-    if not are_lists(table.rows, columns["label"]):
+    column = columns["label"]
+    given = [row.fields[column] for row in table.rows if row.fields.get(column) is not None]
+    if several.are_indicators(given):
+        return Prepared(_marked_labels, (_indicators_note(column, given),), task="multilabel")
+    if not are_lists(table.rows, column):
         return Prepared(_labelled)
 
     def build(row: Fields, columns: Mapping[str, str]) -> Reading:
@@ -304,10 +323,18 @@ def _program_in_words(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 
 def _preference(row: Fields, columns: Mapping[str, str]) -> Reading:
+    sides = [value_of(row, columns, key) for key in ("chosen", "rejected")]
+    if isinstance(row.get(columns["prompt"]), str) and all(map(_is_whole_chat, sides)):
+        # The prompt stands in the chats, too; there it is a turn, as trainers read such files.
+        return _preferred_chats(row, columns)
     (chosen,), (rejected,) = (_answer_turns(row, columns, key) for key in ("chosen", "rejected"))
     if chosen == rejected:
         raise RowFault("the chosen and the rejected answer are the same")
     return Reading({**_prompt(row, columns), "chosen": chosen, "rejected": rejected}, (chosen,))
+
+
+def _is_whole_chat(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) > 1 and isinstance(value[0], dict)
 
 
 def _preferred_chats(row: Fields, columns: Mapping[str, str]) -> Reading:
@@ -350,11 +377,26 @@ def _tool_calls(row: Fields, columns: Mapping[str, str]) -> Reading:
     inputs["functions"] = json_of(parsed(value_of(row, columns, "functions")))
     column = columns["calls"]
     value = parsed(row.get(column))
-    if first_tier((CALLS[0][:2],), [column]):  # each argument with the values that are accepted
+    # Each argument with the values that are accepted, by the column's name or the leaderboard's form.
+    if first_tier((CALLS[0][:2],), [column]) or _is_leaderboards(value):
         return Reading(inputs, (_accepted(value, str(inputs["functions"]), column),))
     if value is not None and value != [] and not is_structure(value):
         raise RowFault(f"field {quote(column)} is {kind(value)}, expected a list of calls", "calls")
     return Reading(inputs, (json_of(value or []),))
+
+
+def _is_leaderboards(value: object) -> bool:
+    """A list of {name: {argument: [value, ...]}}: there, and only there, every argument is a list."""
+    arguments = [
+        given
+        for one in (value if isinstance(value, list) else [value])
+        if isinstance(one, dict) and not {"name", "function"} & one.keys()
+        for given in one.values()
+    ]
+    return bool(arguments) and all(
+        isinstance(given, dict) and given and all(isinstance(one, list) for one in given.values())
+        for given in arguments
+    )
 
 
 def _accepted(value: object, functions: str, column: str) -> str:
@@ -498,7 +540,9 @@ LAYOUTS = (
     ),
     Layout(
         "preference", "prompt", "chosen",
-        {"prompt": (("prompt",),), "chosen": (("chosen",),), "rejected": (("rejected",),)},
+        {"prompt": (("prompt",), ("instruction",), ("question", "query"), ("input",),
+                    *CHATS),
+         "chosen": (("chosen",),), "rejected": (("rejected",),)},
         ("preference",), _preference, AROUND,
     ),
     Layout(

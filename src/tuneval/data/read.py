@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,8 @@ from tuneval.data import choices, suspects, unread
 from tuneval.data.called import NONE, TASK, task_of
 from tuneval.data.choose import choose
 from tuneval.data.clusters import cluster_notes, equal_inputs
-from tuneval.data.fields import RowFault, is_list, is_structure, json_of, parsed, refuse_nul
+from tuneval.data.expected import as_asked
+from tuneval.data.fields import RowFault, is_structure, refuse_nul
 from tuneval.data.formats import Fault, Row, Table, kind, listed, quote
 from tuneval.data.labels import (
     Given,
@@ -23,8 +23,6 @@ from tuneval.data.labels import (
     are_classes,
     are_json,
     as_text,
-    class_text,
-    label_set,
 )
 from tuneval.data.layouts import Draft, Match, Prepared
 from tuneval.data.names import EXPECTED, LABELS, REFERENCES, folded, has_name
@@ -121,29 +119,8 @@ def read(
     is_extracted = called is None and _is_extracted(found.match, drafts, structure)
     inferred = called or ("extract" if is_extracted else prepared.task)
     task = found.task or inferred or _task(found.match, drafts, labels)
-    label_column = found.match.reference or ""
-    known = None
-    if task in ("extract", "tool_call"):
-        faults += _no_json(drafts, task)
-    if task == "multilabel" and drafts:
-        drafts, wrong, known = _several_labels(drafts, labels, label_column)
-        faults += wrong
-    if task == "classify" and drafts:
-        declared = table.label_names.get(label_column)
-        raw = [class_text(draft.reading.references[0]) for draft in drafts]
-        _refuse_hidden(table, raw)
-        known = label_set(raw, labels or found.names, declared, label_column)
-        drafts, wrong = _label(drafts, known)
-        faults += wrong
-    if task == "regression":
-        faults += _no_numbers(drafts)
-    if task == "tag" and drafts:
-        declared = table.label_names.get(label_column)
-        raw = [tag for draft in drafts for tag in draft.references[0].split()]
-        _refuse_hidden(table, raw)
-        known = label_set(raw, labels, declared, label_column)
-        drafts, wrong = _tag(drafts, known)
-        faults += wrong
+    drafts, wrong, known = as_asked(table, drafts, task, labels, found)
+    faults += wrong
     if not allow_duplicate_ids:
         faults += _repeated(table, explicit.get("id", "id"), drafts)
     bad = {fault.place for fault in faults}
@@ -319,103 +296,6 @@ def _independent(drafts: list[Draft]) -> list[Draft]:
     if len(set(clusters)) < len(clusters):
         return drafts
     return [draft._replace(reading=draft.reading._replace(cluster=None)) for draft in drafts]
-
-
-def _label(drafts: Sequence[Draft], known: LabelSet) -> tuple[list[Draft], list[Fault]]:
-    """Replace raw labels by names; those outside the set become faults."""
-    good, faults = [], []
-    for draft in drafts:
-        fault = _no_class(draft.reading.references, known)
-        if fault:
-            faults.append(Fault(draft.row.place, fault))
-        else:
-            raw = class_text(draft.reading.references[0])
-            good.append(draft._replace(references=(known.by_raw[raw],)))
-    return good, faults
-
-
-def _several_labels(
-    drafts: Sequence[Draft], labels: Given, column: str
-) -> tuple[list[Draft], list[Fault], LabelSet]:
-    """Lists of raw labels as lists of names, in the order of the set; the rest become faults."""
-    sets = [_listed(draft.references[0]) for draft in drafts]
-    known = label_set([one for own in sets for one in own or ()], labels, None, column)
-    good, faults = [], []
-    for draft, own in zip(drafts, sets, strict=True):
-        fault = (
-            f"{quote(draft.references[0])} is no list of labels, and the task is multilabel"
-            if own is None
-            else next((text for one in own if (text := known.fault(one))), None)
-        )
-        if fault:
-            faults.append(Fault(draft.row.place, fault))
-            continue
-        names = {known.by_raw[one] for one in own or ()}
-        good.append(draft._replace(references=(json_of([n for n in known.names if n in names]),)))
-    return good, faults, known
-
-
-def _listed(text: str) -> list[str] | None:
-    found = parsed(text)
-    return [class_text(one) for one in found] if is_list(found) else None  # type: ignore[attr-defined]
-
-
-def _no_json(drafts: Sequence[Draft], task: str) -> list[Fault]:
-    """References that are no object or array."""
-    return [
-        Fault(draft.row.place, f"{quote(text)} is no JSON object or list, and the task is {task}")
-        for draft in drafts
-        for text in draft.references
-        if not are_json([(text,)])
-    ]
-
-
-def _no_numbers(drafts: Sequence[Draft]) -> list[Fault]:
-    """References that are no number; the metrics compare numbers."""
-    return [
-        Fault(draft.row.place, f"{quote(text)} is no number, and the task is regression")
-        for draft in drafts
-        for text in draft.references
-        if not _is_number(text)
-    ]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return isfinite(float(text))
-    except ValueError:
-        return False
-
-
-def _tag(drafts: Sequence[Draft], known: LabelSet) -> tuple[list[Draft], list[Fault]]:
-    """Replace raw tags by names; those outside the set become faults."""
-    good, faults = [], []
-    for draft in drafts:
-        raw = draft.references[0].split()
-        wrong = [fault for tag in raw if (fault := known.fault(tag))]
-        if wrong:
-            faults.append(Fault(draft.row.place, wrong[0].replace("label", "tag", 1)))
-        else:
-            tags = " ".join(known.by_raw[tag] for tag in raw)
-            good.append(draft._replace(references=(tags,)))
-    return good, faults
-
-
-def _no_class(references: Sequence[object], known: LabelSet) -> str | None:
-    value = references[0]
-    if len(references) > 1:
-        return f"{len(references)} references, expected one class"
-    if isinstance(value, float) and value % 1:
-        return f"label {quote(value)} is a number with a fraction, expected a class"
-    return known.fault(class_text(value))
-
-
-def _refuse_hidden(table: Table, raw: Sequence[str]) -> None:
-    if raw and set(raw) == {"-1"}:
-        raise DataError(
-            f'{table.file}: every label is "-1", as in test splits whose labels are kept back.\n'
-            "Use a split with labels, for instance --split validation."
-        )
 
 
 def _with_calls(drafts: Sequence[Draft], task: str | None) -> tuple[list[Draft], list[Fault]]:

@@ -46,7 +46,10 @@ _ENOUGH = 20
 _FEW, _LONG, _TIMES = 5, 20, 2
 """Rows, words of a text, and how often it is as long as all that is read, from which a column that
 nobody asked about may be part of the question."""
-_ANOTHER_TASK = "predicting a number is another task (--task regression)"
+
+
+def _another_task(column: str) -> str:
+    return f"predicting a number is another task (--task regression --reference {quoted(column)})"
 
 
 def refuse_reference(
@@ -71,7 +74,7 @@ def refuse_reference(
     for column in others:
         if _is_score(table, column):
             raise DataError(
-                f"{table.file}: {quote(column)} holds numbers; {_ANOTHER_TASK}.\nSay {alone}."
+                f"{table.file}: {quote(column)} holds numbers; {_another_task(column)}.\nSay {alone}."
             )
     if not has_name(ALONE, text) and "input" not in explicit:
         raise DataError(
@@ -118,7 +121,7 @@ def numbers_hint(table: Table) -> str:
     for column in columns_of(table.rows):
         values = [value for value in values_of(table.rows, column) if value]
         if 4 * len(_fractions(values)) > len(values):
-            return f" {quote(column)} holds numbers; {_ANOTHER_TASK}."
+            return f" {quote(column)} holds numbers; {_another_task(column)}."
     return ""
 
 
@@ -129,7 +132,7 @@ def refuse_numbers(table: Table, column: str) -> None:
     if 4 * len(found) > len(values):
         raise DataError(
             f"{table.file}: {quote(column)} holds numbers with fractions ({', '.join(found[:3])}); "
-            f"{_ANOTHER_TASK}.\nWrite classes into the column, or name another with --reference."
+            f"{_another_task(column)}.\nWrite classes into the column, or name another with --reference."
         )
 
 

@@ -28,14 +28,21 @@ class WithMajority:
         probability 0 (Laplace).
     number : str, optional
         What is answered where a number is asked for: the mean.
+    several : mapping, optional
+        Label set -> what is answered where any number of its labels may fit, as a JSON list.
     """
 
     def __init__(
-        self, others: Backend, counts: Mapping[str, int], number: str | None = None
+        self,
+        others: Backend,
+        counts: Mapping[str, int],
+        number: str | None = None,
+        several: Mapping[tuple[str, ...], str] | None = None,
     ) -> None:
         self._others = others
         self._counts = dict(counts)
         self._number = number
+        self._several = dict(several or {})
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -70,7 +77,9 @@ class WithMajority:
         """Hash of the counts, or what the others say."""
         if variant.kind != "majority":
             return self._others.fingerprint(variant)
-        content = json.dumps([NAME, sorted(self._counts.items()), self._number])
+        several = sorted(self._several.items())
+        told = [NAME, sorted(self._counts.items()), self._number]
+        content = json.dumps([*told, several] if several else told)
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()
 
     def ingredients(self, variant: Variant) -> Mapping[str, str]:
@@ -96,7 +105,8 @@ class WithMajority:
 
     def _answer(self, variant: Variant, request: Request) -> Response:
         if request.decoding is not None:
-            said = Completion(self._said(variant, request), 1, "stop")
+            words = self._several.get(request.labels) or self._said(variant, request)
+            said = Completion(words, 1, "stop")
             n = request.decoding.n_completions
             return Response(request.id, variant.name, completions=(said,) * n)
         label = request.label

@@ -59,7 +59,7 @@ def read_calls(text: str, *, is_leaderboards: bool = False) -> tuple[Call, ...] 
     """The calls that an answer makes: () where it says in a known form that there are none, None where
     it is in no known form (prose, mostly).
 
-    Known are blocks between <tool_call> and </tool_call>, JSON (a call, a list of calls, or an object
+    Known are blocks between <tool_call> and </tool_call>, JSON, also behind [TOOL_CALLS] (a call, a list of calls, or an object
     with "tool_calls"; arguments as an object or as text), and Python's notation, [f(x=1), g(y="a")],
     with or without the brackets.
 
@@ -70,6 +70,8 @@ def read_calls(text: str, *, is_leaderboards: bool = False) -> tuple[Call, ...] 
         an apostrophe is a quotation mark even inside a text, which leaves such a call unread.
     """
     bare = text.strip()
+    if not is_leaderboards:
+        bare = bare.removeprefix(_MISTRALS).lstrip()
     if not bare or len(bare) > MAX_CHARACTERS:
         return None
     try:
@@ -81,6 +83,8 @@ def read_calls(text: str, *, is_leaderboards: bool = False) -> tuple[Call, ...] 
         return None
 
 
+_MISTRALS = "[TOOL_CALLS]"
+"""Stands before a list of calls, where a server does not take it off."""
 _BLOCK = re.compile(r"<tool_call>\s*\n?(.*?)(?:</tool_call>|\Z)", re.DOTALL)
 
 

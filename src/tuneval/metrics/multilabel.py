@@ -29,12 +29,15 @@ def read_labels(text: str, labels: Sequence[str]) -> tuple[str, ...] | None:
     """The labels that an answer lists, unknown ones as they are spelled; None where it lists nothing
     that is known and does not say that there is none.
 
-    Read are a JSON list, an object with one list, and texts apart by line breaks, or else by semicolons,
+    Read are a JSON list, an object with one list or with the probability of each label (those of 0.5 or more
+    fit), and texts apart by line breaks, or else by semicolons,
     or bars, or commas; case, blanks, quotes and bullets do not matter.
     """
     spelled = {_fold(label): label for label in labels}
     found = read_json(text)
     listed = None if found is None else _list_in(found.value)
+    if listed is None and found is not None:
+        listed = _likely_in(found.value, labels)
     if listed is None:
         bare = _LEAD.sub("", text.strip()).strip().removesuffix(".")
         if _fold(bare) in NONE:
@@ -50,6 +53,15 @@ def _list_in(value: object) -> list[str] | None:
     if not isinstance(value, list) or any(isinstance(one, dict | list) for one in value):
         return None
     return [one if isinstance(one, str) else json.dumps(one) for one in value]
+
+
+def _likely_in(value: object, labels: Sequence[str]) -> list[str] | None:
+    """The labels whose probability is 0.5 or more, of an object that holds that of each."""
+    if not isinstance(value, Mapping) or not labels or value.keys() != set(labels):
+        return None
+    if any(isinstance(one, bool) or not isinstance(one, int | float) for one in value.values()):
+        return None
+    return [label for label in labels if value[label] >= 0.5]
 
 
 def _parted(text: str) -> list[str]:

@@ -27,7 +27,7 @@ from tuneval.data.turns import every_turn
 from tuneval.engine import BACKENDS, need_installed
 from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.errors import ConfigError, TunevalError
-from tuneval.plan import adversarial, arms, tags, without_head
+from tuneval.plan import adversarial, arms, tags, without_head, wordless
 from tuneval.plan.spec import CasesSpec, PerturbationSpec, RunSpec
 from tuneval.plan.variants import SERVED, baseline_spec, is_here, training_log_of, variants_of
 from tuneval.publish import PUBLISHED
@@ -114,11 +114,15 @@ def resolve(
             variants += variants_of(one, base, spec, folders, notes, in_memory)
     baseline = base.name
     with _gathering(faults):
-        variants, baseline, told = without_head.join(variants, base.name, folders, spec, in_memory)
+        variants, baseline, told = without_head.join(
+            variants, base.name, folders, spec, in_memory, {one.task for one in case_sets}
+        )
         notes += told
     with _gathering(faults):
         case_sets, told = tags.join(case_sets, variants, folders, spec)
         notes += told
+    with _gathering(faults):
+        wordless.check(case_sets, variants, folders, spec)
     notes += arms.remarks(variants, folders)
     with _gathering(faults):
         spec = _with_perturbations(spec, case_sets, folders)

@@ -13,7 +13,7 @@ from tuneval.engine.hf.weights.folder import ModelFolder, describe
 from tuneval.engine.hf.weights.labels import HeadLabels, folded, labels_of
 from tuneval.errors import ConfigError, VariantError
 from tuneval.plan.spec import RunSpec
-from tuneval.types import CaseSet, Variant
+from tuneval.types import CaseSet, Head, Variant
 
 
 def join(
@@ -33,7 +33,7 @@ def join(
     """
     if not any(cases.task == "tag" for cases in case_sets):
         return tuple(case_sets), []
-    heads = _heads(variants, folders, spec)
+    heads = heads_of("tokens", variants, folders, spec)
     notes: list[str] = []
     joined = []
     for cases in case_sets:
@@ -47,13 +47,13 @@ def join(
     return tuple(joined), notes
 
 
-def _heads(
-    variants: Sequence[Variant], folders: Mapping[str, ModelFolder], spec: RunSpec
+def heads_of(
+    kind: Head, variants: Sequence[Variant], folders: Mapping[str, ModelFolder], spec: RunSpec
 ) -> dict[str, HeadLabels]:
-    """Name of a variant with a head over words -> its labels."""
+    """Name of a variant on disk that has such a head -> the labels of that."""
     heads = {}
     for one in variants:
-        if one.head != "tokens" or one.name not in folders:
+        if one.head != kind or one.name not in folders:
             continue
         folder = folders[one.name]
         adapter = folder if one.adapter is not None else None

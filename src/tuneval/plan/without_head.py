@@ -6,7 +6,7 @@ label and, where the base is a language model, the likelihood that it gives each
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,8 +36,11 @@ def join(
     folders: Mapping[str, ModelFolder],
     spec: RunSpec,
     in_memory: Mapping[str, Any],
+    tasks: Collection[str] = (),
 ) -> tuple[list[Variant], str, list[str]]:
     """The variants with the commonest label among them where it is due; the baseline; notes.
+
+    ``tasks``: those of the run, for the notes.
 
     Raises
     ------
@@ -70,7 +73,10 @@ def join(
     if known.head in heads:
         return list(variants), base, []
     is_asked = is_model and spec.base_as != "none"
-    return _with_majority(variants, known, heads.pop(), is_asked=is_asked)
+    how = "by the likelihood of each label"
+    if heads == {"tokens"} or "multilabel" in tasks:
+        how = f"by the {'tags' if heads == {'tokens'} else 'labels'} that it writes"
+    return _with_majority(variants, known, heads.pop(), how if is_asked else "")
 
 
 def _base_of(own: Variant, folder: ModelFolder | None, in_memory: Mapping[str, Any]) -> _Base:
@@ -86,19 +92,18 @@ def _base_of(own: Variant, folder: ModelFolder | None, in_memory: Mapping[str, A
 
 
 def _with_majority(
-    variants: Sequence[Variant], base: _Base, head: Head, *, is_asked: bool
+    variants: Sequence[Variant], base: _Base, head: Head, how: str
 ) -> tuple[list[Variant], str, list[str]]:
     own = base.variant
     taken = {one.name for one in variants}
     name = NAME if NAME not in taken else f"{NAME} label"
     majority = Variant(name, "majority", model="", head=head)
     note = f'{own.name}: "{base.given}" has no trained head over labels'
-    if not is_asked:
+    if not how:
         rest = [one for one in variants if one is not own]
         told = f"{note}: {name}, the commonest label, stands for it"
         return [majority, *rest], name, [told]
     at = variants.index(own) + 1
-    how = "by the tags that it writes" if head == "tokens" else "by the likelihood of each label"
     told = (
         f"{note}: it is asked as a language model, {how}; {name}, the commonest label, stands beside it "
         "(--base-as none: alone)"

@@ -1,4 +1,8 @@
-"""Several labels of one case: a list that the model writes, or each label asked for by itself."""
+"""Several labels of one case: a list that the model writes, or each label asked for by itself.
+
+A head over labels, and any answer that is a JSON object with the probability of each label, gives the labels
+whose probability reaches a threshold.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +38,8 @@ class Multilabel(Generate):
             "no".
         yes, no : str
             The two words.
+        threshold : float
+            Of an answer that holds the probability of each label: the least with which one fits.
         """
 
         labels: Sequence[str] | None = None
@@ -41,12 +47,14 @@ class Multilabel(Generate):
         scoring: str = "generate"
         yes: str = "yes"
         no: str = "no"
+        threshold: float = 0.5
 
     def __init__(self, given: Options) -> None:
         super().__init__(given)
         self.labels = tuple(given.labels or ())
         self.scoring = options.one_of(self.name, "scoring", given.scoring, SCORINGS)
         self.words = (given.yes, given.no)
+        self.threshold = _checked_threshold(given.threshold)
         if self.scoring == "likelihood" and not self.labels:
             raise ConfigError(
                 'task "multilabel": without labels there is none to ask about. Give --labels.'
@@ -69,7 +77,8 @@ class Multilabel(Generate):
     def ask(self, case: Case) -> tuple[Request, ...]:
         """One completion; or two continuations for each label, yes and no."""
         if self.scoring == "generate":
-            return super().ask(case)
+            (request,) = super().ask(case)
+            return (replace(request, labels=self.labels),)
         requests: list[Request] = []
         for label in self.labels:
             asked = _asking(case, f'Does the label "{label}" fit?')
@@ -83,7 +92,7 @@ class Multilabel(Generate):
     def read(self, case: Case, responses: Sequence[Response]) -> Prediction:
         """The list as it was written; or the labels whose yes is likelier, as a JSON list."""
         if self.scoring == "generate":
-            return super().read(case, responses)
+            return self._with_likely(super().read(case, responses))
         is_truncated = any(one.is_truncated for one in responses)
         problem = problem_of(responses)
         if problem is not None:
@@ -97,6 +106,14 @@ class Multilabel(Generate):
         return Prediction(
             case.id, text=json.dumps(chosen, ensure_ascii=False), is_truncated=is_truncated
         )
+
+    def _with_likely(self, said: Prediction) -> Prediction:
+        """An answer that holds the probability of each label, as the labels that reach the threshold."""
+        shares = _shares_in(said.text, self.labels)
+        if shares is None:
+            return said
+        chosen = [label for label in self.labels if shares[label] >= self.threshold]
+        return replace(said, text=json.dumps(chosen, ensure_ascii=False))
 
     def question(self, case: Case) -> str:
         """The text, and what is asked of it."""
@@ -112,9 +129,35 @@ class Multilabel(Generate):
     def signature(self) -> str:
         """Name every setting that can change the number."""
         if self.scoring == "generate":
-            return super().signature()
+            other = "" if self.threshold == 0.5 else f"|threshold:{self.threshold:g}"
+            return super().signature() + other
         wording = self.wording.settings()
         return options.sign(self.name, {"scoring": "likelihood", "words": self.words, **wording})
+
+
+def _checked_threshold(value: object) -> float:
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1:
+        return float(value)
+    raise ConfigError(
+        f'task "multilabel", option "threshold": "{value}" is no probability between 0 and 1.'
+    )
+
+
+def _shares_in(text: str | None, labels: Sequence[str]) -> dict[str, float] | None:
+    """The probability of each label, where a text is a JSON object of these and nothing else."""
+    if text is None or not labels or not text.startswith("{"):
+        return None
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    is_whole = isinstance(found, dict) and found.keys() == set(labels)
+    if not is_whole or any(
+        isinstance(one, bool) or not isinstance(one, int | float) or not 0 <= one <= 1
+        for one in found.values()
+    ):
+        return None
+    return {label: float(one) for label, one in found.items()}
 
 
 def _asking(case: Case, ask: str) -> Case:

@@ -6,6 +6,7 @@ label (``weights/labels.py``), or how texts become ids (``text/bare.py``).
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +27,10 @@ _MOST_PADDING = 1 / 16
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What the head gave for one text: log-probabilities or, of a regression, values."""
+    """What the head gave for one text: log-probabilities or, of a regression, values; and the sigmoids."""
 
     numbers: tuple[float, ...]
+    sigmoids: tuple[float, ...]
     seconds: float
 
 
@@ -39,7 +41,8 @@ def answer(
 
     The log-probability is the log softmax over all outputs (with several labels at once: the log
     sigmoid of each), in nats, computed in float64 from the model's own logits. Such a response has no
-    tokens. Without texts a label has no probability of its own: 0.
+    tokens. Without texts a label has no probability of its own: 0. A request with ``labels`` is answered
+    with the sigmoid of each, as a JSON object.
     """
     labels = speaker.labels
     assert labels is not None, speaker.variant
@@ -59,10 +62,11 @@ def answer(
         answers = _ask(speaker, [rows[n] for n in batch], labels)
         for n, found in zip(batch, answers, strict=True):
             waiting = [request for request in asked[texts[n]] if request.id not in known]
-            names = tuple(one.label for one in waiting if one.label)
-            if names not in places:
-                places[names] = places_of(names, labels, speaker.variant) if names else {}
+            own = tuple(one.label for one in waiting if one.label)
             for request in waiting:
+                names = request.labels or own
+                if names not in places:
+                    places[names] = places_of(names, labels, speaker.variant) if names else {}
                 yield _response(speaker, request, rows[n], found, labels, places[names])
 
 
@@ -113,12 +117,16 @@ def _ask(speaker: Speaker, rows: Sequence[Encoded], labels: HeadLabels) -> list[
             return ["out of memory with one text"]
         half = len(rows) // 2
         return _ask(speaker, rows[:half], labels) + _ask(speaker, rows[half:], labels)
+    sigmoids = logits.sigmoid().tolist()
     if labels.kind == "one":
         logits = logits.log_softmax(dim=-1)
     elif labels.kind == "several":
         logits = torch.nn.functional.logsigmoid(logits)
     seconds = (time.perf_counter() - started) / len(rows)
-    return [_Answer(tuple(numbers), seconds) for numbers in logits.tolist()]
+    return [
+        _Answer(tuple(numbers), tuple(own), seconds)
+        for numbers, own in zip(logits.tolist(), sigmoids, strict=True)
+    ]
 
 
 @torch.inference_mode()
@@ -153,7 +161,7 @@ def _response(
         return Response(request.id, speaker.variant, problem=found)
     seconds = found.seconds
     if request.decoding is not None:
-        said = Completion(_said(found, labels), 1, "stop")
+        said = Completion(_said(found, labels, places if request.labels else {}), 1, "stop")
         return Response(
             request.id,
             speaker.variant,
@@ -174,8 +182,11 @@ def _response(
     )
 
 
-def _said(found: _Answer, labels: HeadLabels) -> str:
-    """The number, or the likeliest label's name; its place where it has none."""
+def _said(found: _Answer, labels: HeadLabels, several: Mapping[str, int]) -> str:
+    """The number, or the likeliest label's name (its place where it has none), or the probability of each
+    of several that may fit."""
+    if several:
+        return json.dumps({label: found.sigmoids[place] for label, place in several.items()})
     if labels.kind == "number":
         return f"{found.numbers[0]:.9g}"  # as many digits as float32 has
     place = max(range(len(found.numbers)), key=lambda n: found.numbers[n])

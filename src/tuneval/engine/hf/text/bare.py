@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuneval.engine.hf.weights.labels import HeadLabels, check_whole
+from tuneval.engine.hf.weights.labels import HeadLabels, check_several, check_whole
 from tuneval.errors import VariantError
 from tuneval.types import Request, ShownPrompt
 
@@ -108,5 +108,7 @@ def _check_labels(head: HeadLabels, given: str, requests: Sequence[Request]) -> 
             )
         if request.label:
             asked.setdefault(request.case_id, set()).add(request.label)
+    for several in {request.labels for request in requests if request.labels}:
+        check_several(several, head, given)
     for labels in {frozenset(one) for one in asked.values() if len(one) > 1}:
         check_whole(sorted(labels), head, given)

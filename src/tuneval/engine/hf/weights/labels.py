@@ -28,11 +28,13 @@ class HeadLabels:
     """The outputs of a head over labels, in their order.
 
     ``are_named``: somebody gave them names; otherwise they are called LABEL_0, LABEL_1, ...
+    ``is_told``: its folder says which kind it is; PEFT does not save that with an adapter.
     """
 
     names: tuple[str, ...]
     kind: LabelKind
     are_named: bool
+    is_told: bool = False
 
     def __len__(self) -> int:
         return len(self.names)
@@ -86,7 +88,9 @@ def _labels(
         kind = "number"
     elif problem == "multi_label_classification":
         kind = "several"
-    return HeadLabels(names or tuple(f"LABEL_{k}" for k in range(n)), kind, bool(names))
+    return HeadLabels(
+        names or tuple(f"LABEL_{k}" for k in range(n)), kind, bool(names), problem is not None
+    )
 
 
 def n_outputs(shapes: Mapping[str, Shape]) -> int | None:
@@ -163,6 +167,23 @@ def check_whole(asked: Sequence[str], head: HeadLabels, given: str) -> dict[str,
             "--labels A,B,... Otherwise this head was trained for another task."
         )
     return places_of(asked, head, given)
+
+
+def check_several(asked: Sequence[str], head: HeadLabels, given: str) -> dict[str, int]:
+    """``check_whole``, where any number of the labels may fit.
+
+    Raises
+    ------
+    VariantError
+        The head was trained to give one label a case, by its own folder.
+    """
+    if head.kind == "one" and head.is_told:
+        raise VariantError(
+            f'"{given}" gives one label a case (problem_type single_label_classification), and the cases '
+            "have lists of them.\nCompare it on a file with one label a case. If it was trained with "
+            "sigmoids, write problem_type: multi_label_classification into its config.json."
+        )
+    return check_whole(asked, head, given)
 
 
 def listed(names: Sequence[str]) -> str:
