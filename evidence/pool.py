@@ -1,6 +1,6 @@
 """Backs "What was tried" of docs/scale.md: MMLU by pools of workers, their bits, time and memory.
 
-Wall time says something on an idle machine only. ``ray:2`` is two workers on a Ray cluster of this
+Wall time says something on an idle machine only: the table tells what others took. ``ray:2`` is two workers on a Ray cluster of this
 machine alone.
 
     python evidence/pool.py ../shared/data/models/stories260k --data ../shared/data --workers 1 2 ray:2 0
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -43,6 +43,7 @@ class Used:
     seconds: float
     cpu_seconds: float
     driver_cpu_seconds: float
+    cpu_seconds_of_others: float
     megabytes: float
 
 
@@ -56,6 +57,12 @@ def processor_seconds(of: list[psutil.Process]) -> float:
     """Of processes together."""
     times = [one.cpu_times() for one in of]
     return sum(one.user + one.system for one in times)
+
+
+def busy_seconds() -> float:
+    """Of all processors of this machine, whoever used them."""
+    found = psutil.cpu_times()
+    return float(found.user + found.system)
 
 
 def backend_of(word: str) -> Backend:
@@ -75,18 +82,18 @@ def run(model: Path, requests: list[Request], word: str) -> tuple[dict[str, Resp
     backend = backend_of(word)
     try:
         backend.prepare([variant])
-        started, used, own = (
-            time.perf_counter(),
-            processor_seconds(processes()),
-            time.process_time(),
-        )
+        used, own, busy = processor_seconds(processes()), time.process_time(), busy_seconds()
+        started = time.perf_counter()
         found = {
             one.request_id: replace(one, seconds=0.0) for one in backend.answer(variant, requests)
         }
+        seconds, busy = time.perf_counter() - started, busy_seconds() - busy
+        used = processor_seconds(processes()) - used
         return found, Used(
-            time.perf_counter() - started,
-            processor_seconds(processes()) - used,
+            seconds,
+            used,
             time.process_time() - own,
+            max(0.0, busy - used),
             sum(one.memory_full_info().pss for one in processes()) / 2**20,
         )
     finally:
@@ -101,8 +108,8 @@ def main() -> None:
     parser.add_argument("--per-subject", type=int, default=20)
     given = parser.parse_args()
     requests = first_of_each_subject(questions(given.data), given.per_subject)
-    print("| workers | requests | s | cpu s | driver's cpu s | MB | unlike the first row by |")
-    print("|---:|---:|---:|---:|---:|---:|---:|")
+    print("| workers | requests | s | cpu s | driver's | others' | MB | unlike the first row by |")
+    print("|---:|---:|---:|---:|---:|---:|---:|---:|")
     first: dict[str, Response] = {}
     for word in given.workers:
         found, used = run(given.model, requests, word)
@@ -111,10 +118,9 @@ def main() -> None:
             abs((found[key].loglikelihood or 0) - (first[key].loglikelihood or 0)) for key in first
         )
         unlike = "nothing" if found == first else f"{gap:.0e}"
-        amounts = f"{used.seconds:.1f} | {used.cpu_seconds:.1f} | {used.driver_cpu_seconds:.1f}"
-        print(
-            f"| {word} | {len(found):,} | {amounts} | {used.megabytes:.0f} | {unlike} |", flush=True
-        )
+        *amounts, megabytes = astuple(used)
+        told = " | ".join(f"{one:.1f}" for one in amounts)
+        print(f"| {word} | {len(found):,} | {told} | {megabytes:.0f} | {unlike} |", flush=True)
 
 
 if __name__ == "__main__":

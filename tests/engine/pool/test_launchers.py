@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,6 +31,7 @@ class DeskLink:
     """The end of an actor in this process, without Ray: the desk's two methods carry all lines."""
 
     def __init__(self, change: Change) -> None:
+        self.has_run = True
         self._desk = Desk(lambda: "node far-away")
         self._change = change
         self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
@@ -57,6 +59,7 @@ class DeskLink:
                 changed = self._change(json.loads(line))
                 if changed is not None:
                     self._lines.put(json.dumps(changed).encode() + b"\n")
+        self._lines.put(b"")
 
 
 class Desks:
@@ -171,6 +174,38 @@ def test_those_that_came_go_on_without_the_others_and_say_so() -> None:
         )
         assert answers(backend, LORA) == expected(LORA)
         assert len(launcher.started) == 3, "what did not come is not asked for again"
+
+
+@pytest.mark.fault
+class Lost(DeskLink):
+    """An actor whose node is gone before it began; its place is given again and again."""
+
+    def __init__(self) -> None:
+        super().__init__(silence)
+        self.has_run = False
+
+    def receive(self) -> Iterator[bytes]:
+        time.sleep(0.02)
+        yield from ()
+
+
+@pytest.mark.fault
+def test_a_place_that_is_lost_is_asked_for_again_as_long_as_workers_are_waited_for() -> None:
+    class Dying(Desks):
+        n_lost = 0
+
+        def start(self, seat: Seat) -> DeskLink:
+            if seat.number:
+                return super().start(seat)
+            self.n_lost += 1
+            return Lost()
+
+    launcher = Dying(2)
+    launcher.start_seconds = 1.5
+    with made(launcher, seconds=0.03) as backend:
+        assert answers(backend) == expected()
+        assert launcher.n_lost > 3, "more often than workers may fail"
+        assert "1 of 2 workers did not start within 1.5 s" in backend.notes[0]
 
 
 @pytest.mark.fault

@@ -21,6 +21,9 @@ from tuneval.engine.pool.worker import Worker
 NICENESS = "RAY_worker_niceness"
 """Ray nices its workers to 15, behind everything else on the node; ours are the node's work."""
 
+NEVER_RAN = "The actor never ran"
+"""Ray's words for an actor whose node died, or was taken by others, before it began."""
+
 
 class Outlet:
     """What a worker writes to; gathered until the driver asks for it."""
@@ -112,6 +115,7 @@ class Actor:
 
         self._ray = ray
         self._end = ""
+        self.has_run = True
         environment = {**seat.environment(), NICENESS: os.environ.get(NICENESS, "0")}
         if not demand.gpus:
             environment["CUDA_VISIBLE_DEVICES"] = ""
@@ -139,7 +143,8 @@ class Actor:
             try:
                 text = self._ray.get(hear.remote())
             except Exception as error:  # noqa: BLE001 - an error of its start has any class
-                self._end = _last_line(error)
+                self._end = _cause(error)
+                self.has_run = NEVER_RAN not in str(error)
                 return
             if not text:
                 self._end = "it stopped"
@@ -160,6 +165,8 @@ class Actor:
         self.kill()
 
 
-def _last_line(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
+    """The one line that tells of Ray's many."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[-1] if lines else type(error).__name__)[:300]
+    told = [line for line in lines if not line.startswith(NEVER_RAN)]
+    return (told[-1] if told else type(error).__name__)[:300]

@@ -327,7 +327,7 @@ class PoolBackend:
         unit = work.under_way.pop(member, None) if work is not None else None
         if unit is not None and give_up is not None:
             found += give_up(unit, how)
-        elif not member.is_ready:
+        elif not member.is_ready and member.has_run:
             self._failed_starts += 1
             if self._failed_starts >= MOST_FAILED_STARTS:
                 raise BackendUnavailable(
@@ -337,6 +337,8 @@ class PoolBackend:
         del self._members[member.seat]
         member.part(at_once=True)
         self._start()
+        if not member.has_come:  # the wait for this seat goes on, and does not begin again
+            self._members[member.seat].last_heard = member.last_heard
 
     def _take_card(self, member: Member, card: str) -> None:
         member.card = card

@@ -132,8 +132,8 @@ class Cluster:
         if gpus is None:
             gpus = 1.0 if any(one.get("GPU") for one in nodes) else 0.0
         self._demand = Demand(cpus, gpus, 0 if gpus else memory)
-        room = sum(room(one, self._demand) for one in nodes)
-        self._n_seats = max(1, room) if self._workers == "auto" else self._workers
+        n = sum(room(one, self._demand) for one in nodes)
+        self._n_seats = max(1, n) if self._workers == "auto" else self._workers
         return [Seat(number, threads=self._threads) for number in range(self._n_seats)]
 
     def start(self, seat: Seat) -> Actor:

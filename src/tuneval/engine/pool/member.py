@@ -40,7 +40,15 @@ class Seat:
 
 
 class Link(Protocol):
-    """What holds one worker that was started, and carries the lines of both sides."""
+    """What holds one worker that was started, and carries the lines of both sides.
+
+    Attributes
+    ----------
+    has_run : bool
+        False where it ended before anything ran: its place was lost, and the worker is not to blame.
+    """
+
+    has_run: bool
 
     def send(self, text: bytes) -> None:
         """Hand over one line; waits as long as the worker reads nothing. OSError where it is gone."""
@@ -120,6 +128,11 @@ class Member:
     def send(self, message: Mapping[str, Any]) -> None:
         """Have a message sent; never waits, for a stopped worker reads nothing."""
         self._outbox.put(wire.line(message))
+
+    @property
+    def has_run(self) -> bool:
+        """Whether there was a worker at all, and not only a place for it that was lost."""
+        return self.has_come or self._link.has_run
 
     def end(self, why: str) -> None:
         """End the worker; its end is heard like any other."""

@@ -19,6 +19,8 @@ START_SECONDS = 60.0
 class Process:
     """One worker. Its standard output and error are kept for its last words alone."""
 
+    has_run = True
+
     def __init__(self, seat: Seat) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self._inlet, outlet = os.pipe()
