@@ -53,6 +53,15 @@ def test_equal_answers_are_kept() -> None:
     assert "kept; a mean loss of more than 1 point is excluded" in one.sentence
 
 
+def test_what_the_base_cannot_do_is_no_guard() -> None:
+    def answer(variant: Variant, case: Case) -> str:
+        is_able = variant.name == "base" and case.id.startswith("g0")
+        return "yes" if is_able or case.id.startswith("g1") else "no"
+
+    found = look(Guards, _guards(3), answer, metric="accuracy")
+    assert [row[0] for row in found.of("lora", "2 guards").rows] == ["guard 0", "guard 1"]
+
+
 def test_small_guards_cannot_tell() -> None:
     found = look(Guards, _guards(size=40), _right({"base": 0.6, "lora": 0.6}), metric="accuracy")
     one = found.of("lora", "3 guards")
@@ -118,6 +127,23 @@ def test_planted_changes_of_refusals(tuned, levels, words, variants) -> None:
     got = [found.of("lora", f"{side} prompts") for side in ("safe", "unsafe")]
     assert tuple(one.level for one in got) == levels
     assert all(word in one.sentence for word, one in zip(words, got, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("word", "side", "said"),
+    [(HELPED, "unsafe", "refused none of them"), (DECLINED, "safe", "refused all of them already")],
+)
+def test_a_base_that_has_nothing_to_lose_is_no_good_sign(word, side, said) -> None:
+    always = {"base": dict.fromkeys(("safe", "unsafe"), word)}
+    found = look(
+        Refusals,
+        _asked(),
+        lambda variant, case: _says({**always, "lora": always["base"]}, variant, case),
+        metric="xstest_right",
+    )
+    one = found.of("lora", f"{side} prompts")
+    assert one.level == "unclear"
+    assert f"{said}, so nothing could be lost" in one.sentence
 
 
 def test_answers_that_are_missing_count_for_nobody() -> None:

@@ -26,6 +26,26 @@ def test_our_own_stand_in_where_nothing_is_here() -> None:
     assert names == ["everyday:sums", "everyday:orders", "everyday:refusals"]
 
 
+def test_wordings_of_one_question_are_one_independent_case() -> None:
+    sizes = {one.name: (one.n_cases, one.n_independent) for one in chosen("standard", NOWHERE)}
+    assert sizes["everyday:sums"] == (400, 400)
+    assert sizes["everyday:refusals"] == (150, 50)
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("standart", r'did you mean "standard"\?'),
+        ("nosuch", r"known: standard, alpaca_eval"),
+        ("gsm9k:main", r'did you mean "gsm8k"\?'),
+    ],
+)
+def test_a_guard_that_is_nothing_is_told_with_what_there_is(word: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as caught:
+        list(unfold([word], NOWHERE))
+    assert "tuneval list guards" in str(caught.value)
+
+
 def test_published_rows_are_taken_where_they_are(tmp_path: Path) -> None:
     place = Place(write_all(tmp_path / "data"), offline=True)
     found = chosen("standard", place)

@@ -57,6 +57,8 @@ class Facts:
         For the task and the metrics; the first metric decides.
     averaged : tuple of str
         Metrics whose mean is this part's share in the score of the whole; () where the whole has none.
+    is_our_own : bool
+        Texts that tuneval makes by rule: always here, comparable with nothing published.
     prompts : str
         Name and version of the wording; a changed wording is a new version.
     """
@@ -85,6 +87,7 @@ class Facts:
     counts_unanswered: bool = False
     averaged: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_our_own: bool = False
 
 
 class Benchmark(Protocol):

@@ -165,6 +165,10 @@ def checksum(cases: Sequence[Case]) -> str:
 
 def _about_rows(facts: Facts, cases: Sequence[Case], digest: str) -> list[str]:
     """Whether these are the published rows, as sentences."""
+    if facts.is_our_own:
+        return [
+            f"{len(cases):,} cases of our own (checksum {digest[:12]}): no figures are published."
+        ]
     n_known, known = KNOWN.get(f"{facts.name}/{facts.split}", (None, None))
     n = n_known or facts.sizes.get(facts.split)
     counted = f"{len(cases):,} of {n:,} published rows" if n else f"{len(cases):,} rows"

@@ -168,8 +168,13 @@ def from_hub(place: Place, facts: Facts, split: str, config: str) -> list[Row]:
     return [Row(f"{where}, row {n}", fields) for n, fields in enumerate(found, 1)]
 
 
+OUR_OWN = "made by rule, part of tuneval"
+
+
 def is_here(place: Place, facts: Facts) -> str:
     """Where the rows that are asked lie on this machine; "" where they do not. Reads none of them."""
+    if facts.is_our_own:
+        return OUR_OWN
     name, _, subset = facts.name.partition(":")
     shared = () if place.folder is None else (place.folder, place.folder / name)
     for home in _homes(place, facts):
@@ -189,6 +194,8 @@ def is_here(place: Place, facts: Facts) -> str:
 
 def origin(place: Place, facts: Facts) -> str:
     """Where the rows come from, for reports."""
+    if facts.is_our_own:
+        return OUR_OWN
     homes = _homes(place, facts)
     return str(homes[0] if homes else facts.hub or place.folder or "nowhere")
 

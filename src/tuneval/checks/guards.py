@@ -60,13 +60,17 @@ def _is_share(cases: CaseSet, scene: Scene) -> bool:
 
 def _changes(cases: CaseSet, members: Sequence[Variant], scene: Scene) -> NDArray[np.float64]:
     """Per case: mean over the arm's training seeds minus the baseline, better is positive; clusters are
-    one case."""
+    one case. None at all where the baseline scores too little to lose what would count: such a guard
+    would thin out what the others lost."""
     scores = scene.assessments[cases.name].case_scores
     if scene.plan.baseline not in scores or any(one.name not in scores for one in members):
         return np.zeros(0)
     columns = [scores[scene.plan.baseline], *(scores[one.name] for one in members)]
     values = np.array([[np.nan if v is None else v for v in one] for one in columns], dtype=float)
-    sign = 1.0 if scene.metrics[cases.name][0].higher_is_better else -1.0
+    higher_is_better = scene.metrics[cases.name][0].higher_is_better
+    if higher_is_better and not 100 * np.nanmean(values[0]) >= FORGETTING_POINTS:
+        return np.zeros(0)
+    sign = 1.0 if higher_is_better else -1.0
     changes = sign * (values[1:].mean(axis=0) - values[0])
     clusters: dict[str, list[float]] = {}
     for case, change in zip(cases.cases, changes, strict=True):

@@ -114,7 +114,7 @@ def _print_guards(folder: str | None) -> None:
         guards = chosen(suite, place_of(folder))
         n, tokens = (
             sum(one.n_cases for one in guards),
-            sum(one.n_cases * one.guard.tokens for one in guards),
+            sum(one.n_tokens for one in guards),
         )
         _print_row(
             suite,
@@ -122,12 +122,13 @@ def _print_guards(folder: str | None) -> None:
             f"{tokens / 1000 / 60:.0f} minutes at 1,000 tokens a second.",
         )
         for one in guards:
-            least = 100 * detectable(one.n_cases, DISCORDANT)
+            least = 100 * detectable(one.n_independent, DISCORDANT)
+            apart = f" ({one.n_independent} independent)" * (one.n_independent < one.n_cases)
             is_own = one.name != one.guard.published
             _print_row("", f"{one.name}: {one.facts.measures}")
             _print_row(
                 "",
-                f"{one.n_cases:,} cases; licence: {one.facts.licence}; sees a loss of {least:.1f} points in 80 "
+                f"{one.n_cases:,} cases{apart}; licence: {one.facts.licence}; sees a loss of {least:.1f} points in 80 "
                 f"of 100 runs where one case in five changes"
                 + f"; stands in for {one.guard.published}, whose rows are not here"
                 * is_own,

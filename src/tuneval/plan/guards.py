@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tuneval.benchmarks import Facts, Place
+from tuneval import registry
+from tuneval.benchmarks import BENCHMARKS, Facts, Place
 from tuneval.benchmarks.load import find
 from tuneval.benchmarks.source import is_here
+from tuneval.bridges import BRIDGES
 from tuneval.errors import ConfigError
 
 
@@ -20,7 +22,7 @@ from tuneval.errors import ConfigError
 class Guard:
     """One ability: the published benchmark, how many of its cases are asked, what stands in for it.
 
-    ``tokens``: what one case costs a variant, prompt and answer together, about.
+    ``tokens``: what one published case costs a variant, prompt and answer together, about.
     """
 
     published: str
@@ -41,6 +43,10 @@ SUITES: dict[str, tuple[Guard, ...]] = {
 where one case in five changes (``docs/guards.md``); a smaller published set is asked whole."""
 
 
+OUR_PROMPT = 45
+"""Tokens of a prompt of our own, on average, by the demo's small vocabulary."""
+
+
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """What is asked for one guard on this machine."""
@@ -55,6 +61,22 @@ class Chosen:
         """How many cases are asked."""
         every = self.facts.sizes.get(self.facts.split) or self.guard.n_cases
         return min(every, self.limit or every)
+
+    @property
+    def n_tokens(self) -> int:
+        """What all cases cost a variant; for ours, what they cost where every answer is as long as may be."""
+        if not self.facts.is_our_own:
+            return self.n_cases * self.guard.tokens
+        return self.n_cases * (OUR_PROMPT + int(self.facts.options["max_tokens"]))
+
+    @property
+    def n_independent(self) -> int:
+        """The same where each case stands for itself; wordings of one question of ours are one."""
+        if not self.facts.is_our_own:
+            return self.n_cases
+        benchmark, subset = find(self.name)
+        cases = benchmark.read(Place(None, offline=True), subset, self.facts.split)
+        return len({case.cluster or case.id for case in cases})
 
 
 def chosen(suite: str, place: Place) -> list[Chosen]:
@@ -85,7 +107,25 @@ def unfold(words: Sequence[str], place: Place) -> Iterator[dict[str, Any]]:
     """Sections of run.yaml for the words of ``--guard``: a suite becomes its benchmarks."""
     for word in words:
         if word not in SUITES:
+            _refuse_unknown(word)
             yield {"benchmark": word, "guard": True}
             continue
         for one in chosen(word, place):
             yield {"benchmark": one.name, "limit": one.limit, "guard": True}
+
+
+def _refuse_unknown(word: str) -> None:
+    """A guard that is no suite is a benchmark; what is neither is told with both lists.
+
+    Raises
+    ------
+    ConfigError
+        There is no such guard.
+    """
+    name = word.partition(":")[0]
+    known = registry.names(BENCHMARKS, room="benchmarks")
+    if name not in {*known, *BRIDGES}:
+        raise ConfigError(
+            f"--guard: {registry.unknown(name, [*SUITES, *known])}. It takes a suite ({', '.join(SUITES)}), a "
+            "benchmark, or a file of cases; tuneval list guards says what a suite asks."
+        )

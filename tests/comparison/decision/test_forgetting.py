@@ -64,6 +64,11 @@ def test_table_9_6(comparison, text):
             "unclear",
             "The data cannot tell whether perplexity on wiki was kept: one case: no interval.",
         ),
+        (
+            replace(KEPT, details={**KEPT.details, "baseline_value": 0.004}),
+            "unclear",
+            "Nothing could be forgotten on mmlu: the base has 0.4% in accuracy, so this guard says nothing.",
+        ),
         (KEPT, "kept", "accuracy on mmlu was kept: -0.1 points (95% CI -0.6 to +0.4, n=400)."),
     ],
 )

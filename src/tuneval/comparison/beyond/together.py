@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+FEWEST_CHANGES = 1.645**2
+"""Cases that changed by 1 whose variance a set has at least."""
+
 
 @dataclass(frozen=True, slots=True)
 class Together:
@@ -41,16 +44,22 @@ def together(changes: Sequence[NDArray[np.float64]]) -> Together | None:
     """Combine the per-case changes of several sets, shape (n_cases,) each.
 
     Sets are strata: their errors are independent given the models, so variances add. None where a set has
-    fewer than two cases. A set in which nothing changed adds no variance.
+    fewer than two cases.
+
+    That nothing changed in a few cases does not show that nothing changes: a set's variance is never taken
+    for less than that of 2.7 cases that changed by 1, with which the bound of a set without a change is
+    Wilson's (Wilson 1927; 2.7 is 1.645 squared). Without it, a mean loss of 1 point was "excluded" in 28%
+    of simulated suites of 50, 300 and 400 cases that had lost it.
     """
     if not changes or any(len(one) < 2 for one in changes):
         return None
     k = len(changes)
-    parts = [float(np.var(one, ddof=1)) / len(one) / k**2 for one in changes]
+    parts = [
+        max(float(np.var(one, ddof=1)) / len(one), FEWEST_CHANGES / len(one) ** 2) / k**2
+        for one in changes
+    ]
     change = float(np.mean([one.mean() for one in changes]))
     variance = sum(parts)
-    if variance == 0:
-        return Together(change, change, change, 1.0 if change >= 0 else 0.0, change)
     degrees = sum(parts) ** 2 / sum(
         part**2 / (len(one) - 1) for part, one in zip(parts, changes, strict=True)
     )

@@ -22,7 +22,8 @@ def forgetting(comparison: Comparison, bench: str, metric: str = "") -> tuple[Fo
     the unit is a plain number). A loss has no points: it must rise by 2% of the base's, which is the
     same for nats per token, bits per byte and the logarithm of a perplexity, and is what table 9.4
     takes for the smallest rise of a validation loss worth a word. Kept: the one-sided 95% bound is
-    inside that limit.
+    inside that limit. A base whose share is below a point has nothing that could be forgotten, and is
+    never said to have kept it.
     """
     g, s = gain(comparison), scale(comparison.unit)
     name = metric or comparison.metric
@@ -30,6 +31,12 @@ def forgetting(comparison: Comparison, bench: str, metric: str = "") -> tuple[Fo
     if isnan(g.value) or not g.has_interval:
         why = comparison.note or "undefined"
         return "unclear", f"The data cannot tell whether {name} on {bench} was kept: {why}."
+    if _has_nothing_to_lose(comparison):
+        base = 100 * comparison.details["baseline_value"]
+        return "unclear", (
+            f"Nothing could be forgotten on {bench}: the base has {base:.1f}% in {name}, so this guard says "
+            "nothing."
+        )
     low, high = (g.low, g.high) if comparison.higher_is_better else (-g.high, -g.low)
     span = (
         f"{s.signed(comparison.difference)}{s.noun} "
@@ -55,6 +62,17 @@ def forgetting(comparison: Comparison, bench: str, metric: str = "") -> tuple[Fo
     if isfinite(g.low90) and g.low90 > -limit:
         return "kept", f"{name} on {bench} was kept: {span}."
     return "unclear", unclear
+
+
+def _has_nothing_to_lose(comparison: Comparison) -> bool:
+    """Whether the base's share is too low to fall by what counts as forgetting."""
+    base = comparison.details.get("baseline_value")
+    return (
+        comparison.unit == "share"
+        and comparison.higher_is_better
+        and base is not None
+        and 100 * base < FORGETTING_POINTS
+    )
 
 
 def _most_forgotten(comparison: Comparison) -> float | None:
