@@ -16,12 +16,19 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import half_billion
-import numpy as np
+
+# statistics.py beside this file would stand before the standard library's, for torch as well.
+sys.path = [
+    one for one in sys.path if Path(one or ".").resolve() != Path(__file__).parent.resolve()
+]
+
+from statistics import median  # noqa: E402
+
+import numpy as np  # noqa: E402
 
 WORKLOADS = {  # the peer's best batch size on CPU, found on a tenth of each workload
     "mmlu": 1,
@@ -33,7 +40,7 @@ WORKLOADS = {  # the peer's best batch size on CPU, found on a tenth of each wor
     "code": 64,
 }
 SCORING = ("mmlu", "intents", "hellaswag", "perplexity", "banking77", "sst2")
-HALF_BILLION = {"banking77": 1, "sst2": 1, "completions": 1}
+HALF_BILLION = {"banking77": 1, "sst2": 1, "completions": 1, "mmlu": 1}
 """Short workloads of real rows for ``--size half-billion``; the peer with its defaults."""
 PEER_LOADS = """
 import json, sys, time
@@ -50,11 +57,6 @@ SHAPES = {
 STEPS = {"cpu": (1, 16, 64, 128), "cuda": (1, 64, 128, 256, 512, 1024)}
 HEAD_ROWS = {"cpu": (64, 256), "cuda": (256, 2048)}
 PATHS = (128, 192, 256, 512)
-
-
-def median(numbers: Iterable[float]) -> float:
-    """Middle number; the standard library's is hidden by statistics.py beside this file."""
-    return float(np.median(list(numbers)))
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -308,12 +310,23 @@ def limit_s(rates: dict[str, Any], ours: dict[str, Any]) -> float:
 # --------------------------------------------------------------------------------- side by side
 
 
-def run(command: list[str], *, has_figures: bool = True) -> tuple[dict[str, Any], float]:
-    """Run a command that prints a JSON line last; the line, and the seconds of the whole process."""
+def run(
+    command: list[str], *, has_figures: bool = True, home: Path | None = None
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Run a command that prints a JSON line last; the line, and seconds of the whole process.
+
+    ``home``: where hashes of weights are remembered.
+    """
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
-    started = time.perf_counter()
+    if home is not None:
+        environment["TUNEVAL_HOME"] = str(home)
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    seconds = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = {
+        "wall": time.perf_counter() - started,
+        "cpu": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+    }
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr[-3000:]}")
     return (json.loads(done.stdout.strip().splitlines()[-1]) if has_figures else {}), seconds
@@ -377,6 +390,8 @@ def parity(arguments: argparse.Namespace, workload: str, variant: str) -> str:
 def compare(arguments: argparse.Namespace) -> None:
     """Run both in turn on each workload and print the table."""
     clock = "wall_s" if arguments.device.startswith("cuda") else "cpu_s"
+    # No hash of a file is remembered at first, so that the first load is one.
+    home = Path(arguments.dir) / f"home-{os.getpid()}"
     if arguments.size == half_billion.SIZE:
         data = Path(arguments.shared) / "data"
         half_billion.write(Path(arguments.dir), data, Path(arguments.peer_script))
@@ -391,7 +406,7 @@ def compare(arguments: argparse.Namespace) -> None:
         for _ in range(arguments.rounds):
             if not arguments.without_peer:
                 theirs.append(run(peer_command(arguments, workload, "base"))[0])
-            mine.append(run(our_command(arguments, workload, "base"))[0])
+            mine.append(run(our_command(arguments, workload, "base"), home=home)[0])
         shown = [f"{one[clock]:.2f}" for one in (*theirs[-1:], *mine[-1:])]
         print(f"{workload}: {' against '.join(shown)} s", file=sys.stderr, flush=True)
         # After each workload, for a machine is not equally fast all day; the best is the limit.
@@ -418,6 +433,14 @@ def compare(arguments: argparse.Namespace) -> None:
     print()
     if arguments.whole:
         whole(arguments)
+
+
+def whole_alone(arguments: argparse.Namespace) -> None:
+    """Whole processes without the table before them."""
+    if arguments.size == half_billion.SIZE:
+        data = Path(arguments.shared) / "data"
+        half_billion.write(Path(arguments.dir), data, Path(arguments.peer_script))
+    whole(arguments)
 
 
 def best(rates: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
@@ -477,15 +500,19 @@ def load_row(arguments: argparse.Namespace, mine: list[list[dict[str, Any]]], cl
 def whole(arguments: argparse.Namespace) -> None:
     """Whole processes with all variants, by the clock."""
     names = "base,lora,full"
-    theirs = sum(
-        run(peer_command(arguments, workload, names))[1]
-        for workload in arguments.workloads.split(",")
-    )
-    _, ours_s = run(our_command(arguments, arguments.workloads, names))
-    print(
-        f"\nwhole processes, {names}: peer {theirs:.0f} s, tuneval {ours_s:.0f} s wall, "
-        f"ratio {theirs / ours_s:.1f}"
-    )
+    peers = [
+        run(peer_command(arguments, workload, names)) for workload in arguments.workloads.split(",")
+    ]
+    found, ours = run(our_command(arguments, arguments.workloads, names))
+    for word in ("wall", "cpu"):
+        theirs = sum(seconds[word] for _, seconds in peers)
+        print(
+            f"\nwhole processes, {names}: peer {theirs:.0f} s, tuneval {ours[word]:.0f} s {word}, "
+            f"ratio {theirs / ours[word]:.1f}",
+            end="",
+        )
+    peaks = max(figures["peak_rss_mb"] for figures, _ in peers)
+    print(f"\npeak MB: {found['peak_rss_mb']:.0f} (peer {peaks:.0f})")
 
 
 def main() -> None:
@@ -511,6 +538,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", help="default: auto for half-billion, else float32")
     parser.add_argument("--whole", action="store_true", help="all variants, whole processes, too")
+    parser.add_argument("--whole-alone", action="store_true", help="and nothing else")
     arguments = parser.parse_args()
     is_real = arguments.size == half_billion.SIZE
     arguments.workloads = arguments.workloads or ",".join(HALF_BILLION if is_real else WORKLOADS)
@@ -519,6 +547,8 @@ def main() -> None:
         run_ours(arguments)
     elif arguments.limits:
         run_limits(arguments)
+    elif arguments.whole_alone:
+        whole_alone(arguments)
     else:
         compare(arguments)
 

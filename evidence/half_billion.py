@@ -1,4 +1,4 @@
-"""Builds a model of half a billion parameters and three short workloads of real rows for engine.py.
+"""Builds a model of half a billion parameters and four short workloads of real rows for engine.py.
 
 Random weights from a seed (24 layers, width 896, vocabulary 151,936, bfloat16), so nothing is
 downloaded: what is timed does not depend on what the model has learnt.
@@ -11,10 +11,14 @@ from __future__ import annotations
 import gzip
 import importlib.util
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 SIZE = "half-billion"
+SUBJECTS = ("abstract_algebra", "anatomy")
+N_QUESTIONS = 8
+"""Of each subject: 64 requests, which the peer answers in about a minute."""
 SHAPE = {
     "hidden_size": 896,
     "intermediate_size": 4864,
@@ -51,7 +55,7 @@ def read_rows(file: Path) -> list[dict[str, Any]]:
 
 
 def requests(data: Path) -> dict[str, list[dict[str, Any]]]:
-    """Workload -> rows in the peer script's format, from Banking77 and SST-2."""
+    """Workload -> rows in the peer script's format, from Banking77, SST-2 and MMLU."""
     banking = read_rows(data / "banking77" / "test_half.jsonl.gz")
     films = read_rows(data / "sst2" / "validation.jsonl.gz")
     labels = sorted({str(row["category"]).replace("_", " ") for row in banking})
@@ -77,8 +81,29 @@ def requests(data: Path) -> dict[str, list[dict[str, Any]]]:
             }
             for n, row in enumerate(banking[-16:])
         ],
+        "mmlu": list(_mmlu(data / "mmlu")),
     }
     return found
+
+
+def _mmlu(folder: Path) -> Iterator[dict[str, Any]]:
+    """Questions of a few subjects behind five examples each, in the published wording."""
+    shots, questions = (read_rows(folder / f"{name}.jsonl.gz") for name in ("dev", "test"))
+    for subject in SUBJECTS:
+        examples = [row for row in shots if row["subject"] == subject][:5]
+        topic = subject.replace("_", " ")
+        head = f"The following are multiple choice questions (with answers) about {topic}.\n\n"
+        head += "".join(f"{_asked(row)} {'ABCD'[row['answer']]}\n\n" for row in examples)
+        own = [row for row in questions if row["subject"] == subject][:N_QUESTIONS]
+        for n, row in enumerate(own):
+            for letter in "ABCD":
+                yield _scored(f"{subject}-{n}-{letter}", head + _asked(row), f" {letter}")
+
+
+def _asked(row: dict[str, Any]) -> str:
+    choices = zip("ABCD", row["choices"], strict=True)
+    listed = "".join(f"\n{letter}. {choice}" for letter, choice in choices)
+    return f"{row['question'].strip()}{listed}\nAnswer:"
 
 
 def _scored(name: str, context: str, continuation: str) -> dict[str, Any]:

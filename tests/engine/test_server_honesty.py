@@ -146,7 +146,7 @@ def test_a_model_that_was_swapped_under_its_name_is_another_one(
 ) -> None:
     def met(fake: fake_server.Fake) -> str:
         folder = tmp_path / "canaries" if has_memory else None
-        backend = OpenAIServer(base_url=fake.url, memory=folder)
+        backend = OpenAIServer(base_url=fake.url, canaries=folder)
         try:
             return backend.fingerprint(SMALL)
         finally:
@@ -176,7 +176,7 @@ def test_answers_of_a_swapped_model_are_not_reused(tmp_path: Path) -> None:
 
 def test_a_server_without_an_echo_is_known_again_by_what_it_writes(tmp_path: Path) -> None:
     def met(fake: fake_server.Fake) -> str:
-        backend = OpenAIServer(base_url=fake.url, memory=tmp_path)
+        backend = OpenAIServer(base_url=fake.url, canaries=tmp_path)
         try:
             backend.shown(SMALL, [CHAT])
             return backend.fingerprint(SMALL)
@@ -195,7 +195,7 @@ def test_noise_of_a_server_keeps_its_identity(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def met(fake: fake_server.Fake) -> str:
-        backend = OpenAIServer(base_url=fake.url, memory=tmp_path)
+        backend = OpenAIServer(base_url=fake.url, canaries=tmp_path)
         try:
             return backend.fingerprint(SMALL)
         finally:

@@ -167,3 +167,25 @@ def test_an_override_that_is_no_yaml_says_how_to_quote_it(tmp_path: Path) -> Non
         RunSpec.from_yaml(written(tmp_path, GOOD), ["gates.accuracy=>= 0.9"])
     spec = RunSpec.from_yaml(written(tmp_path, GOOD), ["gates.accuracy='>= 0.9'"])
     assert spec.gates == {"accuracy": ">= 0.9"}
+
+
+@pytest.mark.parametrize(
+    ("said", "n_bytes"),
+    [
+        ("2GB", 2 * 10**9),
+        ("500 mb", 500 * 10**6),
+        ("1.5GiB", 3 * 2**29),
+        ("123456789", 123_456_789),
+        ("null", None),
+    ],
+)
+def test_an_amount_of_memory(tmp_path: Path, said: str, n_bytes: int | None) -> None:
+    spec = RunSpec.from_yaml(written(tmp_path, f"{GOOD}backend: {{memory: {said}}}\n"))
+    assert spec.backend.memory == n_bytes
+    assert RunSpec.from_yaml(written(tmp_path, spec.to_yaml())).backend.memory == n_bytes
+
+
+@pytest.mark.parametrize("said", ["2 parsecs", "much", '"2"', "-1", "0GB"])
+def test_no_amount_of_memory(tmp_path: Path, said: str) -> None:
+    with pytest.raises(ConfigError, match=r"backend\.memory"):
+        RunSpec.from_yaml(written(tmp_path, f"{GOOD}backend: {{memory: {said}}}\n"))

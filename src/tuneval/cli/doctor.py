@@ -242,26 +242,40 @@ def _existing(target: Path) -> Path:
 
 def _about_needs(spec: RunSpec, plan: Plan) -> list[str]:
     """Estimate memory (weights at the run's dtype) and tell what is free on the disk."""
-    dtype = spec.backend.dtype
-    sizes = {
-        name: folder.n_parameters * BYTES_PER_PARAMETER.get(dtype, 4)
-        for name, folder in plan.folders.items()
-        if folder.has_model
-    }
-    adapters = sum(
-        4 * folder.n_adapter_parameters for folder in plan.folders.values() if folder.has_adapter
-    )
     lines = []
-    if sizes:
-        most = max(sizes.values()) + adapters
-        assumed = "float32 assumed" if dtype == "auto" else dtype
+    if any(folder.has_model for folder in plan.folders.values()):
         lines.append(
-            f"  memory  about {_mebibytes(most)} of weights at a time ({assumed}), "
-            f"{_free_memory()} free; whole models are loaded in turn"
+            f"  memory  about {_about_weights(spec.backend.dtype, plan)}, {_free_memory()} free; "
+            "whole models are loaded in turn"
         )
+        if spec.backend.memory is not None:
+            lines.append(f"          backend.memory allows {_mebibytes(spec.backend.memory)}")
     free = shutil.disk_usage(_existing(Path(spec.output.dir))).free
     lines.append(f"  disk    {free / 2**30:,.1f} GiB free for {spec.output.dir}")
     return lines
+
+
+def _about_weights(wanted: str, plan: Plan) -> str:
+    """The largest weights of the run, in each dtype that they may be held in.
+
+    Which one "auto" takes on CPU is found by a short trial when they are loaded, which needs torch.
+    """
+    folders = plan.folders.values()
+    most = max(folder.n_parameters for folder in folders if folder.has_model)
+    adapters = sum(4 * folder.n_adapter_parameters for folder in folders if folder.has_adapter)
+
+    def size(dtype: str) -> str:
+        return _mebibytes(most * BYTES_PER_PARAMETER.get(dtype, 4) + adapters)
+
+    stored = {folder.dtype for folder in folders if folder.has_model}
+    dtype = str(next(iter(stored)))
+    if wanted == "auto" and len(stored) == 1 and dtype in ("bfloat16", "float16"):
+        return (
+            f"{size(dtype)} of weights at a time as stored ({dtype}: on a GPU, and on a CPU that "
+            f"multiplies it much faster), {size('float32')} in float32 (on other CPUs)"
+        )
+    dtype = "float32" if wanted == "auto" else wanted
+    return f"{size(dtype)} of weights at a time ({dtype})"
 
 
 def _mebibytes(size: int) -> str:

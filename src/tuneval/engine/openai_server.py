@@ -84,7 +84,7 @@ class OpenAIServer:
     tokenizers : mapping
         Variant name ("*": every other) -> folder of its tokenizer. Prompts are then written,
         encoded and cut here as by the backend on transformers.
-    memory : path, optional
+    canaries : path, optional
         Folder in which canaries are kept, so that a model is known again from run to run.
     chat_template, thinks, offline
         As in ``HFOptions``, where a tokenizer is given.
@@ -108,7 +108,7 @@ class OpenAIServer:
         give_up_seconds: float = 600.0,
         retry: RetryPolicy | None = None,
         tokenizers: Mapping[str, str] | None = None,
-        memory: Path | None = None,
+        canaries: Path | None = None,
         chat_template: ChatTemplate = "auto",
         thinks: bool = True,
         offline: bool = False,
@@ -130,7 +130,7 @@ class OpenAIServer:
         self._readings = Readings(
             tokenizers or {}, chat_template=chat_template, thinks=thinks, offline=offline
         )
-        self._memory = canary.Memory(memory)
+        self._memory = canary.Memory(canaries)
         self._needed: set[Kind] = set()
         self._known: dict[Variant, _Known] = {}
         self._canaries: dict[Variant, canary.Canary] = {}

@@ -237,8 +237,8 @@ def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
         return _pool(spec, models, chosen)
     if models is not None:
         chosen["models"] = models
-    if "memory" in accepted:
-        chosen["memory"] = answers_home().with_name("canaries")
+    if "canaries" in accepted:
+        chosen["canaries"] = answers_home().with_name("canaries")
     backend: Backend = kind(record(**chosen)) if record else kind(**chosen)
     return backend
 

@@ -6,6 +6,7 @@ Holds no default that belongs to a room: "auto" means that the room decides.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -244,6 +245,20 @@ def _tokenizers(value: Any) -> Any:
     return {"*": value} if isinstance(value, str) else value
 
 
+_UNITS = {"B": 1, "MB": 10**6, "GB": 10**9, "MIB": 2**20, "GIB": 2**30}
+
+
+def _bytes(value: Any) -> Any:
+    """ "2GB", "500 MiB": a number and a unit -> bytes."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]+)\s*", value)
+    unit = _UNITS.get(found[2].upper()) if found else None
+    if found is None or unit is None:
+        raise ValueError(f'"{value}" is no amount of memory: write 2GB, 500MB, 1.5GiB')
+    return int(float(found[1]) * unit)
+
+
 class BackendSpec(_Strict):
     """What runs the models, and on what."""
 
@@ -263,6 +278,10 @@ class BackendSpec(_Strict):
     """auto, cpu, mps, cuda, cuda:1, ..."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Precision of the weights in memory."""
+    memory: Annotated[
+        PositiveInt | None, BeforeValidator(_bytes, json_schema_input_type=str | int | None)
+    ] = None
+    """Most that a process may take of the device's memory (2GB, 500MB): batches are cut to it."""
     batch_size: Literal["auto"] | PositiveInt = "auto"
     """Requests per batch."""
     threads: Literal["auto"] | PositiveInt = "auto"

@@ -21,6 +21,7 @@ from tuneval.engine.hf.passes.responses import (
     jobs_of,
     scored_response,
 )
+from tuneval.engine.hf.passes.room import fitting, held_bytes, logits_bytes, scored_bytes
 from tuneval.engine.hf.passes.speaker import Pass, Speaker
 from tuneval.engine.hf.resident import Resident
 from tuneval.engine.hf.text.render import Window
@@ -41,6 +42,8 @@ PASSES: Mapping[str, str] = {
 _SCORED_TOKENS = {"cpu": 2048, "cuda": 32768, "mps": 8192}
 _DRAWN_TOKENS = {"cpu": 65536, "cuda": 1 << 20, "mps": 65536}
 _MAX_ROWS = 128
+_CHUNK, _LEAST = 256, 16
+"""Tokens that may always run together: where no limit of memory was set, and where one was."""
 
 Piece = TypeVar("Piece")
 Found = TypeVar("Found")
@@ -82,7 +85,9 @@ class HFBackend:
         self.device = resolve_device(options.device)
         self._models = dict(options.models or {})
         self._reader = Reader(options, self.device)
-        self._resident = Resident(self.device, options.threads, self._models)
+        self._resident = Resident(
+            self.device, options.threads, self._models, memory_limit=options.memory
+        )
         self._voices: dict[Variant, Voice] = {}
         self._unproved: dict[Variant, Voice] = {}
 
@@ -92,6 +97,9 @@ class HFBackend:
         Everything that needs no weights is checked for all variants first. What is found with their
         weights is found for all of them, and raised as one error that names those it speaks of.
         """
+        for variant in variants:
+            if variant not in self._unproved:
+                self._reader.hash_ahead(variant)
         new = {variant: self._read(variant) for variant in variants if variant not in self._voices}
         new = self._reader.in_one_dtype(new, self._voices)
         by_weights: dict[Key, list[Variant]] = {}
@@ -184,8 +192,8 @@ class HFBackend:
     ) -> Iterator[Response]:
         """Answer as a variant whose head has a pass of its own."""
         answer: Pass = registry.load(PASSES, voice.head, room="passes")
-        budget, max_rows = self._limits(_SCORED_TOKENS)
-        drawn_budget, _ = self._limits(_DRAWN_TOKENS)
+        budget, max_rows = self._limits(_SCORED_TOKENS, scored_bytes(weights.network))
+        drawn_budget, _ = self._limits(_DRAWN_TOKENS, held_bytes(weights.network))
 
         def run(network: Network) -> Iterator[Response]:
             speaker = Speaker(
@@ -211,7 +219,7 @@ class HFBackend:
         def run(
             network: Network, windows: Sequence[Window], known: set[int]
         ) -> Iterator[tuple[int, WindowScore]]:
-            budget, max_rows = self._limits(_SCORED_TOKENS)
+            budget, max_rows = self._limits(_SCORED_TOKENS, scored_bytes(network))
             tree = self._resident.tree(weights, voice)
             return score(
                 network,
@@ -240,7 +248,8 @@ class HFBackend:
         def run(
             network: Network, jobs: Sequence[Job], known: set[int]
         ) -> Iterator[tuple[int, Drawn]]:
-            budget, max_rows = self._limits(_DRAWN_TOKENS)
+            budget, max_rows = self._limits(_DRAWN_TOKENS, held_bytes(network))
+            most = fitting(max_rows, logits_bytes(network), self._resident.room() // 4)
             return generate(
                 network,
                 self._resident.tree(weights, voice),
@@ -248,7 +257,7 @@ class HFBackend:
                 tokenizer=voice.spoken.tokenizer,
                 end_tokens=facts.end_tokens_of(weights, voice),
                 token_budget=budget,
-                max_rows=max_rows,
+                max_rows=most,
                 known=known,
             )
 
@@ -309,11 +318,14 @@ class HFBackend:
                 return
             yield item
 
-    def _limits(self, tokens: Mapping[str, int]) -> tuple[int, int]:
-        """Tokens and rows of a batch at most."""
-        if self.options.batch_size == "auto":
-            return tokens[self.device.partition(":")[0]], _MAX_ROWS
-        return 1 << 62, self.options.batch_size
+    def _limits(self, tokens: Mapping[str, int], n_bytes: int) -> tuple[int, int]:
+        """Tokens and rows of a batch at most; ``n_bytes``: what each token takes."""
+        if self.options.batch_size != "auto":
+            return 1 << 62, self.options.batch_size
+        wanted = tokens[self.device.partition(":")[0]]
+        # What is free differs from run to run, and the last bits of scores with the size of a chunk.
+        least = _CHUNK if self.options.memory is None else _LEAST
+        return fitting(wanted, n_bytes, self._resident.room() // 2, least), _MAX_ROWS
 
     def _fact(self, variant: Variant) -> VariantFacts:
         found = self._voices[variant].facts

@@ -20,7 +20,10 @@ class HFOptions:
         "auto": CUDA, else MPS, else CPU; the stored dtype, on CPU where this processor multiplies it
         faster (a short trial) and the model is not small, else float32. One for all variants.
     batch_size : int or "auto"
-        Most rows that go through the model together. "auto" plans by tokens.
+        Most rows that go through the model together. "auto" plans by tokens and by memory.
+    memory : int, optional
+        Bytes that weights and batches may take of the device together, on CPU with the program itself.
+        None: what is free.
     threads : int or "auto"
         CPU threads. "auto": one for models under 50 M parameters, else torch's default.
     chat_template : "auto", "on" or "off"
@@ -44,6 +47,7 @@ class HFOptions:
     device: str = "auto"
     dtype: str = "auto"
     batch_size: int | Literal["auto"] = "auto"
+    memory: int | None = None
     threads: int | Literal["auto"] = "auto"
     chat_template: ChatTemplate = "auto"
     thinks: bool = True

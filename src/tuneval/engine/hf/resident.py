@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 
 from tuneval.engine.hf.passes import prefix
+from tuneval.engine.hf.passes.fused import fits
 from tuneval.engine.hf.passes.tree import MaskedTree, Tree, find_tree
 from tuneval.engine.hf.voice import Key, Voice, module_of
 from tuneval.engine.hf.weights import held, memory, placement
@@ -19,7 +20,7 @@ from tuneval.engine.hf.weights.folder import ModelFolder
 from tuneval.engine.hf.weights.loading import SMALL_MODEL, load_weights
 from tuneval.engine.hf.weights.network import Network
 from tuneval.engine.hf.weights.proof import PROBES, Proof
-from tuneval.errors import AdapterError
+from tuneval.errors import AdapterError, VariantError
 from tuneval.types import Variant
 
 _N_PROBE_TOKENS = 32
@@ -31,11 +32,17 @@ class Resident:
     """Weights in memory: another set takes their place unless both fit."""
 
     def __init__(
-        self, device: str, threads: int | Literal["auto"], models: Mapping[str, Any]
+        self,
+        device: str,
+        threads: int | Literal["auto"],
+        models: Mapping[str, Any],
+        *,
+        memory_limit: int | None = None,
     ) -> None:
         self._device = device
         self._threads = threads
         self._models = models
+        self._limit = memory_limit
         self.held: dict[Key, Weights] = {}
         self.trees: dict[tuple[int, str | None], Tree | None] = {}
         self.expands: dict[tuple[int, str | None], bool] = {}
@@ -106,9 +113,12 @@ class Resident:
         needed = placement.needed_bytes(folder, dtype, bits)
         # What does not fit beside others takes their place.
         free = memory.free_bytes(self._device)
-        if self.held and not placement.is_room(needed, self._device, free):
+        is_beyond = self._limit is not None and needed > self.room()
+        if self.held and (is_beyond or not placement.is_room(needed, self._device, free)):
             self._leave()
             free = memory.free_bytes(self._device)
+        if self._limit is not None and needed > self.room():
+            raise _beyond(variant.name, needed, dtype, self._limit, self._device)
         return load_weights(
             folder,
             device=self._device,
@@ -120,6 +130,20 @@ class Resident:
             n_labels=len(voice.labels) if voice.labels and voice.adapter else None,
         )
 
+    def room(self) -> int:
+        """Bytes that are left for a batch: what is free, or what a limit leaves beside the weights.
+
+        Under a limit it is a sum of sizes and nothing that is measured, so that the batches of a run are
+        the same each time.
+        """
+        if self._limit is None:
+            return memory.free_bytes(self._device)
+        taken = 0
+        for one in self.held.values():
+            n_copies = 2 if fits(one.model) else 1  # the fused pass has weights of its own
+            taken += n_copies * sum(p.nbytes for p in one.model.parameters())
+        return max(0, self._limit - memory.own_bytes(self._device) - taken)
+
     def prove(self, weights: Weights, voice: Voice) -> None:
         """Attach a variant's adapter, if it has one, and show that it acts."""
         if voice.adapter is None:
@@ -130,6 +154,7 @@ class Resident:
             n_rows = int(weights.model.get_input_embeddings().weight.shape[0])
             own = [ids for ids in probes if max(ids) < n_rows]
             self._proofs[voice.key] = Proof(weights, own or [[0]])
+        self._proofs[voice.key].keep(voice.adapter)
         weights.attach(voice.adapter)
         try:
             self._proofs[voice.key].check(voice.adapter, probes)
@@ -204,6 +229,18 @@ class Resident:
             return prefix.NAME
         is_single = not network.can_pad or network.own_forward is not None
         return "one row at a time" if is_single else "padded batches"
+
+
+def _beyond(name: str, needed: int, dtype: str, limit: int, device: str) -> VariantError:
+    """Say that a model does not fit under the limit that was set."""
+    own = memory.own_bytes(device)
+    beside = f", and the program about {own / 1e6:,.0f} MB" if own else ""
+    return VariantError(
+        f'"{name}": its weights take {needed / 1e6:,.0f} MB in {dtype}{beside}; backend.memory allows '
+        f"{limit / 1e6:,.0f} MB.\n"
+        f"Set it to {-(-(needed + own) // 10**8) / 10 + 0.1:.1f}GB or more, or take a narrower "
+        "backend.dtype or backend.quantization."
+    )
 
 
 def _take_pad_token(weights: Weights, voice: Voice) -> None:

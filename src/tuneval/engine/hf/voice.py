@@ -5,6 +5,7 @@ Not for: weights in memory (``resident.py``) or what is reported of them (``fact
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -14,8 +15,8 @@ from tuneval.engine.hf.text import tokenizer
 from tuneval.engine.hf.text.render import Renderer
 from tuneval.engine.hf.text.shown import Folders, renderer_for, spoken_by
 from tuneval.engine.hf.text.tokenizer import Spoken
+from tuneval.engine.hf.weights import fingerprint, held, placement, quantiser
 from tuneval.engine.hf.weights import folder as folders
-from tuneval.engine.hf.weights import held, placement, quantiser
 from tuneval.engine.hf.weights.adapter import check_adapter_fits, find_base
 from tuneval.engine.hf.weights.folder import (
     ADAPTER_CONFIG,
@@ -26,7 +27,7 @@ from tuneval.engine.hf.weights.folder import (
 from tuneval.engine.hf.weights.kind import no_head
 from tuneval.engine.hf.weights.labels import HeadLabels, labels_of, labels_of_config
 from tuneval.engine.hf.weights.loading import resolve_dtype
-from tuneval.errors import AdapterError, VariantError
+from tuneval.errors import AdapterError, TunevalError, VariantError
 from tuneval.types import READS_TEXTS, Head, Variant, VariantFacts
 
 Key = tuple[str, ...]
@@ -68,6 +69,15 @@ class Reader:
     def forget_tokenizers(self) -> None:
         """Give the tokenizers' memory back."""
         self._tokenizers.clear()
+
+    def hash_ahead(self, variant: Variant) -> None:
+        """Have a variant's weights hashed while all else is read; what is wrong with it ``read`` says."""
+        if variant.name in self._models:
+            return
+        with contextlib.suppress(TunevalError):
+            for name in filter(None, (variant.model, variant.adapter)):
+                folder = self.describe(name, variant)
+                fingerprint.begin([*folder.weight_files, *folder.adapter_weight_files])
 
     def read(self, variant: Variant) -> Voice:
         """Everything about a variant that can be known and checked without loading weights."""

@@ -17,6 +17,7 @@ def forgetful(monkeypatch):
     """A process that knows nothing yet, and to which 1 MB is large."""
     monkeypatch.setattr(hashes, "_LARGE", 2**20)
     monkeypatch.setattr(hashes, "KNOWN", {})
+    monkeypatch.setattr(hashes, "_AHEAD", {})
 
 
 @pytest.fixture
@@ -109,3 +110,28 @@ def test_blobs_of_the_hub_go_by_their_names(tmp_path, reads) -> None:
     (folder / "model.safetensors").symlink_to(blobs / of(content))
     assert hashes.of_file(folder / "model.safetensors", None) == of(content)
     assert not reads
+
+
+def test_a_thread_hashes_ahead_and_the_file_is_read_once(tmp_path, reads) -> None:
+    file = tmp_path / "a"
+    content = os.urandom(BIG)
+    file.write_bytes(content)
+    hashes.begin([file], None)
+    hashes.begin([file], None)
+    assert hashes.of_file(file, None) == of(content)
+    assert len(reads) == 1
+
+
+def test_a_file_that_changes_after_it_was_hashed_ahead_is_noticed(tmp_path) -> None:
+    file = tmp_path / "a"
+    file.write_bytes(bytes(BIG))
+    hashes.begin([file], None)
+    hashes._AHEAD[file].result()
+    file.write_bytes(os.urandom(BIG))
+    assert hashes.of_file(file, None) == of(file.read_bytes())
+
+
+def test_what_goes_wrong_ahead_is_raised_where_the_hash_is_asked_for(tmp_path) -> None:
+    hashes.begin([tmp_path / "gone"], None)
+    with pytest.raises(FileNotFoundError, match="gone"):
+        hashes.of_file(tmp_path / "gone", None)

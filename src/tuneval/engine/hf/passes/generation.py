@@ -40,8 +40,8 @@ _BLOCK = 128
 """Tokens of the vocabulary that are looked at together."""
 _SHARE = 8
 """Rows are let in when one part in so many of the room is free."""
-_ROWS = 32
-"""Rows of logits that are looked at together on CPU: they stay in the cache."""
+_CACHED = 1_000_000
+"""Logits that are looked at together on CPU: their float32 numbers stay in the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,11 +274,15 @@ def _first(network: Network, ids: Tensor, mask: Tensor) -> tuple[Tensor, Any]:
         output = network.own_forward(input_ids=ids, attention_mask=mask, use_cache=keeps)
         if not keeps:  # PEFT must see the whole text at every token
             return output.logits[:, -1].float(), None
-    else:
-        output = network.model(
-            input_ids=ids, attention_mask=mask, use_cache=True, **_positions(network, mask, ids)
-        )
-    return output.logits[:, -1].float(), getattr(output, "past_key_values", None)
+        return output.logits[:, -1].float(), getattr(output, "past_key_values", None)
+    options = {"use_cache": True, **_positions(network, mask, ids)}
+    if not network.is_split:
+        output = network.model(input_ids=ids, attention_mask=mask, **options)
+        return output.logits[:, -1].float(), getattr(output, "past_key_values", None)
+    # Logits of whole prompts would take more than all else: 40 GB for 65,536 tokens of 152,000 kinds.
+    output = network.hidden(ids, mask, **options)
+    logits = network.head(output.last_hidden_state[:, -1])
+    return logits.float(), getattr(output, "past_key_values", None)
 
 
 def _next(network: Network, step: Tensor, mask: Tensor, cache: Any) -> tuple[Tensor, Any]:
@@ -322,9 +326,10 @@ def advance(row: Row, token: int, ends: frozenset[int]) -> None:
 def choose(logits: Tensor, rows: Sequence[Row]) -> list[int]:
     """Draw one token per row, -1 where the logits are not finite. ``logits``: (rows, vocabulary)."""
     tokens: list[int] = []
-    size = _ROWS if logits.device.type == "cpu" else len(rows)
+    size = max(1, _CACHED // logits.shape[1]) if logits.device.type == "cpu" else len(rows)
     for start in range(0, len(rows), size):
-        tokens += _choose(logits[start : start + size], rows[start : start + size])
+        some = logits[start : start + size].float()
+        tokens += _choose(some, rows[start : start + size])
     return tokens
 
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from tuneval.engine.hf.passes.branches import MIN_SAVED, Branch, plan_branches
 from tuneval.engine.hf.passes.padded import (
-    HEAD_ROWS,
     WindowScore,
     finite,
+    head_rows,
     score_padded,
     targets_of,
 )
@@ -243,7 +243,7 @@ class _Run:
             hidden[torch.from_numpy(wanted).to(device)],
             torch.from_numpy(row_of).to(device),
             torch.tensor(targets, device=device),
-            HEAD_ROWS,
+            head_rows(self.network),
         )
         tokens = [(window, token) for window, token, _ in places]
         return self.scores.put(tokens, logprobs.tolist(), greedy.tolist())

@@ -30,6 +30,11 @@ def learn(hashed: Iterable[Iterable[Any]]) -> None:
         hashes.KNOWN[str(key)] = str(content)
 
 
+def begin(files: Iterable[Path]) -> None:
+    """Have a thread hash files whose hashes will be asked for."""
+    hashes.begin(files, _memory())
+
+
 def of_parts(parts: Mapping[str, object]) -> str:
     """Hash of named parts; any part that differs gives another hash."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -38,12 +43,13 @@ def of_parts(parts: Mapping[str, object]) -> str:
 def of_files(files: Iterable[Path]) -> str:
     """Hash of the contents of files, wherever they lie."""
     return of_parts(
-        {
-            "files": sorted(
-                (file.name, hashes.of_file(file, home() / "hashes.json")) for file in files
-            )
-        }
+        {"files": sorted((file.name, hashes.of_file(file, _memory())) for file in files)}
     )
+
+
+def _memory() -> Path:
+    """Where the hashes of large files are remembered."""
+    return home() / "hashes.json"
 
 
 def of_model(folder: ModelFolder) -> str:

@@ -13,7 +13,10 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
+from threading import Thread
 
 _LARGE = 32 * 2**20
 """Bytes from which on a hash is worth remembering."""
@@ -23,6 +26,27 @@ _VERSION = 1
 _BLOB = re.compile(r"[0-9a-f]{64}")
 KNOWN: dict[str, str] = {}
 """Key -> content hash, of this process."""
+_AHEAD: dict[Path, Future[str]] = {}
+"""Files that a thread reads already."""
+
+
+def begin(files: Iterable[Path], memory: Path | None) -> None:
+    """Have a thread hash files meanwhile; ``of_file`` waits for it, and raises what went wrong.
+
+    Hashing holds no lock of the interpreter, so imports and loading go on beside it. A run that ends
+    before it is done does not wait for it.
+    """
+    fresh: dict[Path, Future[str]] = {file: Future() for file in files if file not in _AHEAD}
+    _AHEAD.update(fresh)
+    Thread(target=_hash_all, args=(fresh, memory), daemon=True).start()
+
+
+def _hash_all(files: Mapping[Path, Future[str]], memory: Path | None) -> None:
+    for file, found in files.items():
+        try:
+            found.set_result(_of_file(file, memory))
+        except Exception as error:  # noqa: BLE001 - raised where the hash is asked for
+            found.set_exception(error)
 
 
 def of_file(file: Path, memory: Path | None) -> str:
@@ -33,6 +57,13 @@ def of_file(file: Path, memory: Path | None) -> str:
     memory : Path or None
         File with the hashes of large files on this machine; None remembers within the process only.
     """
+    begun = _AHEAD.pop(file, None)
+    if begun is not None:
+        begun.result()  # known from now on, unless the file has changed since
+    return _of_file(file, memory)
+
+
+def _of_file(file: Path, memory: Path | None) -> str:
     real = file.resolve()
     state = real.stat()
     if real.parent.name == "blobs" and _BLOB.fullmatch(real.name) and state.st_size >= _LARGE:

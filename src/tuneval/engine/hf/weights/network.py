@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from tuneval.types import READS_TEXTS, Head
 
+_PROBE_ROWS = 32
+
 
 class Network:
     """A model as scoring, generation and the passes of other heads call it.
@@ -59,7 +61,11 @@ class Network:
         return getattr(self.model, self.model.base_model_prefix)
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Logits of hidden rows in float32, with the caps and scales of the architecture."""
+        """Logits of hidden rows in the model's dtype, with the caps and scales of the architecture.
+
+        Not in float32: of a vocabulary of 150,000 that is as much again, and is best made of a few rows
+        at a time (``passes/padded.from_logits``).
+        """
         logits: Tensor = self.model.get_output_embeddings()(hidden)
         config = self.model.config.get_text_config()
         if getattr(config, "logit_scale", None):  # Cohere
@@ -69,7 +75,7 @@ class Network:
         if getattr(config, "final_logit_softcapping", None):  # Gemma
             cap = config.final_logit_softcapping
             logits = torch.tanh(logits / cap) * cap
-        return logits.float()
+        return logits
 
     def logits(self, ids: Tensor, mask: Tensor | None = None) -> Tensor:
         """Logits at every position by the model's own forward, float32, (rows, tokens, vocabulary)."""
@@ -114,18 +120,22 @@ class Network:
         finally:
             config.pad_token_id = None
 
-    def probe(self, ids: list[int]) -> Tensor:
+    def probe(self, ids: list[int], *, is_split: bool) -> Iterator[Tensor]:
         """What shows that an adapter acts: logits; under a head over labels, what the head reads.
 
         An adapter brings a head of its own, which would hide that nothing below it was trained.
+        ``is_split``: by body and head, some rows at a time; bits differ from those of a whole forward.
         """
         row = torch.tensor([ids], device=self.device)
-        if self.kind not in READS_TEXTS:
-            return self.logits(row)
-        if self.own_forward is not None:
-            return self.label_logits(row)
-        hidden: Tensor = self.body(input_ids=row)[0]
-        return hidden
+        if self.kind not in READS_TEXTS and is_split:
+            hidden = self.hidden(row, None, use_cache=False).last_hidden_state[0]
+            yield from map(self.head, hidden.split(_PROBE_ROWS))
+        elif self.kind not in READS_TEXTS:
+            yield self.logits(row)
+        elif self.own_forward is not None:
+            yield self.label_logits(row)
+        else:
+            yield self.body(input_ids=row)[0]
 
     def hidden(self, ids: Tensor, mask: Tensor | None, **options: Any) -> Any:
         """Output of the body; its last hidden state has shape (rows, tokens, width)."""
@@ -164,6 +174,7 @@ class Network:
         try:
             rows = self.head(self.hidden(ids, None, use_cache=False).last_hidden_state)
             self.is_split = rows.shape == expected.shape and is_near(rows, expected, bound)
+            del rows  # of a large vocabulary, more than the rest of the check
         except (AttributeError, TypeError, RuntimeError, ValueError):
             self.is_split = False
         short = max(1, len(probe) // 2)
@@ -171,20 +182,11 @@ class Network:
         right = (probe[:short] + rest, [1] * short + [0] * len(rest))
         left = (rest + probe[:short], [0] * len(rest) + [1] * short)
         bound = max(bound, 1e-3)
-
-        def is_right(logits: Tensor, padded: tuple[list[int], list[int]]) -> bool:
-            if padded is right:
-                return is_near(logits[:short], expected[0, :short], bound)
-            return is_near(logits[-1:], expected[0, short - 1 :][:1], bound)
-
-        both = self._padded_logits(probe, right, left)
-        if both is not None and is_right(both[0], right) and is_right(both[1], left):
-            self.can_pad = self.can_pad_left = True
-            return
-        one = self._padded_logits(probe, right)
-        self.can_pad = one is not None and is_right(one[0], right)
-        one = self._padded_logits(probe, left)
-        self.can_pad_left = one is not None and is_right(one[0], left)
+        padded = self._padded(probe, *right, slice(short))
+        self.can_pad = padded is not None and is_near(padded, expected[0, :short], bound)
+        padded = self._padded(probe, *left, slice(-1, None))
+        last = expected[0, short - 1 : short]
+        self.can_pad_left = padded is not None and is_near(padded, last, bound)
 
     def _check_padding(self, probe: list[int]) -> None:
         """Find out whether a head over labels gives a padded row what it gives it alone."""
@@ -202,21 +204,25 @@ class Network:
         alone = self.label_logits(torch.tensor([short], device=self.device))[0]
         self.can_pad = is_near(padded[: len(alone)], alone, 1e-5 if self.is_exact else 5e-2)
 
-    def _padded_logits(
-        self, whole: list[int], *padded: tuple[list[int], list[int]]
+    def _padded(
+        self, whole: list[int], row: list[int], mask: list[int], wanted: slice
     ) -> Tensor | None:
-        """Logits of padded rows (ids, mask) beside a whole one, None where that is refused."""
-        ids = torch.tensor([whole, *(row for row, _ in padded)], device=self.device)
-        masks = torch.tensor([[1] * len(whole), *(mask for _, mask in padded)], device=self.device)
-        options = {}
+        """Logits of a padded row beside a whole one at some positions, None where that is refused."""
+        ids = torch.tensor([whole, row], device=self.device)
+        masks = torch.tensor([[1] * len(whole), mask], device=self.device)
+        options: dict[str, Any] = {"use_cache": False}
         if self.takes_positions:
             options["position_ids"] = (masks.cumsum(dim=1) - 1).clamp(min=0)
         try:
-            output = self.model(input_ids=ids, attention_mask=masks, use_cache=False, **options)
+            if self.is_split:
+                hidden = self.hidden(ids, masks, **options).last_hidden_state
+                logits = self.head(hidden[1, wanted])
+            else:
+                output = self.model(input_ids=ids, attention_mask=masks, **options)
+                logits = output.logits[1, wanted]
         except (TypeError, RuntimeError, ValueError):
             return None
-        logits: Tensor = output.logits[1:].float()
-        return logits
+        return logits.float()
 
     @contextlib.contextmanager
     def shallow(self) -> Iterator[bool]:
@@ -303,6 +309,16 @@ def _kind(layer: nn.Module) -> tuple[object, ...]:
     return shapes, settings
 
 
-def is_near(a: Tensor, b: Tensor, bound: float) -> bool:
-    scale = float(b.abs().max().clamp(min=1.0))
-    return bool(torch.isfinite(a).all()) and float((a - b).abs().max()) <= bound * scale
+def is_near(rows: Tensor, right: Tensor, bound: float) -> bool:
+    """Whether numbers of one shape differ by ``bound`` of the largest at most, and none is without bound.
+
+    Row by row: arrays of all logits would be more than the model's own.
+    """
+    scale, worst = 1.0, 0.0
+    width = right.shape[-1]
+    for row, expected in zip(rows.reshape(-1, width), right.reshape(-1, width), strict=True):
+        scale = max(scale, float(expected.abs().max()))
+        gap = float((row - expected).abs().max())
+        if not gap <= worst:  # the first that is not a number stays
+            worst = gap
+    return worst <= bound * scale
