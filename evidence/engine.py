@@ -16,10 +16,14 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import busy
 import half_billion
+import raw_rates
 
 # statistics.py beside this file would stand before the standard library's, for torch as well.
 sys.path = [
@@ -27,8 +31,6 @@ sys.path = [
 ]
 
 from statistics import median  # noqa: E402
-
-import numpy as np  # noqa: E402
 
 WORKLOADS = {  # the peer's best batch size on CPU, found on a tenth of each workload
     "mmlu": 1,
@@ -48,15 +50,6 @@ from lm_eval.models.huggingface import HFLM
 HFLM(pretrained=sys.argv[1], device=sys.argv[2], dtype=sys.argv[3], batch_size=1)
 print(json.dumps({"cpu_s": time.process_time(), "wall_s": time.perf_counter()}))
 """
-N_LIMIT_ROUNDS = 5
-# (rows, tokens) of the raw forwards that the limit is taken from, and rows of a single-token step.
-SHAPES = {
-    "cpu": ((1, 32), (1, 128), (1, 512), (1, 1024), (8, 64), (32, 64)),
-    "cuda": ((1, 2048), (8, 512), (8, 2048), (32, 512), (64, 512), (16, 2048)),
-}
-STEPS = {"cpu": (1, 16, 64, 128), "cuda": (1, 64, 128, 256, 512, 1024)}
-HEAD_ROWS = {"cpu": (64, 256), "cuda": (256, 2048)}
-PATHS = (128, 192, 256, 512)
 
 
 def read_jsonl(path: Path) -> list[dict[str, Any]]:
@@ -195,109 +188,6 @@ def run_ours(arguments: argparse.Namespace) -> None:
     print(json.dumps(figures))
 
 
-# ------------------------------------------------------------------------------- the limit
-
-
-def run_limits(arguments: argparse.Namespace) -> None:
-    """Measure raw forwards of the base in several shapes; print the best rates as one JSON line.
-
-    transformers' own forward and, where the model takes it, our fused pass: whichever is faster
-    sets the limit. ``body``: tokens per second to the last hidden state. ``head``: rows per second
-    through the head. ``step``: rows per second of one token each, head included, nothing before it.
-    """
-    import torch
-
-    backend, known = our_backend(arguments)
-    backend.prepare([known["base"]])
-    voice = backend._voices[known["base"]]
-    weights = backend._resident.weights(known["base"], voice)
-    tree = backend._resident.tree(weights, voice)
-    with torch.inference_mode():
-        passes = raw_passes(arguments.device.partition(":")[0], weights.network, tree)
-    seconds: dict[tuple[str, str], list[float]] = {}
-    is_cuda = arguments.device.startswith("cuda")
-    clock = time.perf_counter if is_cuda else time.process_time
-    with torch.inference_mode():
-        for number in range(N_LIMIT_ROUNDS + 1):  # the first round warms up
-            for kind, shape, _, act in passes:
-                started = clock()
-                act()
-                if is_cuda:
-                    torch.cuda.synchronize()
-                if number:
-                    seconds.setdefault((kind, shape), []).append(clock() - started)
-    rates: dict[str, Any] = {"body": 0.0, "head": 0.0, "step": 0.0, "at": {}}
-    for kind, shape, n_tokens, _ in passes:
-        rate = n_tokens / median(seconds[kind, shape])
-        if rate > rates[kind]:
-            rates[kind] = rate
-            rates["at"][kind] = shape
-    print(json.dumps(rates))
-
-
-def raw_passes(device: str, network: Any, tree: Any) -> list[tuple[str, str, int, Any]]:
-    """(what is measured, shape in words, tokens, what to call) of every raw forward."""
-    import torch
-
-    from tuneval.engine.hf.passes.cascade import Begun
-    from tuneval.engine.hf.passes.schedule import build_trie, chunks
-
-    n_tokens = network.model.get_input_embeddings().weight.shape[0]
-    longest = network.model.config.max_position_embeddings
-    width = network.model.config.hidden_size
-    dtype = network.model.dtype
-
-    def body(rows: int, tokens: int) -> Any:
-        ids = torch.randint(0, n_tokens, (rows, tokens), device=network.device)
-        return lambda: network.hidden(ids, None, use_cache=False).last_hidden_state
-
-    def step(rows: int) -> Any:
-        act = body(rows, 1)
-        return lambda: network.head(act()[:, 0])
-
-    def head(call: Any, rows: int) -> Any:
-        hidden = torch.randn(rows, width, dtype=dtype, device=network.device)
-        return lambda: call(hidden)
-
-    def path(tokens: int) -> Any:
-        trie = build_trie([torch.randint(0, n_tokens, (tokens,)).tolist()])
-        (chunk,) = chunks(trie, tokens)
-
-        def act() -> None:
-            tree.begin()
-            tree.push(trie, chunk)
-
-        return act
-
-    def slots(rows: int) -> Any:
-        """Rows that have read one token; each call lets all of them grow by one more."""
-        trie = build_trie([[0]])
-        tree.begin()
-        tree.push(trie, next(iter(chunks(trie, 1))))
-        read = tree.keys_values(np.zeros(1, dtype=np.int64))
-        held = tree.slots(rows, 32, rows * 32)
-        for row in range(rows):
-            held.add(Begun(row, None, read, read, n_more=2 * N_LIMIT_ROUNDS))
-        ids = torch.randint(0, n_tokens, (rows,)).tolist()
-        positions = iter(range(1, 32))
-
-        def act() -> None:
-            held.order()
-            held.step(ids, [next(positions)] * rows)
-
-        return act
-
-    shapes = [(rows, tokens) for rows, tokens in SHAPES[device] if tokens <= longest]
-    found = [("body", f"B{b} T{t}", b * t, body(b, t)) for b, t in shapes]
-    found += [("step", f"B{b} T1", b, step(b)) for b in STEPS[device]]
-    found += [("head", f"{n} rows", n, head(network.head, n)) for n in HEAD_ROWS[device]]
-    if tree is not None and "fused" in tree.name:
-        found += [("body", f"T{t}, fused", t, path(t)) for t in PATHS]
-        found += [("step", f"B{b} T1, fused", b, slots(b)) for b in STEPS[device]]
-        found += [("head", f"{n} rows, fused", n, head(tree.head, n)) for n in HEAD_ROWS[device]]
-    return found
-
-
 def limit_s(rates: dict[str, Any], ours: dict[str, Any]) -> float:
     """Seconds that the needed work takes at the best raw rates."""
     return float(
@@ -388,48 +278,39 @@ def parity(arguments: argparse.Namespace, workload: str, variant: str) -> str:
 
 
 def compare(arguments: argparse.Namespace) -> None:
-    """Run both in turn on each workload and print the table."""
+    """Run both in turn on each workload and print the table, and the figures of every round."""
     clock = "wall_s" if arguments.device.startswith("cuda") else "cpu_s"
     # No hash of a file is remembered at first, so that the first load is one.
     home = Path(arguments.dir) / f"home-{os.getpid()}"
     if arguments.size == half_billion.SIZE:
         data = Path(arguments.shared) / "data"
         half_billion.write(Path(arguments.dir), data, Path(arguments.peer_script))
-    first = arguments.workloads.split(",")[0]
-    runs: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {}
+    rounds: dict[str, list[Round]] = {}
     rates: dict[str, Any] = {}
     for workload in arguments.workloads.split(","):
-        theirs, mine = runs[workload] = ([], [])
         if arguments.without_peer:
             for command in request_commands(arguments, workload):
                 run(command, has_figures=False)
         for _ in range(arguments.rounds):
-            if not arguments.without_peer:
-                theirs.append(run(peer_command(arguments, workload, "base"))[0])
-            mine.append(run(our_command(arguments, workload, "base"), home=home)[0])
-        shown = [f"{one[clock]:.2f}" for one in (*theirs[-1:], *mine[-1:])]
-        print(f"{workload}: {' against '.join(shown)} s", file=sys.stderr, flush=True)
-        # After each workload, for a machine is not equally fast all day; the best is the limit.
-        # Raw forwards of a large model take longer than these workloads, so they run once.
-        if arguments.size == half_billion.SIZE and rates:
-            continue
-        rates = best(rates, run(our_command(arguments, first, "base", "--limits"))[0])
+            if arguments.size != half_billion.SIZE:  # a machine is not equally fast all day
+                rates = {}
+            done = round_of(arguments, workload, clock, rates, home)
+            rounds.setdefault(workload, []).append(done)
+            print(f"{workload}: {done}", file=sys.stderr, flush=True)
+            rates = done.rates
     word = "wall" if clock == "wall_s" else "cpu"
     print(
         f"| workload | peer {word} s | tuneval {word} s | ratio | limit s | to the limit "
         "| pushed / unique | peak MB (peer) | parity |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|---:|---|")
-    for workload, (theirs, mine) in runs.items():
-        print(row_of(arguments, workload, theirs, mine, rates, clock))
+    for workload, done in rounds.items():
+        print(row_of(arguments, workload, done))
     if arguments.size == half_billion.SIZE:
-        print(load_row(arguments, [mine for _, mine in runs.values()], clock))
-    for kind, unit in (
-        ("body", "tokens/s"),
-        ("head", "rows/s"),
-        ("step", "rows/s, one token each"),
-    ):
-        print(f"\nbest raw {kind}: {rates[kind]:,.0f} {unit} ({rates['at'][kind]})", end="")
+        print(load_row(arguments, [[one.ours for one in done] for done in rounds.values()], clock))
+    for workload, done in rounds.items():
+        for number, one in enumerate(done, 1):
+            print(f"\n{workload}, round {number}: {one}", end="")
     print()
     if arguments.whole:
         whole(arguments)
@@ -443,43 +324,75 @@ def whole_alone(arguments: argparse.Namespace) -> None:
     whole(arguments)
 
 
-def best(rates: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """The higher of two rates of each kind, and where it was measured."""
-    if not rates:
-        return other
-    higher = {kind: max(rates[kind], other[kind]) for kind in ("body", "head", "step")}
-    at = {kind: (rates if rates[kind] == higher[kind] else other)["at"][kind] for kind in higher}
-    return {**higher, "at": at}
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The peer, tuneval and raw forwards, one right after the other; ``peer`` is empty without one."""
+
+    clock: str
+    peer: dict[str, Any]
+    ours: dict[str, Any]
+    rates: dict[str, Any]
+
+    @property
+    def limit_s(self) -> float:
+        """Seconds that the needed work takes at the raw rates of this round."""
+        return limit_s(self.rates, self.ours)
+
+    def __str__(self) -> str:
+        against = f"peer {self.peer[self.clock]:.2f} s, " if self.peer else ""
+        raw = ", ".join(
+            f"{kind} {self.rates[kind]:,.0f} {unit} ({self.rates['at'][kind]})"
+            for kind, unit in raw_rates.UNITS.items()
+            if self.rates[kind]
+        )
+        return f"{against}tuneval {self.ours[self.clock]:.2f} s; {raw}"
 
 
-def row_of(
+def round_of(
     arguments: argparse.Namespace,
     workload: str,
-    theirs: list[dict[str, Any]],
-    mine: list[dict[str, Any]],
-    rates: dict[str, Any],
     clock: str,
-) -> str:
+    rates: dict[str, Any],
+    home: Path,
+) -> Round:
+    """Measure one round; raw forwards where no rates are given (large models take long for them)."""
+    with busy.neighbours(arguments.neighbours):
+        theirs = {}
+        if not arguments.without_peer:
+            theirs = run(peer_command(arguments, workload, "base"))[0]
+        ours = run(our_command(arguments, workload, "base"), home=home)[0]
+        if not rates:
+            rates = run(our_command(arguments, workload, "base", "--limits"))[0]
+    return Round(clock, theirs, ours, rates)
+
+
+def spread(numbers: Iterable[float], digits: int) -> str:
+    """The median, and the lowest and highest where there are several."""
+    listed = list(numbers)
+    middle, *ends = (f"{x:.{digits}f}" for x in (median(listed), min(listed), max(listed)))
+    return middle if len(listed) == 1 else f"{middle} ({' to '.join(ends)})"
+
+
+def row_of(arguments: argparse.Namespace, workload: str, rounds: list[Round]) -> str:
     """One row of the table."""
-    our_s = median(ours[clock] for ours in mine)
-    limit = limit_s(rates, mine[-1])
-    peer_s = ratio = "-"
-    peak = f"{mine[-1]['peak_rss_mb']:.0f}"
-    if "peak_device_mb" in mine[-1]:
-        peak += f", device {mine[-1]['peak_device_mb']:.0f}"
-    agreed = "-"
-    if theirs:
-        peer_s = f"{median(peer[clock] for peer in theirs):.1f}"
-        pairs = zip(theirs, mine, strict=True)
-        ratio = f"{median(peer[clock] / ours[clock] for peer, ours in pairs):.1f}"
-        peak += f" ({theirs[-1]['peak_rss_mb']:.0f})"
+    clock, last = rounds[0].clock, rounds[-1]
+    peer_s = ratio = agreed = pushed = "-"
+    peak = f"{last.ours['peak_rss_mb']:.0f}"
+    if "peak_device_mb" in last.ours:
+        peak += f", device {last.ours['peak_device_mb']:.0f}"
+    if last.peer:
+        peer_s = spread((one.peer[clock] for one in rounds), 1)
+        ratio = spread((one.peer[clock] / one.ours[clock] for one in rounds), 1)
+        peak += f" ({last.peer['peak_rss_mb']:.0f})"
         agreed = parity(arguments, workload, "base")
-    pushed = "-"
     if workload in SCORING:
-        unique = theirs[-1]["unique_trie_tokens"] if theirs else mine[-1]["unique"]
-        pushed = f"{mine[-1]['tokens'] / unique:.4f}"
+        unique = (last.peer or {"unique_trie_tokens": last.ours["unique"]})["unique_trie_tokens"]
+        pushed = f"{last.ours['tokens'] / unique:.4f}"
+    seconds = spread((one.ours[clock] for one in rounds), 2)
+    limit = spread((one.limit_s for one in rounds), 2)
+    share = spread((one.ours[clock] / one.limit_s for one in rounds), 1)
     return (
-        f"| {workload} | {peer_s} | {our_s:.2f} | {ratio} | {limit:.2f} | {our_s / limit:.2f} "
+        f"| {workload} | {peer_s} | {seconds} | {ratio} | {limit} | {share} "
         f"| {pushed} | {peak} | {agreed} |"
     )
 
@@ -532,6 +445,9 @@ def main() -> None:
     parser.add_argument("--shared", default="../shared", help="folder with data/ (half-billion)")
     parser.add_argument("--variants", default="base")
     parser.add_argument("--rounds", type=int, default=1, help="pairs of runs per workload")
+    parser.add_argument(
+        "--neighbours", type=int, default=0, help="processes that load caches and memory meanwhile"
+    )
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--batch-size", type=int, default=0, help="the peer's; 0: its best on CPU")
     parser.add_argument("--threads", type=int, default=1)
@@ -546,7 +462,7 @@ def main() -> None:
     if arguments.ours:
         run_ours(arguments)
     elif arguments.limits:
-        run_limits(arguments)
+        print(json.dumps(raw_rates.measure(*our_backend(arguments), arguments.device)))
     elif arguments.whole_alone:
         whole_alone(arguments)
     else:

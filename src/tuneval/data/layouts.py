@@ -241,7 +241,7 @@ def _labelled(row: Fields, columns: Mapping[str, str]) -> Reading:
 
 
 def _marked_labels(row: Fields, columns: Mapping[str, str]) -> Reading:
-    inputs = {"text": text_of(row, columns, "text"), **_around(row, columns)}
+    inputs = {"text": text_of(row, columns, "text"), **around(row, columns)}
     places = several.marked(value_of(row, columns, "label"))
     return Reading(inputs, (json_of(places),), _cluster(inputs))
 

@@ -36,7 +36,7 @@ class Product:
         self._bias = bias
         self._packed: Tensor | None = None
         self._weight: Tensor | None = weight.detach().contiguous()
-        if _has_onednn():
+        if has_onednn():
             self._packed = torch.ops.mkldnn._reorder_linear_weight(self._weight)
             self._weight = None
 
@@ -68,8 +68,13 @@ def _given(weight: Tensor | None) -> Tensor:
     return weight
 
 
+def multiplied(x: Tensor, weight: Tensor) -> Tensor:
+    """``x @ weight.T`` through oneDNN for a weight that is used once; neither may have gaps."""
+    return _onednn(x, weight, None, "none", [], "")
+
+
 @cache
-def _has_onednn() -> bool:
+def has_onednn() -> bool:
     """Whether torch's oneDNN products are there and right (they are private to torch)."""
     if not torch._C._has_mkldnn:
         return False

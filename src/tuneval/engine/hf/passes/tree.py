@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
+from tuneval.engine.hf.passes.attention import attended, padded
 from tuneval.engine.hf.passes.cascade import Begun, Cascade, KeysValues
 from tuneval.engine.hf.passes.fused import FusedBody, Product, effective_weight, fits
 from tuneval.engine.hf.passes.padded import head_rows
@@ -126,23 +126,19 @@ class FusedTree:
     def push(self, trie: Trie, chunk: Chunk) -> Tensor:
         self._keep(len(chunk.path))
         n = chunk.stop - chunk.start
-        self._reserve(self._n_path + n)
-        visible = torch.from_numpy(is_visible(trie, chunk))
-        mask = torch.zeros(visible.shape).masked_fill_(~visible, float("-inf"))
         start, stop = self._n_path, self._n_path + n
+        n_columns = padded(stop)
+        self._reserve(n_columns)
+        visible = torch.from_numpy(is_visible(trie, chunk))
+        mask = torch.full((n, n_columns), float("-inf"))
+        mask[:, :stop].masked_fill_(visible, 0)
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys, values = self._keys[layer], self._values[layer]
             keys[:, start:stop] = k.transpose(0, 1)
             values[:, start:stop] = v.transpose(0, 1)
-            mixed = functional.scaled_dot_product_attention(
-                q.transpose(0, 1)[None],
-                keys[None, :, :stop],
-                values[None, :, :stop],
-                attn_mask=mask,
-                enable_gqa=True,
-            )
-            return mixed[0].transpose(0, 1).reshape(n, -1)
+            keys[:, stop:n_columns] = values[:, stop:n_columns] = 0  # no row sees what was there
+            return attended(q, keys[:, :n_columns], values[:, :n_columns], mask)
 
         ids = torch.from_numpy(trie.tokens[chunk.start : chunk.stop])
         depth = torch.from_numpy(trie.depth[chunk.start : chunk.stop])
