@@ -9,6 +9,7 @@ from tuneval.errors import BackendUnavailable
 EXTRAS = {
     "models": ("torch", "transformers", "peft", "accelerate"),
     "server": ("httpx2",),
+    "vllm": ("vllm",),
     "generation": ("nltk",),
     "parquet": ("pyarrow",),
     "hub": ("datasets",),

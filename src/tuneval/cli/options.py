@@ -202,7 +202,9 @@ def _words(
     ] = None,
     backend: Annotated[
         str,
-        _option(MACHINE, "who runs the models: hf, openai (a server)", metavar="NAME", rare=True),
+        _option(
+            MACHINE, "who runs the models: hf, vllm, openai (a server)", metavar="NAME", rare=True
+        ),
     ] = "hf",
     base_url: Annotated[
         str | None,

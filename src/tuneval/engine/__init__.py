@@ -49,9 +49,14 @@ BACKENDS = {
     "hf": "tuneval.engine.hf.backend:HFBackend",
     "openai": "tuneval.engine.openai_server:OpenAIServer",
     "scripted": "tuneval.engine.scripted:ScriptedBackend",
+    "vllm": "tuneval.engine.vllm.backend:VLLMBackend",
 }
 
-NEEDS = {"hf": ("models", "running models here"), "openai": ("server", "talking to a server")}
+NEEDS = {
+    "hf": ("models", "running models here"),
+    "openai": ("server", "talking to a server"),
+    "vllm": ("models", "proving and scoring models beside vLLM"),
+}
 """Backend -> the extra that it stands on, and what it is for."""
 
 

@@ -247,7 +247,7 @@ class BackendSpec(_Strict):
     """What runs the models, and on what."""
 
     kind: str = "hf"
-    """Who runs the models: hf (here) or openai (a server)."""
+    """Who runs the models: hf (here), vllm (here, by vLLM's engine) or openai (a server)."""
     base_url: ServerUrl | None = None
     """Address of the server: http://HOST:PORT/v1."""
     timeout_seconds: PositiveFloat = 120.0
@@ -284,6 +284,10 @@ class BackendSpec(_Strict):
     """What the outputs of classifiers are called, in their order."""
     context_length: PositiveInt | None = None
     """Longest input in tokens; more than the folder says only for T5 and its like."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
+    """vllm: share of a GPU's memory that its engine takes; left out, what the scoring weights leave."""
+    tensor_parallel_size: PositiveInt = 1
+    """vllm: GPUs that a model is spread over."""
 
 
 class JudgeSpec(_Strict):
@@ -567,7 +571,7 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
         for one in spec.perturbations
     )
     judge = spec.judge
-    if judge is not None and judge.backend == "hf":
+    if judge is not None and judge.backend != "openai":
         judge = judge.model_copy(update={"model": place(judge.model)})
     if judge is not None:
         judge = judge.model_copy(update={"difficulty": place(judge.difficulty)})

@@ -45,9 +45,20 @@ class Seat:
 
 
 class Member:
-    """A worker's process. What it says is put on ``heard`` by a thread, its end included."""
+    """A worker's process. What it says is put on ``heard`` by a thread, its end included.
 
-    def __init__(self, seat: Seat, heard: queue.SimpleQueue[Said]) -> None:
+    ``command`` and ``environment``: of another program that speaks so, by default ours; the number of the
+    pipe that it answers on is its last word.
+    """
+
+    def __init__(
+        self,
+        seat: Seat,
+        heard: queue.SimpleQueue[Said],
+        *,
+        command: Sequence[str] = (sys.executable, "-m", MODULE),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.seat = seat
         self.card = ""
         self.is_ready = False
@@ -59,13 +70,14 @@ class Member:
         self._inlet, outlet = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", MODULE, str(outlet)],
+                [*command, str(outlet)],
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=self._log,
                 pass_fds=(outlet,),
                 start_new_session=True,  # Ctrl-C is the driver's to handle
-                env={**os.environ, **seat.environment(), "PYTHONPATH": os.pathsep.join(sys.path)},
+                env=environment
+                or {**os.environ, **seat.environment(), "PYTHONPATH": os.pathsep.join(sys.path)},
             )
         finally:
             os.close(outlet)
@@ -88,9 +100,9 @@ class Member:
         self._outbox.put(wire.line(message))
 
     def kill(self) -> None:
-        """End the process at once."""
+        """End the process at once, and what it has started: they are a group of their own."""
         with contextlib.suppress(ProcessLookupError):
-            os.kill(self._process.pid, signal.SIGKILL)
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def how_it_ended(self) -> str:
         """Signal or status, and the last words that it wrote."""
