@@ -10,6 +10,7 @@ EXTRAS = {
     "models": ("torch", "transformers", "peft", "accelerate"),
     "server": ("httpx2",),
     "ray": ("ray",),
+    "vllm": ("vllm",),
     "generation": ("nltk",),
     "parquet": ("pyarrow",),
     "hub": ("datasets",),

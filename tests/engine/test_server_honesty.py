@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
+import subprocess
+import sys
+import textwrap
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -531,3 +535,21 @@ def test_another_tokenizer_than_the_servers_is_refused(folder: Path, tmp_path: P
 def test_the_probes_are_no_strings_of_the_tests() -> None:
     assert len(set(PROBES)) == len(PROBES) >= 4
     assert not any(re.search(r"\s$", one) for one in PROBES), "a token may begin with that space"
+
+
+def test_a_tokenizer_is_loaded_without_torch(folder: Path) -> None:
+    """transformers imports it wherever it is installed, which costs a served run two seconds."""
+    code = """
+        import sys
+        from tuneval.engine.openai_server import OpenAIServer
+        from tuneval.types import Message, Request, Variant
+        backend = OpenAIServer(base_url="http://127.0.0.1:9/v1", tokenizers={"*": sys.argv[1]})
+        asked = Request("1", "1", (Message("user", "Hello"),), continuation=" refund")
+        (shown,) = backend.shown(Variant("base", "base", "small"), [asked])
+        assert "Hello" in shown.text, shown
+        sys.exit("torch" in sys.modules)
+    """
+    path = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", textwrap.dedent(code), str(folder)]
+    done = subprocess.run(command, env=path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import shutil
-import sys
 import tempfile
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -292,6 +291,7 @@ def _about_prompts(plan: Plan, asked: dict[str, Task], faults: list[str]) -> lis
     """The first case of every case set as every variant reads it; no weights are loaded."""
     from tuneval.cli.inferred import about_prompts
     from tuneval.engine import LAUNCHED
+    from tuneval.engine.hf.text.tokenizer import without_torch
     from tuneval.pipeline import prompts
     from tuneval.pipeline.build import make_backend
 
@@ -299,8 +299,8 @@ def _about_prompts(plan: Plan, asked: dict[str, Task], faults: list[str]) -> lis
     is_whole = len(asked) == len(plan.case_sets) and len(plan.variants) >= len(plan.spec.variants)
     if faults or not is_whole:
         return lines
-    with _noting(faults), _without_torch():
-        is_local = plan.spec.backend.kind in ("hf", *LAUNCHED)
+    with _noting(faults), without_torch():
+        is_local = plan.spec.backend.kind in ("hf", "vllm", *LAUNCHED)
         show = (
             prompts.show_from_folders(plan)
             if is_local
@@ -311,25 +311,6 @@ def _about_prompts(plan: Plan, asked: dict[str, Task], faults: list[str]) -> lis
         lines += [f"  note    {note}" for note in prompts.unused_settings(plan, asked)]
         prompts.refuse_lost_questions(plan, seen)
     return lines
-
-
-@contextmanager
-def _without_torch() -> Iterator[None]:
-    """Let transformers load tokenizers without torch, which takes seconds and is not needed here.
-
-    Where either of them was imported before, nothing is changed.
-    """
-    if "torch" in sys.modules or "transformers" in sys.modules:
-        yield
-        return
-    sys.modules["torch"] = None  # type: ignore[assignment]
-    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
-    try:
-        yield
-    finally:  # as if it had never been imported: it remembers that there was no torch
-        del sys.modules["torch"]
-        for name in [one for one in sys.modules if one.partition(".")[0] == "transformers"]:
-            del sys.modules[name]
 
 
 def _about_requests(

@@ -203,7 +203,10 @@ def _words(
     backend: Annotated[
         str,
         _option(
-            MACHINE, "who runs the models: hf, openai (a server), ray", metavar="NAME", rare=True
+            MACHINE,
+            "who runs the models: hf, vllm, openai (a server), ray",
+            metavar="NAME",
+            rare=True,
         ),
     ] = "hf",
     base_url: Annotated[

@@ -50,6 +50,7 @@ BACKENDS = {
     "openai": "tuneval.engine.openai_server:OpenAIServer",
     "ray": "tuneval.engine.pool.cluster:pool",
     "scripted": "tuneval.engine.scripted:ScriptedBackend",
+    "vllm": "tuneval.engine.vllm.backend:VLLMBackend",
 }
 
 LAUNCHED = {"ray": "hf"}
@@ -59,6 +60,7 @@ NEEDS = {
     "hf": ("models", "running models here"),
     "openai": ("server", "talking to a server"),
     "ray": ("ray", "running models on a Ray cluster"),
+    "vllm": ("models", "proving and scoring models beside vLLM"),
 }
 """Backend -> the extra that it stands on, and what it is for."""
 

@@ -235,7 +235,12 @@ def make_backend(spec: RunSpec, models: Mapping[str, Any] | None) -> Backend:
     chosen = {name: value for name, value in options.items() if name in accepted or takes_any}
     if spec.backend.workers is not None or spec.backend.kind in LAUNCHED:
         return _pool(spec, models, chosen)
-    if models is not None:
+    takes_models = takes_any or "models" in accepted
+    if models and not takes_models:
+        raise ConfigError(
+            f'backend "{spec.backend.kind}" takes no models in memory: give folders, or leave it away.'
+        )
+    if models is not None and takes_models:
         chosen["models"] = models
     if "canaries" in accepted:
         chosen["canaries"] = answers_home().with_name("canaries")

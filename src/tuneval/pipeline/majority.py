@@ -70,8 +70,8 @@ def counts_of(cases: CaseSet, labels: Sequence[str]) -> dict[str, int]:
     for case in cases.cases:
         if case.origin is None and case.references:
             said = case.references[0]
-            several = {"tag": str.split, "multilabel": json.loads}.get(cases.task)
-            counts.update([said] if several is None else several(said))
+            lists = {"tag": str.split, "multilabel": json.loads}
+            counts.update(lists[cases.task](said) if cases.task in lists else [said])
     known = {label: counts[label] for label in labels}
     return known if labels else ({} if cases.task == "regression" else dict(counts.most_common()))
 

@@ -263,7 +263,8 @@ class BackendSpec(_Strict):
     """What runs the models, and on what."""
 
     kind: str = "hf"
-    """Who runs the models: hf (here), openai (a server), or ray (the nodes of a Ray cluster)."""
+    """Who runs the models: hf (here), vllm (here, by vLLM's engine), openai (a server), or ray (the nodes of a
+    Ray cluster)."""
     base_url: ServerUrl | None = None
     """Address of the server: http://HOST:PORT/v1."""
     timeout_seconds: PositiveFloat = 120.0
@@ -312,6 +313,10 @@ class BackendSpec(_Strict):
     """What the outputs of classifiers are called, in their order."""
     context_length: PositiveInt | None = None
     """Longest input in tokens; more than the folder says only for T5 and its like."""
+    gpu_memory_utilization: Annotated[float, Field(gt=0, le=1)] | None = None
+    """vllm: share of a GPU's memory that its engine takes; left out, what the scoring weights leave."""
+    tensor_parallel_size: PositiveInt = 1
+    """vllm: GPUs that a model is spread over."""
 
 
 class JudgeSpec(_Strict):
@@ -612,7 +617,7 @@ def _anchor(spec: RunSpec, folder: Path) -> RunSpec:
     judges = tuple(
         one.model_copy(
             update={
-                "model": place(one.model) if one.backend == "hf" else one.model,
+                "model": place(one.model) if one.backend != "openai" else one.model,
                 "difficulty": place(one.difficulty),
             }
         )

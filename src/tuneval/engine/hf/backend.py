@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from tuneval import registry
@@ -71,6 +72,16 @@ class _Work(Generic[Piece, Found]):
     respond: Callable[[int, Sequence[Found]], Response]
 
 
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """A variant whose weights have been here: how it reads, the ids that end what it writes, and the number
+    of tokens that it has embeddings for."""
+
+    voice: Voice
+    end_tokens: frozenset[int]
+    n_embeddings: int
+
+
 class HFBackend:
     """Answers requests with models that run in this process.
 
@@ -100,7 +111,7 @@ class HFBackend:
         for variant in variants:
             if variant not in self._unproved:
                 self._reader.hash_ahead(variant)
-        new = {variant: self._read(variant) for variant in variants if variant not in self._voices}
+        new = {variant: self.read(variant) for variant in variants if variant not in self._voices}
         new = self._reader.in_one_dtype(new, self._voices)
         by_weights: dict[Key, list[Variant]] = {}
         for variant, voice in new.items():
@@ -114,7 +125,7 @@ class HFBackend:
                 except VariantError as error:
                     refused[variant.name] = error
         if refused:
-            raise _refusal(refused)
+            raise refusal(refused)
         facts.warn_of_twins(self._voices, variants)
         facts.warn_of_other_bits(self._voices, variants)
         return {variant.name: self._fact(variant) for variant in variants}
@@ -156,7 +167,7 @@ class HFBackend:
 
     def shown(self, variant: Variant, requests: Sequence[Request]) -> list[ShownPrompt]:
         """The exact text of every request as the variant reads it; loads no weights."""
-        voice = self._read(variant)
+        voice = self.read(variant)
         return shown_to(voice.head, voice.renderer, voice.labels, variant.name, requests)
 
     def fingerprint(self, variant: Variant) -> str:
@@ -166,8 +177,36 @@ class HFBackend:
 
     def ingredients(self, variant: Variant) -> Mapping[str, str]:
         """Name what the fingerprint was made of, so that the journal can say what has changed."""
+        return facts.in_words(self.parts(variant))
+
+    def read(self, variant: Variant) -> Voice:
+        """What a variant is as far as its files say; looked at once."""
+        if variant not in self._unproved:
+            self._unproved[variant] = self._reader.read(variant)
+        return self._unproved[variant]
+
+    def proved(self, variant: Variant) -> Proved:
+        """What is known of a variant whose weights have been here."""
         self.prepare([variant])
-        return facts.in_words(self._voices[variant].parts)
+        voice = self._voices[variant]
+        weights = self._resident.weights(variant, voice)
+        return Proved(voice, facts.end_tokens_of(weights, voice), _n_embeddings(weights, voice))
+
+    def told(self, variant: Variant, windows: Sequence[Window]) -> list[tuple[float, ...]]:
+        """Log-probabilities (nats) of the scored tokens of each window."""
+        self.prepare([variant])
+        voice = self._voices[variant]
+        weights = self._resident.weights(variant, voice)
+        steps = self._switched(
+            weights, voice, lambda network: self._run(weights, voice, network, windows, set())
+        )
+        found = {index: tuple(part.logprobs) for index, part in steps}
+        return [found[index] for index in range(len(windows))]
+
+    def parts(self, variant: Variant) -> Mapping[str, object]:
+        """What the fingerprint was made of."""
+        self.prepare([variant])
+        return self._voices[variant].parts
 
     def close(self) -> None:
         """Detach adapters and give the weights' memory back."""
@@ -175,12 +214,6 @@ class HFBackend:
         self._unproved.clear()
         self._reader.forget_tokenizers()
         self._resident.close()
-
-    def _read(self, variant: Variant) -> Voice:
-        """What a variant is as far as its files say; looked at once."""
-        if variant not in self._unproved:
-            self._unproved[variant] = self._reader.read(variant)
-        return self._unproved[variant]
 
     def _by_head(
         self,
@@ -215,29 +248,33 @@ class HFBackend:
         self, weights: Weights, voice: Voice, variant: Variant, requests: Sequence[Request]
     ) -> _Work[Window, WindowScore]:
         scorings = voice.renderer.scorings(requests)
-
-        def run(
-            network: Network, windows: Sequence[Window], known: set[int]
-        ) -> Iterator[tuple[int, WindowScore]]:
-            budget, max_rows = self._limits(_SCORED_TOKENS, scored_bytes(network))
-            tree = self._resident.tree(weights, voice)
-            return score(
-                network,
-                tree,
-                windows,
-                token_budget=budget,
-                max_rows=max_rows,
-                known=known,
-                can_expand=tree is None and self._resident.can_expand(weights, voice),
-            )
-
         return _Work(
             pieces=[one.windows for one in scorings],
             largest=[
                 max((max(w.ids, default=0) for w in one.windows), default=0) for one in scorings
             ],
-            run=run,
+            run=partial(self._run, weights, voice),
             respond=lambda n, parts: scored_response(requests[n], variant.name, scorings[n], parts),
+        )
+
+    def _run(
+        self,
+        weights: Weights,
+        voice: Voice,
+        network: Network,
+        windows: Sequence[Window],
+        known: set[int],
+    ) -> Iterator[tuple[int, WindowScore]]:
+        budget, max_rows = self._limits(_SCORED_TOKENS, scored_bytes(network))
+        tree = self._resident.tree(weights, voice)
+        return score(
+            network,
+            tree,
+            windows,
+            token_budget=budget,
+            max_rows=max_rows,
+            known=known,
+            can_expand=tree is None and self._resident.can_expand(weights, voice),
         )
 
     def _drawing(
@@ -333,7 +370,7 @@ class HFBackend:
         return found
 
 
-def _refusal(refused: Mapping[str, VariantError]) -> VariantError:
+def refusal(refused: Mapping[str, VariantError]) -> VariantError:
     """One error for all variants that were refused, when every one of the run has been tried."""
     errors = list(refused.values())
     error = errors[0] if len(errors) == 1 else VariantError("\n\n".join(map(str, errors)))

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from tuneval.engine.pool.member import Seat
 
@@ -17,28 +17,44 @@ START_SECONDS = 60.0
 
 
 class Process:
-    """One worker. Its standard output and error are kept for its last words alone."""
+    """One worker. Its standard output and error are kept for its last words alone.
+
+    ``command`` and ``environment``: of another program that speaks so, by default ours; the number of the
+    pipe that it answers on is its last word.
+    """
 
     has_run = True
 
-    def __init__(self, seat: Seat) -> None:
+    def __init__(
+        self,
+        seat: Seat,
+        *,
+        command: Sequence[str] = (sys.executable, "-m", MODULE),
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self._inlet, outlet = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", MODULE, str(outlet)],
+                [*command, str(outlet)],
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=self._log,
                 pass_fds=(outlet,),
                 start_new_session=True,  # Ctrl-C is the driver's to handle
-                env={**os.environ, **seat.environment(), "PYTHONPATH": os.pathsep.join(sys.path)},
+                env=environment
+                or {**os.environ, **seat.environment(), "PYTHONPATH": os.pathsep.join(sys.path)},
             )
         finally:
             os.close(outlet)
         if seat.cores:
             with contextlib.suppress(OSError, AttributeError):  # no such call on macOS
                 os.sched_setaffinity(self._process.pid, seat.cores)
+
+    @property
+    def pid(self) -> int:
+        """Of the process, and of its group."""
+        return self._process.pid
 
     def send(self, text: bytes) -> None:
         """Write to its standard input."""
@@ -52,10 +68,9 @@ class Process:
             yield from source
 
     def kill(self) -> None:
-        """Send SIGKILL."""
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, signal.SIGKILL)
+        """Send SIGKILL to it and to what it has started: they are a group of their own."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def how_it_ended(self) -> str:
         """Signal or status, and the last line that it wrote."""

@@ -86,8 +86,10 @@ class Readings:
     def _speak(self, folder: str, variant: Variant) -> tuple[Spoken, int]:
         if folder not in self._spoken:
             found = describe_text(folder, offline=self._offline)
+            with tokenizers.without_torch():  # nothing else of a served run needs it
+                tokenizer = tokenizers.load(found)
             spoken = tokenizers.speak(
-                tokenizers.load(found),
+                tokenizer,
                 self._chat_template,
                 origin="given",
                 owner="own",

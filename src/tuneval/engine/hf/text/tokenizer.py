@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -59,6 +62,25 @@ def load(folder: ModelFolder, *, trust_remote_code: bool = False) -> Any:
         ) from error
     tokenizer.clean_up_tokenization_spaces = False  # text must come back as it was written
     return tokenizer
+
+
+@contextmanager
+def without_torch() -> Iterator[None]:
+    """Let transformers load tokenizers without torch, which takes seconds and is not needed for them.
+
+    Where either of them was imported before, nothing is changed.
+    """
+    if "torch" in sys.modules or "transformers" in sys.modules:
+        yield
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment]
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    try:
+        yield
+    finally:  # as if it had never been imported: it remembers that there was no torch
+        del sys.modules["torch"]
+        for name in [one for one in sys.modules if one.partition(".")[0] == "transformers"]:
+            del sys.modules[name]
 
 
 def fingerprint(tokenizer: Any) -> str:

@@ -1,0 +1,1 @@
+"""The backend on vLLM: one engine at a time, in a process of its own."""
