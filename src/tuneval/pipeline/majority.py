@@ -69,11 +69,15 @@ def counts_of(cases: CaseSet, labels: Sequence[str]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for case in cases.cases:
         if case.origin is None and case.references:
-            said = case.references[0]
-            lists = {"tag": str.split, "multilabel": json.loads}
-            counts.update(lists[cases.task](said) if cases.task in lists else [said])
+            counts.update(_labels_of(cases.task, case.references[0]))
     known = {label: counts[label] for label in labels}
     return known if labels else ({} if cases.task == "regression" else dict(counts.most_common()))
+
+
+def _labels_of(task: str, reference: str) -> list[str]:
+    if task == "multilabel":
+        return [str(label) for label in json.loads(reference)]
+    return reference.split() if task == "tag" else [reference]
 
 
 def _several(case_sets: Sequence[CaseSet], training: CaseSet | None) -> dict[tuple[str, ...], str]:
