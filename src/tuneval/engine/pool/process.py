@@ -29,14 +29,14 @@ class Process:
         self,
         seat: Seat,
         *,
-        command: Sequence[str] = (sys.executable, "-m", MODULE),
+        command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
         self._inlet, outlet = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [*command, str(outlet)],
+                [*(command or (sys.executable, "-m", MODULE)), str(outlet)],
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=self._log,
