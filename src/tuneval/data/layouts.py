@@ -210,7 +210,7 @@ def _last_turn(row: Fields, columns: Mapping[str, str], key: str) -> Message | N
     if isinstance(value, dict) and {"role", "from"} & value.keys():
         value = [value]
     is_turns = isinstance(value, list | tuple) and value and isinstance(value[0], dict)
-    return turns_of(value, columns[key])[-1] if is_turns else None  # type: ignore[arg-type]
+    return turns_of(value, columns[key])[-1] if is_turns else None
 
 
 # ---- the other rows ------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -61,6 +61,10 @@ def begin(plan: Plan) -> tuple[Plan, Complete]:
     return told, lambda backend: WithMajority(backend, labels, number, several)
 
 
+_PARTS: Mapping[str, Callable[[str], list[str]]] = {"tag": str.split, "multilabel": json.loads}
+"""Tasks whose references hold several labels -> how these are told apart."""
+
+
 def counts_of(cases: CaseSet, labels: Sequence[str]) -> dict[str, int]:
     """Label -> cases that have it, in the order of ``labels``; changed twins are no cases of their own.
 
@@ -70,8 +74,7 @@ def counts_of(cases: CaseSet, labels: Sequence[str]) -> dict[str, int]:
     for case in cases.cases:
         if case.origin is None and case.references:
             said = case.references[0]
-            several = {"tag": str.split, "multilabel": json.loads}.get(cases.task)
-            counts.update([said] if several is None else several(said))
+            counts.update(_PARTS[cases.task](said) if cases.task in _PARTS else [said])
     known = {label: counts[label] for label in labels}
     return known if labels else ({} if cases.task == "regression" else dict(counts.most_common()))
 
