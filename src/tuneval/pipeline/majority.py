@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from statistics import fmean
 
@@ -61,6 +61,10 @@ def begin(plan: Plan) -> tuple[Plan, Complete]:
     return told, lambda backend: WithMajority(backend, labels, number, several)
 
 
+_PARTS: Mapping[str, Callable[[str], list[str]]] = {"tag": str.split, "multilabel": json.loads}
+"""Tasks whose references hold several labels -> how these are told apart."""
+
+
 def counts_of(cases: CaseSet, labels: Sequence[str]) -> dict[str, int]:
     """Label -> cases that have it, in the order of ``labels``; changed twins are no cases of their own.
 
@@ -69,15 +73,10 @@ def counts_of(cases: CaseSet, labels: Sequence[str]) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for case in cases.cases:
         if case.origin is None and case.references:
-            counts.update(_labels_of(cases.task, case.references[0]))
+            said = case.references[0]
+            counts.update(_PARTS[cases.task](said) if cases.task in _PARTS else [said])
     known = {label: counts[label] for label in labels}
     return known if labels else ({} if cases.task == "regression" else dict(counts.most_common()))
-
-
-def _labels_of(task: str, reference: str) -> list[str]:
-    if task == "multilabel":
-        return [str(label) for label in json.loads(reference)]
-    return reference.split() if task == "tag" else [reference]
 
 
 def _several(case_sets: Sequence[CaseSet], training: CaseSet | None) -> dict[tuple[str, ...], str]:
