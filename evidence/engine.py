@@ -294,10 +294,10 @@ def compare(arguments: argparse.Namespace) -> None:
         for _ in range(arguments.rounds):
             if arguments.size != half_billion.SIZE:  # a machine is not equally fast all day
                 rates = {}
-            done = round_of(arguments, workload, clock, rates, home)
-            rounds.setdefault(workload, []).append(done)
-            print(f"{workload}: {done}", file=sys.stderr, flush=True)
-            rates = done.rates
+            latest = round_of(arguments, workload, clock, rates, home)
+            rounds.setdefault(workload, []).append(latest)
+            print(f"{workload}: {latest}", file=sys.stderr, flush=True)
+            rates = latest.rates
     word = "wall" if clock == "wall_s" else "cpu"
     print(
         f"| workload | peer {word} s | tuneval {word} s | ratio | limit s | to the limit "

@@ -20,6 +20,7 @@ STEPS = {"cpu": (1, 16, 64, 128), "cuda": (1, 64, 128, 256, 512, 1024)}
 HEAD_ROWS = {"cpu": (64, 256), "cuda": (256, 2048)}
 PATHS = (128, 192, 256, 512)
 PRODUCT = (192, 256, 1024)
+N_PRODUCTS = 20  # one alone would show what is in the caches
 UNITS = {
     "body": "tokens/s",
     "head": "rows/s",
@@ -119,7 +120,9 @@ def raw_passes(device: str, network: Any, tree: Any) -> list[tuple[str, str, flo
         return act
 
     shapes = [(rows, tokens) for rows, tokens in SHAPES[device] if tokens <= longest]
-    found = [("body", f"B{b} T{t}", b * t, body(b, t)) for b, t in shapes]
+    found: list[tuple[str, str, float, Any]] = [
+        ("body", f"B{b} T{t}", b * t, body(b, t)) for b, t in shapes
+    ]
     found += [("step", f"B{b} T1", b, step(b)) for b in STEPS[device]]
     found += [("head", f"{n} rows", n, head(network.head, n)) for n in HEAD_ROWS[device]]
     found += products(device)
@@ -139,9 +142,14 @@ def products(device: str) -> list[tuple[str, str, float, Any]]:
 
     rows, width, columns = PRODUCT
     x, weight = torch.randn(rows, width, device=device), torch.randn(columns, width, device=device)
-    shape, work = f"{rows} x {width} x {columns}", 2e-9 * rows * width * columns
-    linear = ("linear", shape, work, lambda: functional.linear(x, weight))
+    shape = f"{rows} x {width} x {columns}"
+    work = 2e-9 * rows * width * columns * N_PRODUCTS
+
+    def often(call: Any) -> Any:
+        return lambda: [call() for _ in range(N_PRODUCTS)]
+
+    linear = ("linear", shape, work, often(lambda: functional.linear(x, weight)))
     if device != "cpu":
         return [linear]
     product = Product(weight)
-    return [linear, ("product", shape, work, lambda: product.plain(x))]
+    return [linear, ("product", shape, work, often(lambda: product.plain(x)))]
