@@ -17,6 +17,7 @@ from tuneval.types import Variant
 BUILDERS = {
     "hf": "engine.buildable:hf",
     "scripted": "engine.buildable:scripted",
+    "vllm": "engine.buildable:vllm",
 }
 """Backend name -> "module:function" below ``tests``; the function takes a folder and a batch size."""
 
@@ -39,14 +40,29 @@ def scripted(folder: Path, batch_size: int) -> tuple[Backend, Sequence[Variant]]
 
 def hf(folder: Path, batch_size: int) -> tuple[Backend, Sequence[Variant]]:
     """A random base, an adapter of it and another whole model."""
-    from tiny_models import build_adapter, build_model
     from tuneval.engine.hf.backend import HFBackend
+
+    options = HFBackend.Options(device="cpu", batch_size=batch_size, offline=True)
+    return HFBackend(options), _models(folder)
+
+
+def vllm(folder: Path, batch_size: int) -> tuple[Backend, Sequence[Variant]]:
+    """The same models, plain transformers in the place of vLLM's engine."""
+    from engine.vllm.fake_engine import FakeEngine
+    from tuneval.engine.vllm.backend import VLLMBackend
+
+    options = VLLMBackend.Options(device="cpu", batch_size=batch_size, offline=True)
+    backend = VLLMBackend(options, lambda settings, _: FakeEngine(settings))
+    return backend, _models(folder)
+
+
+def _models(folder: Path) -> Sequence[Variant]:
+    from tiny_models import build_adapter, build_model
 
     base, full = build_model(folder / "base"), build_model(folder / "full", seed=5)
     adapter = build_adapter(folder / "lora", base)
-    variants = (
+    return (
         Variant("base", "base", str(base)),
         Variant("lora", "adapter", str(base), adapter=str(adapter)),
         Variant("full", "full", str(full)),
     )
-    return HFBackend(HFBackend.Options(device="cpu", batch_size=batch_size, offline=True)), variants

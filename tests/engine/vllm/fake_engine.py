@@ -12,19 +12,20 @@ from transformers import AutoModelForCausalLM
 
 from tuneval.engine.vllm.engine import Adapter
 from tuneval.engine.vllm.planning import Ask
+from tuneval.errors import BackendError
 
 
 class FakeEngine:
-    """Fills what the backend needs of ``Engine``.
+    """Fills the protocol ``Up``.
 
     Parameters
     ----------
     fault : str
-        "": none; "deaf": the adapter is dropped; "half": it acts half; "shifted": every number is off.
+        "": none; "deaf": the adapter is dropped; "half": it acts half; "shifted": every number is off;
+        "dies": it ends when it is asked.
     """
 
-    pid = -1
-    is_usable = True
+    pid, is_usable = -1, True
 
     def __init__(self, settings: Mapping[str, Any], fault: str = "") -> None:
         self.settings = settings
@@ -35,6 +36,10 @@ class FakeEngine:
 
     def ask(self, asks: Sequence[Ask], adapter: Adapter) -> Iterator[tuple[int, dict[str, Any]]]:
         """Answer the last first, for a real engine keeps no order."""
+        if self.fault == "dies":
+            raise BackendError(
+                "vLLM ended while it answered: no such heads.\nWhat was answered is kept."
+            )
         model = AutoModelForCausalLM.from_pretrained(self.settings["model"], dtype=torch.float32)
         if adapter is not None and self.fault != "deaf":
             with warnings.catch_warnings():

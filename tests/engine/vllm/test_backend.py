@@ -14,6 +14,7 @@ from engine.vllm.fake_engine import FakeEngine
 from tiny_models import build_adapter, build_model
 from tuneval.engine.hf.backend import HFBackend
 from tuneval.engine.vllm.backend import VLLMBackend
+from tuneval.engine.vllm.engine import Up
 from tuneval.errors import AdapterError, BackendUnavailable, VariantError
 from tuneval.types import Decoding, Message, Request, Response, Variant
 
@@ -39,7 +40,7 @@ class Started(list[FakeEngine]):
     def __init__(self, fault: str = "") -> None:
         self.fault = fault
 
-    def __call__(self, settings: Mapping[str, Any], environment: Mapping[str, str]) -> Any:
+    def __call__(self, settings: Mapping[str, Any], environment: Mapping[str, str]) -> Up:
         assert all(one.is_closed for one in self), "one engine at a time"
         self.append(FakeEngine(settings, self.fault))
         return self[-1]
@@ -120,6 +121,16 @@ def test_an_engine_that_answers_otherwise_is_refused(
     with pytest.raises(VariantError, match=says) as error:
         backend.prepare(variants)
     assert set(error.value.refused) == refused
+    backend.close()
+
+
+def test_an_engine_that_ends_over_a_model_is_no_reason_to_try_again(
+    variants: list[Variant],
+) -> None:
+    backend = VLLMBackend(OPTIONS, Started("dies"))
+    says = r'"base" was tried on probe texts, and vLLM ended .* no such heads.\nUse backend.kind: hf for this run'
+    with pytest.raises(BackendUnavailable, match=says):
+        backend.prepare(variants[:1])
     backend.close()
 
 

@@ -21,14 +21,14 @@ from tuneval.engine.hf.passes.responses import drawn_response, scored_response
 from tuneval.engine.hf.voice import Key, Voice
 from tuneval.engine.hf.weights import fingerprint, memory
 from tuneval.engine.vllm import adapters, planning, proof, reading
-from tuneval.engine.vllm.engine import PYTHON, Adapter, Engine
+from tuneval.engine.vllm.engine import PYTHON, Adapter, Engine, Up
 from tuneval.engine.vllm.options import VLLMOptions, engine_environment, engine_settings
 from tuneval.engine.vllm.planning import Ask, Plan, telling
-from tuneval.errors import BackendUnavailable, VariantError
+from tuneval.errors import BackendError, BackendUnavailable, VariantError
 from tuneval.extras import need
 from tuneval.types import Request, Response, ShownPrompt, Variant, VariantFacts
 
-StartEngine = Callable[[Mapping[str, Any], Mapping[str, str]], Engine]
+StartEngine = Callable[[Mapping[str, Any], Mapping[str, str]], Up]
 """Settings and environment -> an engine; tests give one without vLLM."""
 
 
@@ -43,7 +43,7 @@ class VLLMBackend:
         self.options = options
         self._start: StartEngine = Engine if start is None else start
         self._hf = HFBackend(options.for_transformers())
-        self._engine: Engine | None = None
+        self._engine: Up | None = None
         self._engine_is: tuple[Key, Mapping[str, Any]] | None = None
         self._proved: dict[Variant, Proved] = {}
         self._facts: dict[Variant, VariantFacts] = {}
@@ -133,7 +133,7 @@ class VLLMBackend:
         if engine is not None:
             engine.close()
 
-    def _engine_of(self, variant: Variant) -> Engine:
+    def _engine_of(self, variant: Variant) -> Up:
         """The engine of a variant's weights, set up for all of their adapters that are known."""
         key = self._proved[variant].voice.key
         sharing = {one: mine.voice for one, mine in self._proved.items() if mine.voice.key == key}
@@ -177,7 +177,13 @@ class VLLMBackend:
         asks = [Ask(one.ids[:-1], telling([one.ids[-1]])) for one in windows]
 
         def there(adapter: Adapter) -> list[float]:
-            found = dict(engine.ask(asks, adapter))
+            try:
+                found = dict(engine.ask(asks, adapter))
+            except BackendError as error:
+                reason = str(error).partition("\n")[0]
+                raise BackendUnavailable(
+                    f'"{variant.name}" was tried on probe texts, and {reason}\nUse backend.kind: hf for this run.'
+                ) from error
             return [float((found[n].get("nats") or [float("nan")])[0]) for n in range(len(asks))]
 
         here = [nats for (nats,) in self._hf.told(variant, windows)]

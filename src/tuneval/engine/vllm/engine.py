@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tuneval.engine.pool.member import Member, Said, Seat
 from tuneval.engine.pool.process import Process
@@ -28,6 +28,24 @@ _CHILD = Path(__file__).with_name("child.py")
 
 Adapter = Mapping[str, Any] | None
 """Name, number and folder of a LoRA, as vLLM's own record has them."""
+
+
+class Up(Protocol):
+    """What the backend needs of an engine that is up; see ``Engine``."""
+
+    about: Mapping[str, Any]
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def is_usable(self) -> bool: ...
+
+    def ask(
+        self, asks: Sequence[Ask], adapter: Adapter
+    ) -> Iterator[tuple[int, dict[str, Any]]]: ...
+
+    def close(self, *, at_once: bool = True) -> None: ...
 
 
 class Engine:
@@ -69,7 +87,7 @@ class Engine:
         self._is_busy = False
         self._member.send({"do": "start", "settings": dict(settings)})
         try:
-            self.about = self._next(START_SECONDS)
+            self.about: Mapping[str, Any] = self._next(START_SECONDS)
         except BaseException:
             self.close(at_once=True)
             raise
