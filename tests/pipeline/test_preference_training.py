@@ -102,6 +102,7 @@ def result(base: Path, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
         ],
         data=[str(data)],
         backend={"device": "cpu", "dtype": "float32"},
+        output={"dir": str(at / "runs")},
         statistics={"resamples": 300},
     )
 

@@ -95,6 +95,7 @@ def run(folders: Folders, **more: Any) -> RunResult:
         "adapters": [f"lora={folders.adapter}"],
         "data": [str(folders.data)],
         "backend": {"device": "cpu", "head_labels": NAMES},
+        "output": {"dir": str(folders.data.parent / "runs")},
         "statistics": FEW,
         **more,
     }

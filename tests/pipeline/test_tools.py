@@ -35,6 +35,7 @@ def run(tmp_path: Path, template: str | None, **more: Any) -> RunResult:
         adapters=[str(build_adapter(tmp_path / "lora", base))],
         data=[str(data)],
         backend={"device": "cpu"},
+        output={"dir": str(tmp_path / "runs")},
         statistics={"resamples": 200},
         **{"cases": {"options": {"max_tokens": 4}}, **more},
     )
