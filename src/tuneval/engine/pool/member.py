@@ -56,7 +56,7 @@ class Member:
         seat: Seat,
         heard: queue.SimpleQueue[Said],
         *,
-        command: Sequence[str] = (sys.executable, "-m", MODULE),
+        command: Sequence[str] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.seat = seat
@@ -70,7 +70,7 @@ class Member:
         self._inlet, outlet = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [*command, str(outlet)],
+                [*(command or (sys.executable, "-m", MODULE)), str(outlet)],
                 stdin=subprocess.PIPE,
                 stdout=self._log,
                 stderr=self._log,
