@@ -250,6 +250,10 @@ class _Scene:
     ) -> Assessment:
         plan = self.plan
         found = assess(cases, chosen, told, plan.variants, plan.baseline, self.settings)
+        # The opponent's own rate is 50 by definition: nothing of it was measured.
+        found.scores[:] = [
+            replace(s, interval=None) if s.variant == self.one.opponent else s for s in found.scores
+        ]
         for comparisons in (found.confirmatory, found.exploratory):
             comparisons[:] = [
                 replace(c, details={**c.details, "position_bias": bias}) for c in comparisons
