@@ -86,7 +86,7 @@ SCORE = {"model.norm.weight": (8,), "score.weight": (2, 8)}
         (
             {"problem_type": "multi_label_classification"},
             (),
-            head("LABEL_0", "LABEL_1", kind="several", are_named=False),
+            HeadLabels(("LABEL_0", "LABEL_1"), "several", are_named=False, is_told=True),
         ),
     ],
 )
