@@ -19,18 +19,12 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import busy
 import half_billion
 import raw_rates
-
-# statistics.py beside this file would stand before the standard library's, for torch as well.
-sys.path = [
-    one for one in sys.path if Path(one or ".").resolve() != Path(__file__).parent.resolve()
-]
-
-from statistics import median  # noqa: E402
 
 WORKLOADS = {  # the peer's best batch size on CPU, found on a tenth of each workload
     "mmlu": 1,

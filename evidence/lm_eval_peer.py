@@ -3,7 +3,7 @@
     python -P evidence/lm_eval_peer.py prompts --data ../shared/data --out prompts.json
     python -P evidence/lm_eval_peer.py score --data ../shared/data --model DIR [--adapter DIR] --out scores.json
 
-``-P`` keeps this folder's statistics.py from standing in for Python's own. lm-eval's task files are used; only where the rows come from is replaced by files of the data folder.
+``-P`` keeps modules of this folder from standing in for others of their names. lm-eval's task files are used; only where the rows come from is replaced by files of the data folder.
 """
 
 from __future__ import annotations

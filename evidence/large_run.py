@@ -1,6 +1,6 @@
 """How long the statistics of a large run take: 3 variants x 14,042 cases x 10 metrics.
 
-    python evidence/statistics.py [n_cases]
+    python evidence/large_run.py [n_cases]
 
 Scores with intervals of every variant, paired comparisons of every pair, adjustment. Half of the
 metrics are closed forms or take few distinct rows; the other half (marked "dense") have a different
