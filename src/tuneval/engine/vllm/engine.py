@@ -88,7 +88,7 @@ class Engine:
         self._member.send({"do": "start", "settings": dict(settings)})
         try:
             self.about: Mapping[str, Any] = self._next(START_SECONDS)
-        except BaseException:
+        except BaseException:  # an interrupt, too, must leave no engine behind
             self.close(at_once=True)
             raise
 
