@@ -11,7 +11,7 @@ from tuneval.engine.hf.passes.tree import MaskedTree, find_tree
 from tuneval.engine.hf.resident import packed
 from tuneval.engine.hf.weights.folder import describe
 from tuneval.engine.hf.weights.loading import load_weights
-from tuneval.engine.hf.weights.network import Network
+from tuneval.engine.hf.weights.network import Network, is_near
 from tuneval.types import Request, Variant
 
 PROBE = list(range(2, 22))
@@ -105,3 +105,20 @@ def test_an_architecture_is_checked_once(tmp_path, monkeypatch, change, n_checks
     assert facts["full"].fingerprint == alone.fingerprint(variants[1])
     both.close()
     alone.close()
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@pytest.mark.parametrize("side", [0, 1])
+def test_numbers_without_bound_are_never_near(place, value, side) -> None:
+    """Wherever they stand: a later row that is right must not hide them."""
+    sides = [torch.ones(3, 4), torch.ones(3, 4)]
+    assert is_near(*sides, 1e-3)
+    sides[side][place, 2] = value
+    assert not is_near(*sides, 1e-3)
+
+
+def test_near_is_a_share_of_the_largest_number() -> None:
+    right = torch.tensor([[1.0, 2.0], [100.0, 3.0]])
+    assert is_near(right + 0.09, right, 1e-3)
+    assert not is_near(right + 0.11, right, 1e-3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -319,6 +320,7 @@ def is_near(rows: Tensor, right: Tensor, bound: float) -> bool:
     for row, expected in zip(rows.reshape(-1, width), right.reshape(-1, width), strict=True):
         scale = max(scale, float(expected.abs().max()))
         gap = float((row - expected).abs().max())
-        if not gap <= worst:  # the first that is not a number stays
-            worst = gap
+        if not math.isfinite(gap):
+            return False
+        worst = max(worst, gap)
     return worst <= bound * scale
